@@ -1,0 +1,367 @@
+//! The two role views: what an opener may do with its dialog, and what a callee may do with its.
+//! Calls that a role must not make do not exist; terminal ones take the view by value.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Connection, Event, Recv, Terminal};
+use crate::dialog::tables::{Cancel, Half, Life, LifeStep};
+use crate::dialog::{Dialog, Incoming, Kind, Outgoing, Side, cost};
+use crate::error::{Misuse, SendError};
+use crate::id::DialogId;
+use crate::report::{CancelRequest, Cancelled, Failure, Outcome, Refusal, Report};
+use crate::time::Instant;
+use crate::wire::Tag;
+
+/// The opener's view of a dialog.
+#[must_use]
+#[derive(Debug)]
+pub struct Caller<'a> {
+    connection: &'a mut Connection,
+    id: DialogId,
+}
+
+/// The callee's view of a dialog.
+#[must_use]
+#[derive(Debug)]
+pub struct Callee<'a> {
+    connection: &'a mut Connection,
+    id: DialogId,
+}
+
+/// What both roles may do.
+macro_rules! both_roles {
+    () => {
+        /// The dialog's number.
+        #[must_use]
+        pub const fn id(&self) -> DialogId {
+            self.id
+        }
+
+        /// Whether a value would be taken now.
+        #[must_use]
+        pub fn can_send(&self) -> bool {
+            let max = self.connection.max_message();
+            self.dialog().is_some_and(|dialog| dialog.may_send(0, max).is_ok())
+        }
+
+        /// Sends one value: its whole cost is taken off the balance at once (P-W1).
+        ///
+        /// # Errors
+        /// `Full` where there is no credit: `Writable` follows. Else why it will never be taken.
+        pub fn send(&mut self, value: &[u8]) -> Result<(), SendError> {
+            self.connection.send(self.id, value)
+        }
+
+        /// Ends the own direction gracefully (P-D7). Again: nothing.
+        ///
+        /// # Errors
+        /// `NotStarted`, `WrongKind`.
+        pub fn stop(&mut self) -> Result<(), Misuse> {
+            self.connection.stop(self.id)
+        }
+
+        /// Takes the next value into `out`, which is cleared first.
+        pub fn recv(&mut self, out: &mut Vec<u8>) -> Recv {
+            self.connection.recv(self.id, out)
+        }
+
+        /// The receiving half is gone: the peer is told to send no more (P-D8).
+        pub fn stop_reading(&mut self) {
+            self.connection.discard(self.id, true);
+        }
+
+        /// Nobody reads: what arrives is dropped and credited at once (P-D8).
+        pub fn discard(&mut self) {
+            self.connection.discard(self.id, false);
+        }
+
+        fn dialog(&self) -> Option<&Dialog> {
+            self.connection.dialogs.get(&self.id)
+        }
+    };
+}
+
+impl<'a> Caller<'a> {
+    pub(super) fn new(connection: &'a mut Connection, id: DialogId) -> Self {
+        Self { connection, id }
+    }
+
+    both_roles!();
+
+    /// Where the dialog stands, in words.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        self.dialog().map_or("ended", Dialog::phase)
+    }
+
+    /// Whether the callee has started.
+    #[must_use]
+    pub fn started(&self) -> bool {
+        self.dialog().is_some_and(|dialog| dialog.life == Life::Live)
+    }
+
+    /// Takes the first value, once.
+    #[must_use]
+    pub fn take_started(&mut self) -> Option<Vec<u8>> {
+        let dialog = self.connection.dialogs.get_mut(&self.id)?;
+        let (first, cost) = dialog.first.take()?;
+        if dialog.consumed(cost) {
+            dialog.control.credit = true;
+            self.connection.queue_control(self.id);
+        }
+        Some(first)
+    }
+
+    /// Asks the callee's task to end. Again: the grace may get shorter (P-C1).
+    pub fn cancel(&mut self, now: Instant, request: CancelRequest) {
+        self.connection.ask(now, self.id, request);
+    }
+
+    /// Whether a cancel was asked for.
+    #[must_use]
+    pub fn cancel_called(&self) -> bool {
+        self.dialog().is_some_and(|dialog| dialog.request.is_some())
+    }
+
+    /// Whether the callee has heard of it.
+    #[must_use]
+    pub fn cancel_acked(&self) -> bool {
+        self.dialog().is_some_and(|dialog| dialog.cancel == Cancel::Acked)
+    }
+
+    /// What the dialog came to, for as long as it is held (P-D9).
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.connection.dialogs.get(&self.id).and_then(|dialog| dialog.outcome.as_ref())
+    }
+
+    /// The handle is gone: what still runs is cancelled, what arrives is dropped, and the dialog is
+    /// freed with its terminal (P-D8).
+    pub fn release(self, now: Instant, by: Cancelled) {
+        let Some(dialog) = self.connection.dialogs.get_mut(&self.id) else { return };
+        dialog.released = true;
+        if dialog.life == Life::Done {
+            self.connection.dialogs.remove(&self.id);
+            return;
+        }
+        let called = dialog.request.is_some();
+        self.connection.discard(self.id, false);
+        if !called {
+            let grace = core::time::Duration::from_millis(4600);
+            self.connection.ask(now, self.id, CancelRequest { by, grace });
+        }
+    }
+}
+
+impl<'a> Callee<'a> {
+    pub(super) fn new(connection: &'a mut Connection, id: DialogId) -> Self {
+        Self { connection, id }
+    }
+
+    both_roles!();
+
+    /// Takes what was asked for, once.
+    #[must_use]
+    pub fn take_start(&mut self) -> Option<Incoming> {
+        let dialog = self.connection.dialogs.get_mut(&self.id)?;
+        if !dialog.arrived {
+            return None;
+        }
+        let (incoming, cost) = dialog.start.take()?;
+        dialog.owed = dialog.owed.saturating_add(cost);
+        Some(incoming)
+    }
+
+    /// The task is scheduled: says so with the credit the opener has (P-D2).
+    pub fn accept(&mut self) {
+        let Some(dialog) = self.connection.dialogs.get_mut(&self.id) else { return };
+        if dialog.life.step(LifeStep::Ack) {
+            dialog.control.ack = true;
+            if dialog.owed >= u64::from(dialog.window / 4) {
+                dialog.control.credit = true;
+            }
+            self.connection.queue_control(self.id);
+        }
+    }
+
+    /// The task will not run (P-D2).
+    pub fn refuse(self, refusal: Refusal, message: String) {
+        self.connection.refuse(self.id, refusal, message);
+    }
+
+    /// The context is up, with its first value.
+    ///
+    /// # Errors
+    /// `StartedTwice`, `WrongKind`, `TooLarge`, `Ended`.
+    pub fn started(&mut self, first: &[u8]) -> Result<(), Misuse> {
+        self.connection.started(self.id, first)
+    }
+
+    /// What the opener asked, if it wants the task to end.
+    #[must_use]
+    pub fn cancel_request(&self) -> Option<&CancelRequest> {
+        self.connection.dialogs.get(&self.id).and_then(|dialog| dialog.request.as_ref())
+    }
+
+    /// The task is gone; this is what it came to (P-D4). A context that never started cannot
+    /// return: that is turned into an error (P-D2).
+    pub fn finish(self, terminal: Terminal) {
+        self.connection.end(self.id, terminal);
+    }
+}
+
+impl Connection {
+    fn send(&mut self, id: DialogId, value: &[u8]) -> Result<(), SendError> {
+        let max = self.max_message();
+        let cost = i64::try_from(cost(value.len(), self.chunk())).unwrap_or(i64::MAX);
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(SendError::Ended) };
+        if let Err(refused) = dialog.may_send(value.len(), max) {
+            dialog.wants_credit |= refused == SendError::Full;
+            return Err(refused);
+        }
+        dialog.balance = dialog.balance.saturating_sub(cost);
+        self.queue_data(id, data(Tag::Yield, value.to_vec()));
+        Ok(())
+    }
+
+    fn stop(&mut self, id: DialogId) -> Result<(), Misuse> {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
+        if dialog.stop()? {
+            self.queue_data(id, data(Tag::Stop, Vec::new()));
+        }
+        Ok(())
+    }
+
+    fn recv(&mut self, id: DialogId, out: &mut Vec<u8>) -> Recv {
+        out.clear();
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Recv::Ended };
+        if let Some((value, cost)) = dialog.inbox.pop_front() {
+            *out = value;
+            if dialog.consumed(cost) {
+                dialog.control.credit = true;
+                self.queue_control(id);
+            }
+            return Recv::Value;
+        }
+        match dialog.inc {
+            Half::Stopped => Recv::End,
+            Half::Closed => Recv::Ended,
+            Half::Open => Recv::Empty,
+        }
+    }
+
+    fn discard(&mut self, id: DialogId, done: bool) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        let tell = done && dialog.reading != crate::dialog::Reading::Done;
+        let credit = dialog.discard(done);
+        let sends = dialog.inc == Half::Open && dialog.life != Life::Done;
+        if (credit || tell) && sends {
+            dialog.control.credit |= credit;
+            dialog.control.done |= tell;
+            self.queue_control(id);
+        }
+    }
+
+    /// Asks to cancel; the dialog's own queued values and arguments go in the same step (P-D3).
+    fn ask(&mut self, now: Instant, id: DialogId, request: CancelRequest) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        if dialog.life == Life::Done {
+            return;
+        }
+        dialog.ask();
+        let known = dialog.request.get_or_insert_with(|| request.clone());
+        known.grace = known.grace.min(request.grace);
+        let unwritten = dialog
+            .queue
+            .front()
+            .is_some_and(|message| message.tag == Tag::Start && !message.begun);
+        if unwritten {
+            self.withdraw(id, request.by);
+            return;
+        }
+        dialog.queue.clear();
+        dialog.control.cancel = dialog.request.clone();
+        self.queue_control(id);
+        if !id.is_actor() {
+            let patience = request.grace + core::time::Duration::from_millis(500);
+            self.cancel_wait(id, now + patience);
+        }
+    }
+
+    /// A `Start` of which nothing was written is taken back (P-W4).
+    fn withdraw(&mut self, id: DialogId, by: Cancelled) {
+        self.out.withdraw(id);
+        self.ours = self.ours.saturating_sub(1);
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        dialog.queue.clear();
+        dialog.outcome = Some(Outcome::Cancelled(by));
+        let _ = dialog.end(LifeStep::Finish);
+        self.events.push_back(Event::Finished(id));
+        if dialog.released {
+            self.dialogs.remove(&id);
+        }
+    }
+
+    fn started(&mut self, id: DialogId, first: &[u8]) -> Result<(), Misuse> {
+        let max = self.max_message();
+        let size = first.len();
+        let cost = i64::try_from(cost(size, self.chunk())).unwrap_or(i64::MAX);
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(Misuse::Ended) };
+        if !matches!(dialog.kind, Kind::Context | Kind::Actor) {
+            return Err(Misuse::WrongKind);
+        }
+        if size > max {
+            return Err(Misuse::TooLarge { size, max });
+        }
+        if !dialog.life.step(LifeStep::Started) {
+            return Err(match dialog.life {
+                Life::Live => Misuse::StartedTwice,
+                _ => Misuse::Ended,
+            });
+        }
+        dialog.balance = dialog.balance.saturating_sub(cost);
+        self.queue_data(id, data(Tag::Started, first.to_vec()));
+        Ok(())
+    }
+
+    fn end(&mut self, id: DialogId, terminal: Terminal) {
+        let Some(dialog) = self.dialogs.get(&id) else { return };
+        debug_assert!(dialog.side == Side::Callee, "only callees send terminals");
+        let unstarted = matches!(dialog.kind, Kind::Context | Kind::Actor)
+            && dialog.life != Life::Live;
+        match terminal {
+            Terminal::Return(value) => {
+                let size = value.len();
+                let max = self.max_message();
+                let refused = if unstarted {
+                    Some(alloc::format!("{}", Misuse::NotStarted))
+                } else if size > max {
+                    Some(alloc::format!("the result: {}", Misuse::TooLarge { size, max }))
+                } else {
+                    None
+                };
+                match refused {
+                    None => self.finish(id, data(Tag::Return, value)),
+                    Some(message) => {
+                        let origin = self.config.me.clone();
+                        let code = crate::report::Code::Misuse;
+                        let report = Report::new((origin.uuid, 0), code, origin, message);
+                        self.finish_with(id, &Failure::Failed(Box::new(report)), Vec::new());
+                    }
+                }
+            }
+            Terminal::Failed { report, payload } => {
+                self.finish_with(id, &Failure::Failed(report), payload);
+            }
+            Terminal::Cancelled(by) => {
+                self.finish_with(id, &Failure::Cancelled(by), Vec::new());
+            }
+        }
+    }
+}
+
+fn data(tag: Tag, payload: Vec<u8>) -> Outgoing {
+    Outgoing { tag, head: Vec::new(), payload, written: 0, begun: false }
+}

@@ -1,0 +1,278 @@
+//! One dialog as a pure value: what each side may still do, and what it still owes (P-D1 to P-D9).
+//!
+//! Knows no link: frames are cut and ordered elsewhere. Every change of state goes through one of
+//! the tables in [`tables`]; a row that does not exist is refused, and whoever asked says whose
+//! fault that is.
+
+pub mod tables;
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::error::{Misuse, SendError};
+use crate::limits::Limits;
+use crate::report::{CancelRequest, Outcome};
+pub use crate::wire::body::Kind;
+use tables::{Cancel, CancelStep, Half, HalfStep, Life, LifeStep};
+
+/// What a callee was asked to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// How it was opened.
+    pub kind: Kind,
+    /// The opener's idea of its signature.
+    pub schema: u64,
+    /// The arguments, as raw bytes.
+    pub args: Vec<u8>,
+    /// What is left of the opener's deadline (P-C8).
+    pub deadline: Option<Duration>,
+    /// Trace context.
+    pub trace: Option<Vec<u8>>,
+}
+
+/// Which side of a dialog this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Opener,
+    Callee,
+}
+
+/// What becomes of values that arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// They are kept for the reader.
+    Kept,
+    /// Nobody reads: they are credited at once (P-D8).
+    Discarded,
+    /// The same, and the peer was told to send no more.
+    Done,
+}
+
+/// What is left to be said in the control lane.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Control {
+    pub(crate) queued: bool,
+    pub(crate) ack: bool,
+    pub(crate) cancel: Option<CancelRequest>,
+    pub(crate) cancel_ack: bool,
+    pub(crate) done: bool,
+    pub(crate) credit: bool,
+}
+
+/// A message on its way out, fragment by fragment.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) tag: crate::wire::Tag,
+    /// What stands before the payload in the first frame: a `Start`'s or an `Error`'s own body.
+    pub(crate) head: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) written: usize,
+    pub(crate) begun: bool,
+}
+
+/// A dialog, on one side.
+#[derive(Debug)]
+pub(crate) struct Dialog {
+    pub(crate) side: Side,
+    pub(crate) kind: Kind,
+    pub(crate) life: Life,
+    pub(crate) cancel: Cancel,
+    /// What this side sends, and what it receives.
+    pub(crate) out: Half,
+    pub(crate) inc: Half,
+    /// What this side may still send, and the peer; below zero while a message is under way (P-W1).
+    pub(crate) balance: i64,
+    pub(crate) allowance: i64,
+    pub(crate) window: u32,
+    /// Consumed and not yet given back.
+    pub(crate) owed: u64,
+    pub(crate) peer_done: bool,
+    pub(crate) reading: Reading,
+    /// Somebody found the balance spent and waits.
+    pub(crate) wants_credit: bool,
+    /// Whole values, each with what it cost.
+    pub(crate) inbox: VecDeque<(Vec<u8>, u64)>,
+    /// A message of which more is to come.
+    pub(crate) partial: Option<Partial>,
+    pub(crate) first: Option<(Vec<u8>, u64)>,
+    pub(crate) start: Option<(Incoming, u64)>,
+    /// The callee's arguments are whole.
+    pub(crate) arrived: bool,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) request: Option<CancelRequest>,
+    pub(crate) queue: VecDeque<Outgoing>,
+    pub(crate) queued: bool,
+    pub(crate) control: Control,
+    /// What the arguments cost, until `StartAck` (P-W1).
+    pub(crate) args_cost: u64,
+    /// The opener's handle is gone: free it with the terminal.
+    pub(crate) released: bool,
+    /// The callee's terminal is queued.
+    pub(crate) finished: bool,
+    /// It was refused before it got a slot (P-W5).
+    pub(crate) refused: bool,
+    /// The most that this side was ever allowed to send at once.
+    pub(crate) ceiling: i64,
+}
+
+/// The part of a fragmented message that has arrived.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub(crate) tag: crate::wire::Tag,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) cost: u64,
+}
+
+impl Dialog {
+    pub(crate) fn new(side: Side, kind: Kind, window: u32) -> Self {
+        Self {
+            side,
+            kind,
+            life: Life::default(),
+            cancel: Cancel::default(),
+            out: Half::default(),
+            inc: Half::default(),
+            balance: 0,
+            allowance: i64::from(window),
+            window,
+            owed: 0,
+            peer_done: false,
+            reading: Reading::Kept,
+            wants_credit: false,
+            inbox: VecDeque::new(),
+            partial: None,
+            first: None,
+            start: None,
+            arrived: false,
+            outcome: None,
+            request: None,
+            queue: VecDeque::new(),
+            queued: false,
+            control: Control::default(),
+            args_cost: 0,
+            released: false,
+            finished: false,
+            refused: false,
+            ceiling: 0,
+        }
+    }
+
+    pub(crate) const fn has_stream(&self) -> bool {
+        matches!(self.kind, Kind::Context | Kind::Stream)
+    }
+
+    /// Where the dialog stands, for reports.
+    pub(crate) const fn phase(&self) -> &'static str {
+        match (self.life, self.cancel) {
+            (Life::Done, _) => "ended",
+            (_, Cancel::Asked) => "cancel sent",
+            (_, Cancel::Acked) => "being cancelled",
+            (Life::Opening, _) => "start sent",
+            (Life::Accepted, _) => "running",
+            (Life::Live, _) => "started",
+        }
+    }
+
+    /// Whether the next message may begin (P-W1), and why not.
+    pub(crate) fn may_send(&self, size: usize, max: usize) -> Result<(), SendError> {
+        if self.life == Life::Done || self.finished {
+            return Err(SendError::Ended);
+        }
+        if self.side == Side::Opener && self.cancel != Cancel::Idle {
+            return Err(SendError::Cancelling);
+        }
+        match self.out {
+            Half::Open => {}
+            Half::Stopped => return Err(SendError::Stopped),
+            Half::Closed => return Err(SendError::Ended),
+        }
+        let streaming = match self.kind {
+            Kind::Context => self.life == Life::Live,
+            Kind::Stream => self.side == Side::Callee && self.life != Life::Opening,
+            Kind::Call | Kind::Actor => false,
+        };
+        if !streaming {
+            return Err(SendError::NotStarted);
+        }
+        if self.peer_done {
+            return Err(SendError::ReceiverGone);
+        }
+        if size > max {
+            return Err(SendError::TooLarge { size, max });
+        }
+        if self.balance <= 0 { Err(SendError::Full) } else { Ok(()) }
+    }
+
+    /// Ends the own direction gracefully; `true` where a `Stop` has to be said.
+    pub(crate) fn stop(&mut self) -> Result<bool, Misuse> {
+        if self.life == Life::Done || self.finished {
+            return Ok(false);
+        }
+        if !self.has_stream() {
+            return Err(Misuse::WrongKind);
+        }
+        if self.kind == Kind::Context && self.life != Life::Live {
+            return Err(Misuse::NotStarted);
+        }
+        Ok(self.out.step(HalfStep::Stop))
+    }
+
+    /// The opener asks to cancel: its own half closes in the same step (P-D3).
+    pub(crate) fn ask(&mut self) {
+        let _ = self.cancel.step(CancelStep::Ask);
+        match self.side {
+            Side::Opener => {
+                let _ = self.out.step(HalfStep::Close);
+                self.queue.retain(|message| message.tag == crate::wire::Tag::Start);
+            }
+            Side::Callee => {
+                let _ = self.inc.step(HalfStep::Close);
+                self.partial = None;
+            }
+        }
+    }
+
+    /// The dialog is over: both halves close and the cancel settles (the joint rule).
+    pub(crate) fn end(&mut self, step: LifeStep) -> bool {
+        if !self.life.step(step) {
+            return false;
+        }
+        let _ = self.out.step(HalfStep::Close);
+        let graceful = matches!(self.outcome, Some(Outcome::Returned(_)));
+        if !graceful || self.inc == Half::Open {
+            let _ = self.inc.step(if graceful { HalfStep::Stop } else { HalfStep::Close });
+        }
+        let _ = self.cancel.step(CancelStep::Finish);
+        self.partial = None;
+        true
+    }
+
+    /// A value was consumed; `true` once enough is owed to be worth a `Credit` (P-W1).
+    pub(crate) fn consumed(&mut self, cost: u64) -> bool {
+        self.owed = self.owed.saturating_add(cost);
+        self.life != Life::Done
+            && !(self.side == Side::Callee && self.cancel != Cancel::Idle)
+            && self.owed >= u64::from(self.window / 4)
+    }
+
+    /// Nobody reads any more: what waits is consumed. `true` as for [`Self::consumed`].
+    pub(crate) fn discard(&mut self, done: bool) -> bool {
+        if self.reading != Reading::Done {
+            self.reading = if done { Reading::Done } else { Reading::Discarded };
+        }
+        let cost = self.inbox.drain(..).map(|(_, cost)| cost).sum();
+        self.consumed(cost)
+    }
+}
+
+/// What a message of this size costs: its bytes, and something for every frame (P-W1, P-A4).
+pub(crate) fn cost(size: usize, chunk: usize) -> u64 {
+    let frames = size.div_ceil(chunk.max(1)).max(1);
+    let frames = u64::try_from(frames).unwrap_or(u64::MAX);
+    let size = u64::try_from(size).unwrap_or(u64::MAX);
+    size.saturating_add(frames.saturating_mul(u64::from(Limits::FRAME_COST)))
+}

@@ -1,0 +1,63 @@
+//! Every bound of the core, in one place, each with its reason.
+
+use core::time::Duration;
+
+/// The bounds of one link. Both peers announce theirs; the smaller of two wins where both apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest frame, in bytes after the length prefix (P-F2): 64 KiB of payload plus header room,
+    /// so that one frame never delays another dialog by more than a socket buffer. At least 1 KiB.
+    pub max_frame: u32,
+    /// Largest message before fragmentation, in bytes (P-F3): decoding may need a multiple of it.
+    pub max_message: u32,
+    /// Bytes that each direction of a dialog may have under way (P-W1). At least 1 KiB.
+    pub window: u32,
+    /// Dialogs that the peer may have open at once (P-W5): bounds the memory of a link.
+    pub max_dialogs: u32,
+    /// Refusals that may wait to be written before the link is closed (P-W5).
+    pub max_refusals: u32,
+    /// Longest name of an actor or an endpoint, in bytes.
+    pub max_name: usize,
+    /// Longest text in a report, in bytes; longer ones are cut with a mark (P-F3).
+    pub max_report_text: usize,
+    /// Longest chain, hop list or list of other failures in a report.
+    pub max_report_chain: usize,
+    /// Late frames, repeats, pings and errors that a peer may cause beyond the free ones (P-A4).
+    pub misbehaviour_budget: u32,
+    /// How long the greeting may take (P-L1).
+    pub handshake_timeout: Duration,
+    /// How long outcomes wait for a child's exit status after its link ended (P-L4).
+    pub hold_back: Duration,
+    /// Period and patience of `Ping` (P-L5); `None` on inherited socketpairs.
+    pub liveness: Option<(Duration, Duration)>,
+}
+
+impl Limits {
+    /// Room in a frame beside the payload.
+    pub const HEADER_ROOM: u32 = 64;
+    /// The smallest `max_frame` and `window` that may be announced.
+    pub const FLOOR: u32 = 1024;
+    /// The largest `max_message` that may be configured: 1 GiB.
+    pub const MESSAGE_CEILING: u32 = 1 << 30;
+    /// What every frame costs on top of its payload, so that an empty one is not free (P-W1, P-A4).
+    pub const FRAME_COST: u32 = 16;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_frame: 64 * 1024 + Self::HEADER_ROOM,
+            max_message: 4 * 1024 * 1024,
+            window: 256 * 1024,
+            max_dialogs: 4096,
+            max_refusals: 64,
+            max_name: 255,
+            max_report_text: 16 * 1024,
+            max_report_chain: 64,
+            misbehaviour_budget: 1024,
+            handshake_timeout: Duration::from_secs(5),
+            hold_back: Duration::from_millis(250),
+            liveness: None,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How a teardown's time is divided: each level keeps a little for itself and hands the rest down,
+//! so that the lower level always ends first.
+
+use core::time::Duration;
+
+/// What a root's child gets by default, from being asked to having been reaped.
+pub const DEFAULT: Duration = Duration::from_millis(4600);
+/// What is left to an actor whose parent is gone (P-T4).
+pub const ORPHAN: Duration = Duration::from_secs(1);
+
+const LOWEST: Duration = Duration::from_millis(20);
+const HIGHEST: Duration = Duration::from_millis(100);
+const HALF_SECOND: Duration = Duration::from_millis(500);
+
+/// The rungs of one teardown, as durations from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// What the child is asked to be done in: at least half of the whole.
+    pub grace: Duration,
+    /// When its silence to the request counts as a refusal.
+    pub ack: Duration,
+    /// When SIGTERM is sent.
+    pub terminate: Duration,
+    /// When SIGKILL is sent.
+    pub kill: Duration,
+    /// When the teardown is over, whatever came of it.
+    pub over: Duration,
+}
+
+impl Budget {
+    /// Divides `rest`: `d = min(clamp(rest / 32, 20 ms, 100 ms), rest / 4)` for each rung of force.
+    /// Below 20 ms there is no time for asking: SIGKILL at once.
+    #[must_use]
+    pub fn of(rest: Duration) -> Self {
+        let zero = Duration::ZERO;
+        if rest < LOWEST {
+            return Self { grace: zero, ack: zero, terminate: zero, kill: zero, over: rest };
+        }
+        let d = Self::step(rest);
+        let kill = rest.saturating_sub(d);
+        let terminate = kill.saturating_sub(d);
+        Self { grace: terminate, ack: HALF_SECOND.min(rest / 4), terminate, kill, over: rest }
+    }
+
+    /// The part that one rung of force takes.
+    #[must_use]
+    pub fn step(rest: Duration) -> Duration {
+        (rest / 32).clamp(LOWEST, HIGHEST).min(rest / 4)
+    }
+
+    /// What a child gets whose link was lost without anyone asking: enough for it to end itself.
+    #[must_use]
+    pub fn after_loss(rest: Duration) -> Duration {
+        rest.max(ORPHAN.saturating_add(Self::step(rest).saturating_mul(2)))
+    }
+}

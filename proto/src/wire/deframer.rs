@@ -1,0 +1,84 @@
+//! Cuts a byte stream into frames, however it was split (P-F4).
+
+use alloc::vec::Vec;
+
+use super::Frame;
+use crate::error::Violation;
+
+/// Bytes of a length prefix.
+const PREFIX: usize = 4;
+
+/// Holds the part of a frame that has arrived, never more than one frame, and never allocates for
+/// bytes that were only announced (P-F2, P-F5).
+#[derive(Debug)]
+pub struct Deframer {
+    partial: Vec<u8>,
+    /// The frame in `partial` has been handed out.
+    spent: bool,
+    max: u32,
+}
+
+impl Deframer {
+    /// A deframer for frames of at most `max` bytes.
+    #[must_use]
+    pub const fn new(max: u32) -> Self {
+        Self { partial: Vec::new(), spent: false, max }
+    }
+
+    /// Changes the largest frame from the next one on.
+    pub fn set_max(&mut self, max: u32) {
+        self.max = max;
+    }
+
+    /// Takes the next frame off `input`; nothing where it is not whole yet.
+    pub fn next<'s, 'i: 's>(
+        &'s mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Frame<'s>>, Violation> {
+        if self.spent {
+            self.partial.clear();
+            self.spent = false;
+        }
+        if self.partial.is_empty() {
+            if let Some(len) = self.announced(input)? {
+                if let Some((content, rest)) =
+                    input.get(PREFIX..).and_then(|rest| rest.split_at_checked(len))
+                {
+                    *input = rest;
+                    return Frame::parse(content).map(Some);
+                }
+            }
+        }
+        loop {
+            let want = match self.announced(&self.partial)? {
+                None => PREFIX,
+                Some(len) => PREFIX + len,
+            };
+            let missing = want.saturating_sub(self.partial.len());
+            if missing == 0 && want > PREFIX {
+                self.spent = true;
+                let content = self.partial.get(PREFIX..).unwrap_or_default();
+                return Frame::parse(content).map(Some);
+            }
+            if input.is_empty() {
+                return Ok(None);
+            }
+            let (now, rest) = input.split_at(missing.min(input.len()));
+            self.partial.extend_from_slice(now);
+            *input = rest;
+        }
+    }
+
+    fn announced(&self, bytes: &[u8]) -> Result<Option<usize>, Violation> {
+        let Some(prefix) = bytes.first_chunk::<PREFIX>() else { return Ok(None) };
+        let len = u32::from_le_bytes(*prefix);
+        if len == 0 {
+            return Err(Violation::new("frame", "P-F4", "any", "it is empty"));
+        }
+        if len > self.max {
+            let detail = alloc::format!("it announces {len} bytes and {} are allowed", self.max);
+            return Err(Violation::new("frame", "P-F2", "any", detail));
+        }
+        Ok(usize::try_from(len).ok())
+    }
+}

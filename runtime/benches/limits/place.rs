@@ -1,0 +1,107 @@
+//! Where a measurement runs: cores, the peer process and its link, what the kernel says of it.
+
+use std::env;
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command};
+
+use rustix::process::{Pid, Signal, set_parent_process_death_signal};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The cores that this process may use.
+pub(crate) fn cores() -> Vec<usize> {
+    let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
+    (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect()
+}
+
+/// Keeps this thread, and what it starts from now on, on one core.
+pub(crate) fn pin_to(core: usize) -> io::Result<()> {
+    Ok(sched_setaffinity(None, &only(core))?)
+}
+
+/// Moves every thread of this process to one core.
+pub(crate) fn move_to(core: usize) -> io::Result<()> {
+    for entry in fs::read_dir("/proc/self/task")? {
+        let name = entry?.file_name();
+        let thread = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        sched_setaffinity(thread, &only(core))?;
+    }
+    Ok(())
+}
+
+fn only(core: usize) -> CpuSet {
+    let mut set = CpuSet::new();
+    set.set(core);
+    set
+}
+
+/// A process of this program that has the other end of a link, killed when this is dropped.
+pub(crate) struct Peer {
+    child: Child,
+    /// Our end.
+    pub(crate) link: UnixStream,
+}
+
+impl Peer {
+    /// Starts it, on another core where one is named, and waits until it is up.
+    pub(crate) fn start(name: &str, core: Option<usize>) -> io::Result<Self> {
+        let mut peer = Self::spawn(name, core)?;
+        peer.wait_until_up()?;
+        Ok(peer)
+    }
+
+    /// Starts it and does not wait.
+    pub(crate) fn spawn(name: &str, core: Option<usize>) -> io::Result<Self> {
+        let (link, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["--peer", name]).args(core.map(|core| core.to_string()));
+        let child = command.stdin(OwnedFd::from(theirs)).spawn()?;
+        Ok(Self { child, link })
+    }
+
+    /// Waits for the byte that says so.
+    pub(crate) fn wait_until_up(&mut self) -> io::Result<()> {
+        self.link.read_exact(&mut [0])
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// In a peer: its end of the link.
+pub(crate) fn link_of_peer() -> io::Result<UnixStream> {
+    Ok(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
+/// In a peer: it ends when its parent does.
+pub(crate) fn end_with_parent() -> io::Result<()> {
+    Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+}
+
+/// Memory that a process has written to and shares with none, in KiB.
+pub(crate) fn private_dirty(pid: u32) -> io::Result<f64> {
+    field(&format!("/proc/{pid}/smaps_rollup"), "Private_Dirty:")
+}
+
+/// How many threads a process has.
+pub(crate) fn threads(pid: u32) -> io::Result<f64> {
+    field(&format!("/proc/{pid}/status"), "Threads:")
+}
+
+fn field(path: &str, name: &str) -> io::Result<f64> {
+    let text = fs::read_to_string(path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.ok_or_else(|| io::Error::other(format!("{path} has no {name}")))
+}

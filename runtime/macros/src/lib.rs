@@ -1,0 +1,68 @@
+//! The attribute macros of `hatchery`. Use them through that crate, which documents how they are
+//! used together; what they expand to is no one else's interface.
+
+mod endpoint;
+mod entry;
+mod options;
+mod signature;
+
+use proc_macro::TokenStream;
+
+/// Makes an `async fn` callable in other actors.
+///
+/// `async fn add(a: i64, b: i64) -> i64` becomes `fn add(a: i64, b: i64) -> Call<add>`: a call that
+/// has not been made yet. A portal runs it over there, `.await` runs it here; the type `add` names
+/// the endpoint, for instance in `.expose::<add>()`.
+///
+/// Arguments and result cross a process boundary: their types own their data and implement serde's
+/// traits. A `Result<T, E>` whose `E` does too gives the error back typed.
+///
+/// Options: `name = "…"`, the name on the wire instead of the function's path; `schema = N`, to be
+/// changed when the meaning changes and the signature does not; `crate = path`, where `hatchery` is
+/// named otherwise.
+#[proc_macro_attribute]
+pub fn endpoint(options: TokenStream, item: TokenStream) -> TokenStream {
+    endpoint::expand(options.into(), item.into(), endpoint::Kind::Call)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Makes an `async fn` openable as a context from other actors.
+///
+/// As `endpoint`, with a first argument of type `Context<Starts<A>, Sends<B>, Receives<C>>`: the
+/// callee's end, which the call leaves out. It sends a first value of type `A`, then values of `B`
+/// and receives values of `C` on its stream, and ends with the function's return.
+#[proc_macro_attribute]
+pub fn context(options: TokenStream, item: TokenStream) -> TokenStream {
+    endpoint::expand(options.into(), item.into(), endpoint::Kind::Context)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Makes an `async fn main` the root actor of a program, and its `main` the entry of its actors.
+///
+/// The body runs in a root actor on this thread. Ctrl-C, SIGTERM and SIGHUP end the whole tree
+/// gracefully and give exit code 128 and the signal's number. May return nothing or a `Result` whose
+/// error a `hatchery::Error` turns into.
+///
+/// Options: `options = EXPR`, the root's `hatchery::Options`; `crate = path`.
+#[proc_macro_attribute]
+pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
+    entry::expand_main(options.into(), item.into())
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Makes an `async fn` a test that runs as a root actor and fails if it leaves anything behind.
+///
+/// Needs the feature `test-support`, by which the test binary can be run as an actor. Works under
+/// `cargo test` and nextest, in unit tests and integration tests. Tests of one process take turns,
+/// since a process is one actor. Other attributes, such as `#[should_panic]`, are kept.
+///
+/// Options: `options = EXPR`, the root's `hatchery::Options`; `crate = path`.
+#[proc_macro_attribute]
+pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
+    entry::expand_test(options.into(), item.into())
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}

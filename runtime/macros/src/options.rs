@@ -1,0 +1,85 @@
+//! The options in an attribute's parentheses.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::{Error, Expr, LitInt, LitStr, Path, Result, Token};
+
+/// What may stand there; each macro refuses what is not its own.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) krate: Option<Path>,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) schema: Option<LitInt>,
+    pub(crate) options: Option<Expr>,
+}
+
+enum Setting {
+    Crate(Path),
+    Name(LitStr),
+    Schema(LitInt),
+    Options(Box<Expr>),
+}
+
+impl Parse for Setting {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        if input.peek(Token![crate]) {
+            input.parse::<Token![crate]>()?;
+            input.parse::<Token![=]>()?;
+            return Ok(Self::Crate(Path::parse_mod_style(input)?));
+        }
+        let key: syn::Ident = input.parse()?;
+        input.parse::<Token![=]>()?;
+        match key.to_string().as_str() {
+            "name" => Ok(Self::Name(input.parse()?)),
+            "schema" => Ok(Self::Schema(input.parse()?)),
+            "options" => Ok(Self::Options(Box::new(input.parse()?))),
+            other => Err(Error::new(key.span(), format!("`{other}` is no option here"))),
+        }
+    }
+}
+
+impl Options {
+    /// Reads `tokens`; `allowed` names the options that this macro has beside `crate`.
+    pub(crate) fn parse(tokens: TokenStream, allowed: &[&str]) -> Result<Self> {
+        let span = tokens.clone();
+        let settings = Punctuated::<Setting, Token![,]>::parse_terminated.parse2(tokens)?;
+        let mut options = Self::default();
+        for setting in settings {
+            let name = match &setting {
+                Setting::Crate(_) => "crate",
+                Setting::Name(_) => "name",
+                Setting::Schema(_) => "schema",
+                Setting::Options(_) => "options",
+            };
+            if name != "crate" && !allowed.contains(&name) {
+                return Err(Error::new_spanned(span, format!("`{name}` is no option here")));
+            }
+            match setting {
+                Setting::Crate(path) => options.krate = Some(path),
+                Setting::Name(name) => options.name = Some(name),
+                Setting::Schema(schema) => options.schema = Some(schema),
+                Setting::Options(expr) => options.options = Some(*expr),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The path of the library.
+    pub(crate) fn library(&self) -> TokenStream {
+        match &self.krate {
+            Some(path) => quote!(#path),
+            None => quote!(::hatchery),
+        }
+    }
+
+    /// The root's options.
+    pub(crate) fn of_root(&self) -> TokenStream {
+        let library = self.library();
+        match &self.options {
+            Some(expr) => quote!(#expr),
+            None => quote!(#library::Options::default()),
+        }
+    }
+}

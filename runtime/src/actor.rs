@@ -1,0 +1,302 @@
+//! The actor that this process is: its executor, its scopes, its settings, and the order in which
+//! it ends. One at a time; everything that users hold leads back here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_executor::{Executor, Task};
+use event_listener::{Event as Signal, listener};
+use hatchery_proto::actor::scopes::{ScopeId, ScopeKind, Scopes};
+use hatchery_proto::{ActorId, Cancelled, Cause, Limits};
+use serde::{Deserialize, Serialize};
+
+use crate::driver::clock;
+use crate::driver::link::lock;
+use crate::error::{Error, Result};
+use crate::task::Bell;
+
+/// What an actor was opened with, and what its children inherit.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    pub(crate) log: Option<String>,
+    pub(crate) debug: bool,
+    /// What the parent allows this actor's children's teardown to take at most.
+    pub(crate) teardown: Duration,
+    pub(crate) exposed: Exposed,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            log: None,
+            debug: false,
+            teardown: Duration::from_millis(4600),
+            exposed: Exposed::Unsaid,
+        }
+    }
+}
+
+impl Settings {
+    /// How long a cancelled task elsewhere gets by default.
+    pub(crate) fn grace(&self) -> Duration {
+        self.teardown
+    }
+}
+
+/// Which endpoints may be called.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) enum Exposed {
+    /// Nothing was said: the parent may call every one that is linked in, others none.
+    #[default]
+    Unsaid,
+    /// Those with these names.
+    Only(Vec<String>),
+}
+
+impl Exposed {
+    pub(crate) fn add(&mut self, name: &str) {
+        match self {
+            Self::Unsaid => *self = Self::Only(vec![name.to_owned()]),
+            Self::Only(names) => names.push(name.to_owned()),
+        }
+    }
+
+    pub(crate) fn allows(&self, name: &str, caller: Caller) -> bool {
+        match self {
+            Self::Unsaid => caller == Caller::Parent,
+            Self::Only(names) => names.iter().any(|allowed| allowed == name),
+        }
+    }
+}
+
+/// Who is at the other end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    Parent,
+    Other,
+}
+
+/// The actor that this process is.
+pub(crate) struct Actor {
+    id: ActorId,
+    tree: u128,
+    /// Known at once in a root; in a child, once its parent has said.
+    settings: OnceLock<Settings>,
+    /// Gone once the actor is: dropping it drops what it still holds.
+    executor: Mutex<Option<Arc<Executor<'static>>>>,
+    scopes: Mutex<Scopes>,
+    bells: Mutex<BTreeMap<ScopeId, Arc<Bell>>>,
+    top: ScopeId,
+    /// Tasks and children that have to end before the actor does.
+    busy: AtomicUsize,
+    idle: Signal,
+    /// Who asked the whole actor to end first, and why.
+    asked: OnceLock<Cancelled>,
+}
+
+static RUNNING: Mutex<Option<Arc<Actor>>> = Mutex::new(None);
+
+impl fmt::Debug for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Actor").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Keeps an actor the running one of this process.
+pub(crate) struct Reign(Arc<Actor>);
+
+impl Reign {
+    pub(crate) fn actor(&self) -> &Arc<Actor> {
+        &self.0
+    }
+}
+
+impl Drop for Reign {
+    fn drop(&mut self) {
+        // Tasks hold their actor, so the executor has to go before the actor can. Nothing is left
+        // in it unless the root's future was dropped, and then this drops it all.
+        let executor = lock(&self.0.executor).take();
+        drop(executor);
+        lock(&RUNNING).take();
+    }
+}
+
+impl Actor {
+    /// Makes this process's actor: one at a time.
+    pub(crate) fn begin(id: ActorId, tree: u128, settings: Option<Settings>) -> Result<Reign> {
+        let mut scopes = Scopes::new();
+        let top = scopes.open(None, ScopeKind::Body);
+        let mut running = lock(&RUNNING);
+        if let Some(known) = &*running {
+            let known = known.id.clone();
+            drop(running);
+            return Err(Error::misuse(format!(
+                "opening the root actor `{}`: this process is actor {known} already, and a process \
+                 is one actor; use `open_nursery` in it",
+                id.name
+            )));
+        }
+        let actor = Arc::new(Self {
+            id,
+            tree,
+            settings: settings.map_or_else(OnceLock::new, OnceLock::from),
+            executor: Mutex::new(Some(Arc::new(Executor::new()))),
+            scopes: Mutex::new(scopes),
+            bells: Mutex::new(BTreeMap::new()),
+            top,
+            busy: AtomicUsize::new(0),
+            idle: Signal::new(),
+            asked: OnceLock::new(),
+        });
+        *running = Some(actor.clone());
+        Ok(Reign(actor))
+    }
+
+    /// The actor that this process is, while it is one.
+    pub(crate) fn running() -> Option<Arc<Self>> {
+        lock(&RUNNING).clone()
+    }
+
+    pub(crate) fn id(&self) -> &ActorId {
+        &self.id
+    }
+
+    /// Marks every process of the tree in its environment.
+    pub(crate) fn tree(&self) -> u128 {
+        self.tree
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        self.settings.get_or_init(Settings::default)
+    }
+
+    /// A child learns its settings from its parent, once.
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        let _ = self.settings.set(settings);
+    }
+
+    /// What runs this actor's tasks; an idle one once the actor has ended.
+    pub(crate) fn executor(&self) -> Arc<Executor<'static>> {
+        lock(&self.executor).clone().unwrap_or_default()
+    }
+
+    /// Starts a task of this actor. Once the actor has ended, it is dropped unpolled.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Task<T> {
+        self.executor().spawn(future)
+    }
+
+    /// The scope that everything else in this actor is in.
+    pub(crate) fn top(&self) -> ScopeId {
+        self.top
+    }
+
+    pub(crate) fn open_scope(
+        &self,
+        parent: Option<ScopeId>,
+        kind: ScopeKind,
+        bell: Arc<Bell>,
+    ) -> ScopeId {
+        // The bell hangs before the scope can become due: both under the lock of the scopes.
+        let mut scopes = lock(&self.scopes);
+        let id = scopes.open(parent, kind);
+        lock(&self.bells).insert(id, bell);
+        self.ring_due(&mut scopes);
+        id
+    }
+
+    pub(crate) fn close_scope(&self, id: ScopeId) {
+        let mut scopes = lock(&self.scopes);
+        scopes.close(id);
+        lock(&self.bells).remove(&id);
+        self.ring_due(&mut scopes);
+    }
+
+    /// Runs `f` on the tree of scopes, then wakes those that became due by it.
+    pub(crate) fn scopes<R>(&self, f: impl FnOnce(&mut Scopes) -> R) -> R {
+        let mut scopes = lock(&self.scopes);
+        let value = f(&mut scopes);
+        self.ring_due(&mut scopes);
+        value
+    }
+
+    fn ring_due(&self, scopes: &mut Scopes) {
+        while let Some(id) = scopes.poll_due() {
+            let bell = lock(&self.bells).get(&id).cloned();
+            if let Some(bell) = bell {
+                bell.ring();
+            }
+        }
+    }
+
+    /// Asks everything in this actor to end within `grace`, innermost scopes first (P-C7).
+    pub(crate) fn cancel(&self, by: Cancelled, grace: Duration) {
+        tracing::debug!(actor = %self.id, %by, ?grace, "the actor is cancelled");
+        let _ = self.asked.set(by.clone());
+        self.scopes(|scopes| scopes.cancel(self.top, clock::now(), by, grace));
+    }
+
+    /// Who asked the actor to end, if anyone has; not its own end.
+    pub(crate) fn asked(&self) -> Option<Cancelled> {
+        self.asked.get().cloned()
+    }
+
+    /// Why the actor takes no new work, if it is ending.
+    pub(crate) fn ending(&self) -> Option<Cancelled> {
+        self.scopes(|scopes| scopes.cancelled(self.top).map(|state| state.by.clone()))
+    }
+
+    /// Ends everything that is left in this actor, and waits for it: what the actor does when its
+    /// main task has ended, by itself or not (P-C7). New work is refused from here on.
+    pub(crate) async fn end(&self) {
+        let by = Cancelled { canceller: self.id.clone(), cause: Cause::ScopeEnding };
+        let grace = self.settings().grace();
+        self.scopes(|scopes| scopes.cancel(self.top, clock::now(), by, grace));
+        self.idle().await;
+    }
+
+    /// What is left of the grace that the actor was given to end.
+    pub(crate) fn grace_left(&self) -> Duration {
+        self.scopes(|scopes| {
+            scopes
+                .cancelled(self.top)
+                .map_or(self.settings().teardown, |state| state.deadline.since(clock::now()))
+        })
+    }
+
+    /// Counts something that the actor's end has to wait for.
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        Busy(self.clone())
+    }
+
+    /// Ends when nothing is counted any more.
+    pub(crate) async fn idle(&self) {
+        loop {
+            listener!(self.idle => changed);
+            if self.busy.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Something that its actor's end waits for.
+pub(crate) struct Busy(Arc<Actor>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.0.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify(usize::MAX);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The life of a process that was started as an actor: dialog 0 from its `Start` to its terminal.
+//!
+//! The only room that may end the process.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_listener::{Event as Signal, listener};
+use futures_lite::FutureExt;
+use hatchery_proto::actor::scopes::ScopeKind;
+use hatchery_proto::{
+    ActorId, Cancelled, Cause, Config, Connection, DialogId, Event, GoodbyeReason, Incoming, Kind,
+    Limits, LinkKind, Refusal, Role, Terminal,
+};
+
+use crate::actor::{Actor, Caller, Exposed};
+use crate::driver::clock;
+use crate::driver::entry::{self, ChildEntry};
+use crate::driver::identity;
+use crate::driver::link::{Link, Loops};
+use crate::endpoint::Job;
+use crate::error::{Error, Result};
+use crate::serving::{self, Serving};
+use crate::spec::{MainTask, Spec};
+use crate::task::{self, Scope};
+use crate::{dialog, log};
+
+/// What is left to an actor whose parent is gone (P-T4).
+const ORPHAN_GRACE: Duration = Duration::from_secs(1);
+
+/// Ends the process. The documented child entry is the one place that may.
+#[expect(clippy::exit, reason = "a child's `main` must not go on behind the entry")]
+pub(crate) fn exit(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+/// Says why a process that was started as an actor could not become one; gives its exit code.
+pub(crate) fn failed(error: &std::io::Error) -> i32 {
+    // The parent reads this descriptor when its child does not come up.
+    entry::complain(&format!("this process was started as an actor and could not be one: {error}"));
+    1
+}
+
+/// Runs the actor that this process was started as; returns the process's exit code.
+pub(crate) fn run(entry: ChildEntry) -> i32 {
+    if let Err(error) = entry::watch_parent(entry.parent_pid) {
+        tracing::warn!(%error, "no thread watches the parent; its link still does");
+    }
+    match async_io::block_on(start(entry)) {
+        Ok(code) => code,
+        Err(error) => {
+            entry::complain(&format!("the actor could not be started: {error}"));
+            1
+        }
+    }
+}
+
+async fn start(entry: ChildEntry) -> Result<i32> {
+    let uuid = identity::fresh().map_err(|error| Error::os("naming the actor", error))?;
+    let id = ActorId { name: entry.name.clone(), uuid, pid: identity::pid() };
+    let reign = Actor::begin(id.clone(), entry.tree, None)?;
+    let actor = reign.actor().clone();
+    let config = Config {
+        kind: LinkKind::Child,
+        role: Role::Odd,
+        me: id,
+        limits: Limits::default(),
+    };
+    let socket = entry
+        .link
+        .try_clone()
+        .map_err(|error| Error::os("taking over the link to the parent", error))?;
+    let connection = Connection::new(config, clock::now());
+    let news = Arc::new(Signal::new());
+    let ring = news.clone();
+    let serving = Serving::new(
+        actor.clone(),
+        Caller::Parent,
+        Box::new(move |_link, event| {
+            if matches!(event, Event::Incoming(id) | Event::CancelAsked(id) if id.is_actor())
+                || matches!(event, Event::Closed | Event::Finished(DialogId::ACTOR))
+            {
+                ring.notify(usize::MAX);
+            }
+        }),
+    );
+    let (link, loops) = Link::open(connection, socket, &actor.executor(), serving)
+        .map_err(|error| Error::os("opening the link to the parent", error))?;
+    let life = Life { actor: actor.clone(), link, news };
+    let code = task::drive(&actor, life.live(entry, loops)).await;
+    drop(reign);
+    Ok(code)
+}
+
+/// The parts of an actor's life.
+struct Life {
+    actor: Arc<Actor>,
+    link: Arc<Link>,
+    news: Arc<Signal>,
+}
+
+impl Life {
+    async fn live(&self, entry: ChildEntry, loops: Loops) -> i32 {
+        let Some(incoming) = self.specification().await else { return 1 };
+        let main = match self.prepare(&incoming) {
+            Ok(main) => main,
+            Err((refusal, message)) => {
+                self.link.with(|connection, _| {
+                    if let Some(callee) = connection.callee(DialogId::ACTOR) {
+                        callee.refuse(refusal, message);
+                    }
+                });
+                self.leave(loops).await;
+                return 1;
+            }
+        };
+        if let Err(error) = entry.switch_stderr() {
+            tracing::warn!(%error, "the actor's standard error stays where it is");
+        }
+        self.link.with(|connection, _| {
+            if let Some(mut callee) = connection.callee(DialogId::ACTOR) {
+                callee.accept();
+                if let Err(misuse) = callee.started(&[]) {
+                    tracing::error!(%misuse, "the actor could not say that it is up");
+                }
+            }
+        });
+        let name = incoming.endpoint;
+        let scope = Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body);
+        let watch = async {
+            self.obey().await;
+            std::future::pending().await
+        };
+        let life = async {
+            let terminal = serving::run(&scope, main, None, &name).await;
+            drop(scope);
+            self.actor.end().await;
+            terminal
+        };
+        let terminal = life.or(watch).await;
+        let code = i32::from(matches!(terminal, Terminal::Failed { .. }));
+        self.link.with(|connection, _| {
+            if let Some(callee) = connection.callee(DialogId::ACTOR) {
+                callee.finish(terminal);
+            }
+        });
+        self.leave(loops).await;
+        code
+    }
+
+    /// Waits for the parent to say what this actor is to be; nothing where the parent is gone.
+    async fn specification(&self) -> Option<Incoming> {
+        loop {
+            listener!(self.news => news);
+            let start = self.link.with(|connection, _| {
+                connection.callee(DialogId::ACTOR).and_then(|mut callee| callee.take_start())
+            });
+            if start.is_some() || self.link.look(Connection::is_closed) {
+                return start;
+            }
+            news.await;
+        }
+    }
+
+    /// Takes the settings over and finds the main task.
+    fn prepare(&self, incoming: &Incoming) -> std::result::Result<Job, (Refusal, String)> {
+        let spec: Spec = postcard::from_bytes(&incoming.args).map_err(|error| {
+            let message = format!("the specification of the actor does not decode: {error}");
+            (Refusal::BadArguments, message)
+        })?;
+        let (settings, main) = spec.into_settings();
+        if let Some(filter) = &settings.log {
+            log::install(filter)
+                .map_err(|error| (Refusal::BadArguments, error.to_string()))?;
+        }
+        task::set_backtraces(settings.debug);
+        self.actor.set_settings(settings);
+        match main {
+            // A daemon serves until it is cancelled.
+            None => Ok(Box::pin(std::future::pending())),
+            Some(MainTask { endpoint, schema, args }) => {
+                let call = Incoming {
+                    endpoint,
+                    kind: Kind::Call,
+                    schema,
+                    args,
+                    deadline: None,
+                    trace: None,
+                };
+                serving::prepare(&Exposed::Unsaid, Caller::Parent, &call, || {
+                    // Only contexts need one, and a call is none.
+                    dialog::Dialog::new(
+                        self.link.clone(),
+                        DialogId::ACTOR,
+                        dialog::Side::Callee,
+                        call.endpoint.as_str().into(),
+                        self.actor.id().clone(),
+                    )
+                })
+            }
+        }
+    }
+
+    /// Turns what comes over the parent's link into the end of this actor.
+    async fn obey(&self) {
+        loop {
+            listener!(self.news => news);
+            let asked = self.link.with(|connection, _| {
+                connection
+                    .callee(DialogId::ACTOR)
+                    .map(|callee| callee.cancel_request().cloned())
+            });
+            match asked {
+                Some(Some(request)) => self.actor.cancel(request.by, request.grace),
+                Some(None) => {}
+                None => {}
+            }
+            if self.link.look(Connection::is_closed) || asked_gone(&self.link) {
+                let by = Cancelled {
+                    canceller: self.actor.id().clone(),
+                    cause: Cause::ParentEnding,
+                };
+                self.actor.cancel(by, ORPHAN_GRACE);
+                return;
+            }
+            news.await;
+        }
+    }
+
+    /// Says goodbye, and waits until the parent has heard everything (P-L3).
+    async fn leave(&self, mut loops: Loops) {
+        self.link.with(|connection, now| connection.goodbye(now, GoodbyeReason::Leaving));
+        let heard = pin!(self.link.closed());
+        heard.await;
+        loops.ended().await;
+    }
+}
+
+fn asked_gone(link: &Arc<Link>) -> bool {
+    link.with(|connection, _| connection.callee(DialogId::ACTOR).is_none())
+}

@@ -1,0 +1,362 @@
+//! Contexts: a task here and a task there, linked for life.
+//!
+//! The callee holds a [`Context`], the opener an [`OpenContext`]. Whose error is raised and whose is
+//! absorbed is decided in `judge`, in one place.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use event_listener::EventListener;
+use futures_lite::FutureExt;
+use hatchery_proto::actor::scopes::ScopeKind;
+use hatchery_proto::{ActorId, Cancelled, Cause, Outcome};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::actor::Actor;
+use crate::dialog::Dialog;
+use crate::endpoint::{
+    ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf, decode, encode,
+};
+use crate::error::{self, EndpointError, Error, Never, Result};
+use crate::stream::MsgStream;
+use crate::task::{self, Ended, Scope};
+
+/// The type of a context's first value.
+#[derive(Debug)]
+pub struct Starts<T>(PhantomData<fn() -> T>);
+
+/// The type of what a context's callee sends.
+#[derive(Debug)]
+pub struct Sends<T>(PhantomData<fn() -> T>);
+
+/// The type of what a context's callee receives.
+#[derive(Debug)]
+pub struct Receives<T>(PhantomData<fn() -> T>);
+
+/// The callee's end of a context, the first argument of a
+/// [`#[hatchery::context]`](crate::context()) endpoint.
+///
+/// It starts once, by value, so that starting twice and streaming before starting do not compile
+/// (P-D6). The context ends with the endpoint's return; one that returns without having started
+/// fails at the opener.
+#[must_use = "a context that is never started fails at its opener"]
+pub struct Context<First = Starts<()>, Out = Sends<Never>, In = Receives<Never>> {
+    dialog: Arc<Dialog>,
+    types: PhantomData<fn() -> (First, Out, In)>,
+}
+
+/// The first argument of a context endpoint. Implemented by [`Context`] alone.
+#[diagnostic::on_unimplemented(
+    message = "the first argument of a context endpoint is its `Context<Starts<…>, Sends<…>, Receives<…>>`, not `{Self}`"
+)]
+pub trait ContextArgument: Send + 'static {
+    /// The first value's type.
+    type First: Serialize + DeserializeOwned + Send + 'static;
+    /// What the callee sends.
+    type Sent: Serialize + DeserializeOwned + Send + 'static;
+    /// What the callee receives.
+    type Received: Serialize + DeserializeOwned + Send + 'static;
+
+    #[doc(hidden)]
+    fn over(dialog: Arc<Dialog>) -> Self;
+}
+
+impl<First, Out, In> ContextArgument for Context<Starts<First>, Sends<Out>, Receives<In>>
+where
+    First: Serialize + DeserializeOwned + Send + 'static,
+    Out: Serialize + DeserializeOwned + Send + 'static,
+    In: Serialize + DeserializeOwned + Send + 'static,
+{
+    type First = First;
+    type Sent = Out;
+    type Received = In;
+
+    fn over(dialog: Arc<Dialog>) -> Self {
+        Self { dialog, types: PhantomData }
+    }
+}
+
+impl<First: Serialize, Out, In> Context<Starts<First>, Sends<Out>, Receives<In>> {
+    /// Says that the callee is ready, with a first value: the opener's `open_context` returns.
+    ///
+    /// # Errors
+    /// `Codec` where the value does not encode, `Misuse` where it is over `max_message`, `Lost`
+    /// where the opener is gone.
+    ///
+    /// # Cancel safety
+    /// Does its work when first polled.
+    pub async fn started(self, first: First) -> Result<Started<Out, In>> {
+        let bytes = encode(&first, "the first value of", &self.dialog.task)?;
+        self.dialog.start(&bytes).await?;
+        Ok(Started { dialog: self.dialog, types: PhantomData })
+    }
+}
+
+impl<First, Out, In> Context<First, Out, In> {
+    /// The actor that opened this context.
+    pub fn peer(&self) -> &ActorId {
+        &self.dialog.peer
+    }
+}
+
+impl<First, Out, In> fmt::Debug for Context<First, Out, In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("dialog", &self.dialog.id).finish()
+    }
+}
+
+/// The callee's end of a context that has started.
+#[derive(Debug)]
+pub struct Started<Out, In> {
+    dialog: Arc<Dialog>,
+    types: PhantomData<fn() -> (Out, In)>,
+}
+
+impl<Out: Serialize, In: DeserializeOwned> Started<Out, In> {
+    /// Opens this side's stream. By value: a context has one (P-D6).
+    pub fn open_stream(self) -> MsgStream<Out, In> {
+        // Cannot be refused: this handle is the only one and is consumed.
+        let _ = self.dialog.open_stream();
+        MsgStream::over(self.dialog)
+    }
+}
+
+impl<Out, In> Started<Out, In> {
+    /// The actor that opened this context.
+    pub fn peer(&self) -> &ActorId {
+        &self.dialog.peer
+    }
+}
+
+pub(crate) type First<E> = <<E as ContextEndpoint>::Context as ContextArgument>::First;
+type Sent<E> = <<E as ContextEndpoint>::Context as ContextArgument>::Sent;
+type Received<E> = <<E as ContextEndpoint>::Context as ContextArgument>::Received;
+
+/// The opener's end of a context, from [`Portal::open_context`](crate::Portal::open_context).
+///
+/// Dropping it cancels the far task and lets it drain in the background; to join it, await
+/// [`result`](Self::result), or use [`Portal::with_context`](crate::Portal::with_context).
+#[must_use = "dropping a context cancels the far task"]
+pub struct OpenContext<E: ContextEndpoint> {
+    dialog: Arc<Dialog>,
+    /// Whether a block around this handle joins or cancels when it ends.
+    scoped: bool,
+    endpoint: PhantomData<fn() -> E>,
+}
+
+impl<E: ContextEndpoint> Drop for OpenContext<E> {
+    fn drop(&mut self) {
+        if !self.scoped {
+            self.dialog.release();
+        }
+    }
+}
+
+/// How a cancel that was asked for came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum CancelStatus {
+    /// The far task has ended.
+    Done,
+    /// It did not end within its grace and half a second more; it is still being waited for.
+    TimedOut,
+    /// Its actor is gone.
+    Gone,
+}
+
+impl<E: ContextEndpoint> fmt::Debug for OpenContext<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenContext").field("endpoint", &E::NAME).finish_non_exhaustive()
+    }
+}
+
+impl<E: ContextEndpoint> OpenContext<E> {
+    /// Waits for the callee to start.
+    pub(crate) async fn start(dialog: Arc<Dialog>) -> Result<(Self, First<E>), ErrorOf<E>> {
+        let bytes = match dialog.first_value().await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return Err(match dialog.outcome() {
+                    Some(outcome) => failure::<E>(&outcome, &dialog.peer),
+                    None => error.into(),
+                });
+            }
+        };
+        let first = decode(&bytes, "the first value of", E::NAME).map_err(Into::into)?;
+        Ok((Self { dialog, scoped: false, endpoint: PhantomData }, first))
+    }
+
+    /// The actor that the far task runs in.
+    pub fn peer(&self) -> &ActorId {
+        &self.dialog.peer
+    }
+
+    /// Opens this side's stream: it sends what the callee receives.
+    ///
+    /// # Errors
+    /// `Misuse` the second time: a context has one stream for its life (P-D6).
+    pub fn open_stream(&mut self) -> Result<MsgStream<Received<E>, Sent<E>>> {
+        self.dialog.open_stream()?;
+        Ok(MsgStream::over(self.dialog.clone()))
+    }
+
+    /// Waits for the far task's result. It may be asked for again: the answer stays (P-D9).
+    ///
+    /// Says first, where no sending half is held, that nothing more will be sent, and discards what
+    /// arrives where no receiving half is held (P-D8).
+    ///
+    /// # Errors
+    /// What the far task failed with; that it was cancelled, by whomever; that its actor died.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn result(&self) -> Result<ValueOf<E>, ErrorOf<E>> {
+        let outcome = self.dialog.finished().await;
+        value_of::<E>(&outcome, &self.dialog)
+    }
+
+    /// Asks the far task to end, waits until it has, and says how that came out (P-C1).
+    ///
+    /// A later [`result`](Self::result) says that it was cancelled by this actor; the end of a
+    /// `with_context` block takes that as an end without error (P-C4).
+    ///
+    /// # Cancel safety
+    /// The request is sent when this is first polled; dropping it later stops the waiting only.
+    pub async fn cancel(&self) -> CancelStatus {
+        let actor = Actor::running();
+        let grace = actor.map_or(Duration::from_millis(500), |actor| actor.settings().grace());
+        self.dialog.cancel(by_us(Cause::Asked), grace);
+        match self.dialog.finished().await {
+            Outcome::Lost(hatchery_proto::LostCause::Unresponsive) => CancelStatus::TimedOut,
+            Outcome::Lost(_) | Outcome::Died(_) => CancelStatus::Gone,
+            _ => CancelStatus::Done,
+        }
+    }
+}
+
+/// What the end of a block comes to, given its value and the far task's outcome: the one place that
+/// decides what is absorbed and what is raised (P-C4).
+fn judge<T, X: From<Error>>(value: T, outcome: &Outcome, dialog: &Dialog) -> Result<T, X> {
+    match outcome {
+        Outcome::Returned(_) => Ok(value),
+        Outcome::Cancelled(by)
+            if dialog.cancel_asked() && by.canceller == task::current_actor_id() =>
+        {
+            Ok(value)
+        }
+        // The body has seen how it ended and chose to end well.
+        _ if dialog.will_be_told() => Ok(value),
+        other => Err(X::from(Error::from_outcome(other, &dialog.peer, &dialog.task))),
+    }
+}
+
+/// The scope form of a context: runs `body`, then joins, or cancels and drains.
+pub(crate) async fn with_context<E, F, Fut, T, X>(
+    mut context: OpenContext<E>,
+    first: First<E>,
+    body: F,
+) -> Result<T, X>
+where
+    E: ContextEndpoint,
+    F: FnOnce(OpenContext<E>, First<E>) -> Fut,
+    Fut: Future<Output = Result<T, X>>,
+    X: From<Error> + fmt::Display + 'static,
+{
+    let Some(actor) = Actor::running() else {
+        return Err(X::from(Error::gone(&context.dialog.peer)));
+    };
+    context.scoped = true;
+    let dialog = context.dialog.clone();
+    let parent = task::current().map(|current| current.scope);
+    let scope = Scope::open(&actor, Some(parent.unwrap_or(actor.top())), ScopeKind::Body);
+    scope.set_holding(true);
+    let ended = {
+        let mut body = Some(Box::pin(body(context, first)));
+        let mut changed: Option<EventListener> = None;
+        poll_fn(|cx| {
+            // The body first: if it is waiting on this context, it hears of the end by itself.
+            if let Poll::Ready(ended) = task::poll_in(&scope, &mut body, cx) {
+                return Poll::Ready(Some(ended));
+            }
+            loop {
+                if dialog.has_failed() && !dialog.will_be_told() {
+                    return Poll::Ready(None);
+                }
+                let listener = changed.get_or_insert_with(|| dialog.signal().listen());
+                if dialog.has_failed() && !dialog.will_be_told() {
+                    return Poll::Ready(None);
+                }
+                match std::pin::Pin::new(listener).poll(cx) {
+                    Poll::Ready(()) => changed = None,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    };
+    let share = scope.share();
+    match ended {
+        Some(Ended::Returned(Ok(value))) => {
+            // A cancel that comes while the block joins is handed on.
+            let late = async {
+                scope.until_due().await;
+                let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
+                dialog.cancel(by, scope.share());
+                std::future::pending().await
+            };
+            let outcome = dialog.finished().or(late).await;
+            match scope.cancelled() {
+                Some(by) => Err(X::from(Error::cancelled_by(by))),
+                None => judge(value, &outcome, &dialog),
+            }
+        }
+        Some(Ended::Returned(Err(error))) => {
+            let report = error::of_block(&error).to_report(E::NAME);
+            dialog.cancel(by_us(Cause::OpenerFailed(Box::new(report))), actor.settings().grace());
+            dialog.finished().await;
+            Err(error)
+        }
+        Some(Ended::Dropped) => {
+            let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
+            dialog.cancel(by.clone(), share);
+            dialog.finished().await;
+            Err(X::from(Error::cancelled_by(by)))
+        }
+        None => {
+            let outcome = dialog.finished().await;
+            Err(X::from(Error::from_outcome(&outcome, &dialog.peer, E::NAME)))
+        }
+    }
+}
+
+/// The result of a dialog, typed.
+pub(crate) fn value_of<E: Endpoint>(
+    outcome: &Outcome,
+    dialog: &Dialog,
+) -> Result<ValueOf<E>, ErrorOf<E>> {
+    match outcome {
+        Outcome::Returned(bytes) => decode(bytes, "the result of", E::NAME).map_err(Into::into),
+        other => Err(failure::<E>(other, &dialog.peer)),
+    }
+}
+
+pub(crate) fn failure<E: Endpoint>(outcome: &Outcome, peer: &ActorId) -> ErrorOf<E> {
+    match outcome {
+        Outcome::Failed { report, payload } => {
+            <<E::Return as EndpointReturn>::Error as EndpointError>::from_wire(
+                report.clone(),
+                payload,
+            )
+        }
+        other => Error::from_outcome(other, peer, E::NAME).into(),
+    }
+}
+
+pub(crate) fn by_us(cause: Cause) -> Cancelled {
+    Cancelled { canceller: task::current_actor_id(), cause }
+}

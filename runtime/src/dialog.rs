@@ -1,0 +1,382 @@
+//! One open dialog as its handles share it: what calls, contexts and streams have in common.
+//!
+//! Waits and wakes. Which message may be sent when is decided in the core; a refusal of the core
+//! becomes an error here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use event_listener::{Event as Signal, listener};
+use hatchery_proto::{
+    ActorId, CancelRequest, Cancelled, Cause, DialogId, Misuse, Outcome, Recv, SendError,
+};
+
+use crate::driver::link::Link;
+use crate::error::{Error, Result};
+use crate::task;
+
+/// Which end of a dialog this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Opener,
+    Callee,
+}
+
+/// An open dialog.
+#[derive(Debug)]
+pub(crate) struct Dialog {
+    pub(crate) link: Arc<Link>,
+    pub(crate) id: DialogId,
+    pub(crate) task: Arc<str>,
+    pub(crate) peer: ActorId,
+    side: Side,
+    signal: Arc<Signal>,
+    /// Sending halves that are held; with none, nobody will send any more (P-D8).
+    senders: AtomicUsize,
+    /// Whether a receiving half is held.
+    reading: AtomicBool,
+    /// Whether the callee has sent its first value.
+    started: AtomicBool,
+    /// Whether a stream was opened on this side: there is at most one (P-D6).
+    opened: AtomicBool,
+    /// Operations that would see the dialog's end by themselves.
+    waiting: AtomicUsize,
+    /// Whether such an operation has told its caller of the end.
+    told: AtomicBool,
+    /// Whether this side asked for a cancel: its own cancel is absorbed (P-C4).
+    asked: AtomicBool,
+    released: AtomicBool,
+}
+
+/// Runs the same lines on the core's view of this dialog, whichever end it is.
+macro_rules! view {
+    ($dialog:expr, |$view:ident, $now:ident| $body:expr) => {
+        $dialog.link.with(|connection, $now| match $dialog.side {
+            Side::Opener => connection.caller($dialog.id).map(|mut $view| {
+                let _ = &mut $view;
+                $body
+            }),
+            Side::Callee => connection.callee($dialog.id).map(|mut $view| {
+                let _ = &mut $view;
+                $body
+            }),
+        })
+    };
+}
+
+/// What a receive came to.
+pub(crate) enum Received {
+    Value,
+    End,
+}
+
+impl Dialog {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        id: DialogId,
+        side: Side,
+        task: Arc<str>,
+        peer: ActorId,
+    ) -> Arc<Self> {
+        let signal = link.signal(id, &task);
+        Arc::new(Self {
+            link,
+            id,
+            task,
+            peer,
+            side,
+            signal,
+            senders: AtomicUsize::new(0),
+            reading: AtomicBool::new(false),
+            started: AtomicBool::new(false),
+            opened: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            told: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            released: AtomicBool::new(false),
+        })
+    }
+
+    /// Waits until `ready` finds what it looks for; looks again at every event of the dialog.
+    async fn wait<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+        if let Some(value) = ready() {
+            return value;
+        }
+        loop {
+            listener!(self.signal => changed);
+            if let Some(value) = ready() {
+                return value;
+            }
+            changed.await;
+        }
+    }
+
+    /// The same, counted as an operation that will tell its caller of the dialog's end.
+    async fn wait_told<T>(&self, ready: impl FnMut() -> Option<Result<T>>) -> Result<T> {
+        let _waiting = Waiting::on(&self.waiting);
+        let result = self.wait(ready).await;
+        if result.is_err() {
+            self.told.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    /// Whether somebody else will tell the owner that the dialog has ended, or has done so.
+    pub(crate) fn will_be_told(&self) -> bool {
+        self.told.load(Ordering::Acquire) || self.waiting.load(Ordering::Acquire) > 0
+    }
+
+    /// Sends one value; waits for credit.
+    pub(crate) async fn send(&self, bytes: &[u8]) -> Result<()> {
+        self.wait_told(|| match view!(self, |view, _now| view.send(bytes)) {
+            Some(Ok(())) => Some(Ok(())),
+            Some(Err(SendError::Full)) => None,
+            Some(Err(refused)) => Some(Err(self.refused(&refused))),
+            None => Some(Err(self.end_error())),
+        })
+        .await
+    }
+
+    /// Receives one value into `out`. Dropping the future loses nothing.
+    pub(crate) async fn recv(&self, out: &mut Vec<u8>) -> Result<Received> {
+        self.wait_told(|| match view!(self, |view, _now| view.recv(out)) {
+            Some(Recv::Value) => Some(Ok(Received::Value)),
+            Some(Recv::Empty) => None,
+            Some(Recv::End) => Some(Ok(Received::End)),
+            Some(Recv::Ended) => match self.outcome() {
+                Some(Outcome::Returned(_)) => Some(Ok(Received::End)),
+                _ => Some(Err(self.end_error())),
+            },
+            None => Some(Err(self.end_error())),
+        })
+        .await
+    }
+
+    /// This side will send no more. Idempotent.
+    pub(crate) fn stop(&self) -> Result<()> {
+        match view!(self, |view, _now| view.stop()) {
+            Some(Err(misuse)) => Err(self.misused(&misuse)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    fn stop_reading(&self) {
+        view!(self, |view, _now| view.stop_reading());
+    }
+
+    /// Callee: sends the first value; waits for credit.
+    pub(crate) async fn start(&self, bytes: &[u8]) -> Result<()> {
+        let sent = self.link.with(|connection, _| {
+            connection.callee(self.id).map(|mut view| view.started(bytes))
+        });
+        match sent {
+            Some(Ok(())) => {
+                self.started.store(true, Ordering::Release);
+                Ok(())
+            }
+            Some(Err(misuse)) => Err(self.misused(&misuse)),
+            None => Err(self.end_error()),
+        }
+    }
+
+    pub(crate) fn has_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    /// Opener: waits for the first value.
+    pub(crate) async fn first_value(&self) -> Result<Vec<u8>> {
+        self.wait_told(|| {
+            let first = self.link.with(|connection, _| {
+                connection.caller(self.id).and_then(|mut view| view.take_started())
+            });
+            match first {
+                Some(first) => {
+                    self.started.store(true, Ordering::Release);
+                    Some(Ok(first))
+                }
+                None => match self.outcome() {
+                    Some(_) => Some(Err(self.end_error())),
+                    None if self.is_gone() => Some(Err(self.end_error())),
+                    None => None,
+                },
+            }
+        })
+        .await
+    }
+
+    /// Opener: waits for the outcome. With nobody left to send or read, says so first (P-D8).
+    pub(crate) async fn finished(&self) -> Outcome {
+        let _waiting = Waiting::on(&self.waiting);
+        self.wait(|| {
+            self.leave();
+            self.outcome().or_else(|| self.is_gone().then(lost))
+        })
+        .await
+    }
+
+    /// A clean leave: whoever holds no half says that it will not send, and discards (P-D8).
+    pub(crate) fn leave(&self) {
+        if self.has_started() && self.senders.load(Ordering::Acquire) == 0 {
+            // Refused where the dialog is being cancelled or has ended: then nobody waits for it.
+            let _ = self.stop();
+        }
+        if !self.reading.load(Ordering::Acquire) {
+            view!(self, |view, _now| view.discard());
+        }
+    }
+
+    /// Opener: the outcome, once there is one.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match self.side {
+            Side::Opener => self.link.with(|connection, _| {
+                connection.caller(self.id).and_then(|view| view.outcome().cloned())
+            }),
+            Side::Callee => None,
+        }
+    }
+
+    /// Looks at the outcome's kind without copying it.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.link.with(|connection, _| {
+            connection.caller(self.id).is_none_or(|view| {
+                view.outcome().is_some_and(|outcome| !matches!(outcome, Outcome::Returned(_)))
+            })
+        })
+    }
+
+    fn is_gone(&self) -> bool {
+        view!(self, |view, _now| view.id()).is_none()
+    }
+
+    /// Opener: asks the far task to end within `grace`.
+    pub(crate) fn cancel(&self, by: Cancelled, grace: Duration) {
+        self.asked.store(true, Ordering::Release);
+        self.link.with(|connection, now| {
+            if let Some(mut view) = connection.caller(self.id) {
+                view.cancel(now, CancelRequest { by, grace });
+            }
+        });
+    }
+
+    pub(crate) fn cancel_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// Opener: nobody holds this dialog any more. What still runs over there is cancelled.
+    pub(crate) fn release(&self) {
+        if self.released.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let by = Cancelled { canceller: task::current_actor_id(), cause: Cause::Dropped };
+        self.link.with(|connection, now| {
+            if let Some(view) = connection.caller(self.id) {
+                view.release(now, by);
+            }
+        });
+        self.signal.notify(usize::MAX);
+        self.link.forget(self.id);
+    }
+
+    /// Ends with the next event of this dialog.
+    pub(crate) fn signal(&self) -> &Signal {
+        &self.signal
+    }
+
+    /// Opens this side's stream: once (P-D6).
+    pub(crate) fn open_stream(&self) -> Result<()> {
+        if self.opened.swap(true, Ordering::AcqRel) {
+            return Err(Error::misuse(format!(
+                "opening a second stream on `{}` with actor {}: a context has one stream for its \
+                 life (P-D6); open another context",
+                self.task, self.peer
+            )));
+        }
+        self.senders.fetch_add(1, Ordering::AcqRel);
+        self.reading.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub(crate) fn sender_added(&self) {
+        self.senders.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn sender_dropped(&self) {
+        self.senders.fetch_sub(1, Ordering::AcqRel);
+        // Whoever waits for the outcome may now be the one to say that nothing more will be sent.
+        self.signal.notify(usize::MAX);
+    }
+
+    pub(crate) fn reader_dropped(&self) {
+        self.reading.store(false, Ordering::Release);
+        self.stop_reading();
+    }
+
+    /// What the dialog's end is to an operation that runs into it.
+    pub(crate) fn end_error(&self) -> Error {
+        match (self.side, self.outcome()) {
+            (_, Some(Outcome::Returned(_))) => Error::misuse(format!(
+                "using the stream of `{}` on actor {} after its task has returned (P-D7)",
+                self.task, self.peer
+            )),
+            (_, Some(outcome)) => Error::from_outcome(&outcome, &self.peer, &self.task),
+            (Side::Opener, None) if self.released.load(Ordering::Acquire) => {
+                Error::misuse(format!(
+                    "using the stream of `{}` on actor {} after its context was dropped",
+                    self.task, self.peer
+                ))
+            }
+            _ => Error::from_outcome(&lost(), &self.peer, &self.task),
+        }
+    }
+
+    fn refused(&self, refused: &SendError) -> Error {
+        match refused {
+            SendError::ReceiverGone => Error::receiver_gone(&self.peer),
+            SendError::Ended | SendError::Cancelling => match self.outcome() {
+                Some(_) => self.end_error(),
+                None if self.side == Side::Callee => self.end_error(),
+                None => Error::misuse(format!(
+                    "sending to `{}` on actor {}: {refused:?}",
+                    self.task, self.peer
+                )),
+            },
+            other => Error::misuse(format!(
+                "sending to `{}` on actor {}: {other}",
+                self.task, self.peer
+            )),
+        }
+    }
+
+    fn misused(&self, misuse: &Misuse) -> Error {
+        Error::misuse(format!("`{}` with actor {}: {misuse}", self.task, self.peer))
+    }
+}
+
+impl Drop for Dialog {
+    fn drop(&mut self) {
+        if self.side == Side::Opener {
+            self.release();
+        }
+    }
+}
+
+fn lost() -> Outcome {
+    Outcome::Lost(hatchery_proto::LostCause::LinkEnded)
+}
+
+/// Counts an operation while it waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn on(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,26 @@
+//! The process's monotonic clock, in the core's units. The only place that reads it.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant as Std};
+
+use async_io::Timer;
+use hatchery_proto::Instant;
+
+fn epoch() -> Std {
+    static EPOCH: OnceLock<Std> = OnceLock::new();
+    *EPOCH.get_or_init(Std::now)
+}
+
+/// The time now.
+pub(crate) fn now() -> Instant {
+    let micros = epoch().elapsed().as_micros();
+    Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
+/// Ends at `deadline`, or never where that is too far away to be represented.
+pub(crate) fn until(deadline: Instant) -> Timer {
+    match epoch().checked_add(Duration::from_micros(deadline.as_micros())) {
+        Some(at) => Timer::at(at),
+        None => Timer::never(),
+    }
+}

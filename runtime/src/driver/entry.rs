@@ -1,0 +1,241 @@
+//! The way into a child: from descriptor 0 being the link to a process that is tied to its parent.
+//! What the child does then is decided elsewhere.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use signal_hook::consts::{SIGINT, SIGPIPE};
+
+use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE};
+use super::process::duplicate;
+
+/// How long the standard streams may take; they were sent before the process was started.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a child outlives its parent when the kernel does not end it.
+const RESPITE: Duration = Duration::from_secs(1);
+
+/// Whether somebody has been through [`take_entry`].
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// What this process is.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// Not started by this library, or this was asked before.
+    NotAChild,
+    /// A child whose parent is gone already. It ought to end.
+    Orphan,
+    /// A child that could not take its place. It ought to end; its parent reads its stderr.
+    Failed(io::Error),
+    /// A child.
+    Child(ChildEntry),
+}
+
+/// What a child has of its parent.
+#[derive(Debug)]
+pub(crate) struct ChildEntry {
+    /// Its end of the link, nonblocking.
+    pub(crate) link: UnixStream,
+    /// The process that started it.
+    pub(crate) parent_pid: u32,
+    /// The tree it belongs to.
+    pub(crate) tree: u128,
+    /// What its parent calls it.
+    pub(crate) name: String,
+    /// The real standard error; descriptor 2 is the boot one until
+    /// [`switch_stderr`](Self::switch_stderr).
+    pub(crate) stderr: OwnedFd,
+}
+
+/// Says what this process is, and if it is a child, ties it to its parent.
+///
+/// To be called first thing, on the main thread: the tie belongs to the calling thread. The first
+/// call has the answer, later ones say [`Entry::NotAChild`].
+pub(crate) fn take_entry() -> Entry {
+    if ENTERED.swap(true, Ordering::AcqRel) {
+        return Entry::NotAChild;
+    }
+    match own_marker().map(ChildEntry::take) {
+        None => Entry::NotAChild,
+        Some(Ok(Some(child))) => Entry::Child(child),
+        Some(Ok(None)) => Entry::Orphan,
+        Some(Err(error)) => Entry::Failed(error),
+    }
+}
+
+/// Whether [`take_entry`] was called in this process.
+pub(crate) fn entry_was_called() -> bool {
+    ENTERED.load(Ordering::Acquire)
+}
+
+/// Whether this process was started as a child and has not been through [`take_entry`].
+pub(crate) fn marked_as_child() -> bool {
+    !entry_was_called() && own_marker().is_some()
+}
+
+/// The marker, if it speaks of this process: a plain program that a child starts inherits it too,
+/// but has another descriptor 0.
+fn own_marker() -> Option<Marker> {
+    let marker: Marker = std::env::var(MARKER_VARIABLE).ok()?.parse().ok()?;
+    let link = rustix::stdio::stdin();
+    let is_link = rustix::net::sockopt::socket_domain(link) == Ok(AddressFamily::UNIX)
+        && rustix::net::sockopt::socket_type(link) == Ok(SocketType::STREAM)
+        && handover::inode(link).ok()? == marker.socket
+        && number(rustix::net::sockopt::socket_peercred(link).ok()?.pid) == marker.parent;
+    is_link.then_some(marker)
+}
+
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
+}
+
+impl ChildEntry {
+    /// `None` where the parent is gone.
+    fn take(marker: Marker) -> io::Result<Option<Self>> {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // A parent that died before that was armed sends nothing any more.
+        if !is_parent(marker.parent) {
+            return Ok(None);
+        }
+        let link = UnixStream::from(duplicate(io::stdin())?);
+        link.set_nonblocking(true)?;
+        let (stdin, stderr) = match handover::take(&link, PATIENCE) {
+            Ok(streams) => streams,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        rustix::stdio::dup2_stdin(stdin)?;
+        // Descriptors that came by message may have landed on a number below 3.
+        let stderr = if is_standard(&stderr) { duplicate(&stderr)? } else { stderr };
+        let name = std::env::var(NAME_VARIABLE).unwrap_or_default();
+        set_process_name(&name);
+        ignore_signals()?;
+        let Marker { parent, tree, .. } = marker;
+        Ok(Some(Self { link, parent_pid: parent, tree, name, stderr }))
+    }
+
+    /// Makes the real standard error descriptor 2, after what was written to the boot one so far.
+    ///
+    /// To be called once the child is up. A program that the child started before goes on writing
+    /// to the boot one.
+    pub(crate) fn switch_stderr(&self) -> io::Result<()> {
+        let boot = File::from(duplicate(io::stderr())?);
+        // Only a memory file of ours can be read back and has seals.
+        let ours = rustix::fs::fcntl_get_seals(&boot).is_ok();
+        let written = if ours { self.copy_stderr(&boot, 0) } else { 0 };
+        rustix::stdio::dup2_stderr(&self.stderr)?;
+        if ours {
+            // What another thread wrote meanwhile.
+            self.copy_stderr(&boot, written);
+        }
+        Ok(())
+    }
+
+    /// Copies from an offset on; returns where it ended. What cannot be written is given up.
+    fn copy_stderr(&self, boot: &File, mut offset: u64) -> u64 {
+        let mut buffer = [0; 4096];
+        loop {
+            let read = match boot.read_at(&mut buffer, offset) {
+                Ok(0) => return offset,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return offset,
+            };
+            offset += read as u64;
+            self.write_stderr(buffer.get(..read).unwrap_or_default());
+        }
+    }
+
+    fn write_stderr(&self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match rustix::io::write(&self.stderr, bytes) {
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if self.stderr_is_writable() => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits a little for a standard error that was made nonblocking by somebody else.
+    fn stderr_is_writable(&self) -> bool {
+        let patience = Timespec { tv_sec: 1, tv_nsec: 0 };
+        let mut polled = [PollFd::new(&self.stderr, PollFlags::OUT)];
+        matches!(rustix::event::poll(&mut polled, Some(&patience)), Ok(1..))
+    }
+}
+
+fn is_parent(pid: u32) -> bool {
+    rustix::process::getppid().map(number) == Some(pid)
+}
+
+fn is_standard(descriptor: &OwnedFd) -> bool {
+    use std::os::fd::AsRawFd;
+    descriptor.as_fd().as_raw_fd() < 3
+}
+
+/// Names the main thread, and by that the process; the kernel keeps 15 bytes.
+fn set_process_name(name: &str) {
+    let end = (0..=name.len().min(15)).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
+    if let Ok(name) = CString::new(name.get(..end).unwrap_or_default()) {
+        let _ = rustix::thread::set_name(&name);
+    }
+}
+
+/// The terminal's Ctrl-C is the root's matter, and a closed link an error, not a signal: `main`
+/// has not been reached yet, where `std` sees to SIGPIPE. Handlers, not `SIG_IGN`, since that
+/// would be inherited by the programs that the child starts.
+fn ignore_signals() -> io::Result<()> {
+    for signal in [SIGINT, SIGPIPE] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    Ok(())
+}
+
+/// Starts the thread that ends this process a second after its parent's end, if nothing else does:
+/// neither the kernel nor a runtime that sees its link end.
+pub(crate) fn watch_parent(parent_pid: u32) -> io::Result<()> {
+    let parent = i32::try_from(parent_pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    let parent = match rustix::process::pidfd_open(parent, PidfdFlags::empty()) {
+        // Only while it is the parent does the number stand for the process that was meant.
+        Ok(descriptor) if is_parent(parent_pid) => Some(descriptor),
+        Ok(_) | Err(Errno::SRCH) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let watch = move || {
+        if let Some(parent) = parent {
+            wait_for_end(&parent);
+        }
+        thread::sleep(RESPITE);
+        let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+    };
+    thread::Builder::new().name("hatchery-watch".to_owned()).stack_size(64 * 1024).spawn(watch)?;
+    Ok(())
+}
+
+fn wait_for_end(process: &OwnedFd) {
+    loop {
+        match rustix::event::poll(&mut [PollFd::new(process, PollFlags::IN)], None) {
+            Err(Errno::INTR) => {}
+            _ => return,
+        }
+    }
+}
+
+/// Writes one line to standard error, which is the parent's to read until the actor is up.
+pub(crate) fn complain(line: &str) {
+    use std::io::Write as _;
+    // Nobody is left to tell where this fails too.
+    let _ = writeln!(io::stderr(), "{line}");
+}

@@ -1,0 +1,181 @@
+//! What a parent and the child it starts agree on before the protocol begins: the marker in the
+//! environment, and the one byte that carries the child's real standard streams.
+//! Nothing here starts a process or decides who is whose child.
+
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::{Errno, IoSlice, IoSliceMut};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+
+/// The environment variable with the [`Marker`].
+pub(crate) const MARKER_VARIABLE: &str = "HATCHERY_ACTOR";
+/// The environment variable with the tree's uuid, for finding what is left of a tree.
+pub(crate) const TREE_VARIABLE: &str = "HATCHERY_TREE";
+/// The environment variable with the actor's name.
+pub(crate) const NAME_VARIABLE: &str = "HATCHERY_NAME";
+
+/// The byte that carries the descriptors, ahead of the first frame.
+const BYTE: u8 = b'H';
+
+/// Names one start of one child; a process inherits it from its ancestors, so it says nothing
+/// until descriptor 0 was found to be the socket that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marker {
+    /// The parent that wrote it.
+    pub(crate) parent: u32,
+    /// The tree that the child belongs to.
+    pub(crate) tree: u128,
+    /// The inode of the child's end of the link.
+    pub(crate) socket: u64,
+}
+
+impl fmt::Display for Marker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{:032x}:{}", self.parent, self.tree, self.socket)
+    }
+}
+
+impl FromStr for Marker {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (parent, rest) = text.split_once(':').ok_or(())?;
+        let (tree, socket) = rest.split_once(':').ok_or(())?;
+        Ok(Self {
+            parent: parent.parse().map_err(drop)?,
+            tree: u128::from_str_radix(tree, 16).map_err(drop)?,
+            socket: socket.parse().map_err(drop)?,
+        })
+    }
+}
+
+/// The inode of a socket: no two sockets that exist at the same time share it.
+pub(crate) fn inode(socket: impl AsFd) -> io::Result<u64> {
+    Ok(rustix::fs::fstat(socket)?.st_ino)
+}
+
+/// Queues the real standard input and standard error for the other end of the link.
+pub(crate) fn give(
+    link: impl AsFd,
+    stdin: BorrowedFd<'_>,
+    stderr: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let descriptors = [stdin, stderr];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(Errno::NOBUFS.into());
+    }
+    let bytes = [IoSlice::new(&[BYTE])];
+    rustix::io::retry_on_intr(|| {
+        rustix::net::sendmsg(&link, &bytes, &mut control, SendFlags::NOSIGNAL)
+    })?;
+    Ok(())
+}
+
+/// Takes the real standard input and standard error from the link, and not one byte more.
+///
+/// # Errors
+///
+/// `UnexpectedEof` when the other end is gone, `TimedOut` when nothing came within `patience`.
+pub(crate) fn take(link: impl AsFd, patience: Duration) -> io::Result<(OwnedFd, OwnedFd)> {
+    wait_readable(link.as_fd(), patience)?;
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::io::retry_on_intr(|| {
+        let mut bytes = [IoSliceMut::new(&mut byte)];
+        rustix::net::recvmsg(&link, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut descriptors = control
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+            _ => None,
+        })
+        .flatten();
+    match (descriptors.next(), descriptors.next()) {
+        (Some(stdin), Some(stderr)) if byte == [BYTE] => Ok((stdin, stderr)),
+        // The kernel drops what does not fit into the descriptor table.
+        _ if byte == [BYTE] => Err(Errno::MFILE.into()),
+        _ => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the link does not begin as it should"))
+        }
+    }
+}
+
+fn wait_readable(link: BorrowedFd<'_>, patience: Duration) -> io::Result<()> {
+    let end = Instant::now() + patience;
+    loop {
+        let left = Timespec::try_from(end.saturating_duration_since(Instant::now()))
+            .map_err(|_| io::Error::from(Errno::INVAL))?;
+        match rustix::event::poll(&mut [PollFd::new(&link, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn a_marker_reads_back() {
+        let marker = Marker { parent: 7, tree: 1 << 100 | 5, socket: u64::MAX };
+        assert_eq!(marker.to_string().parse(), Ok(marker));
+        for text in ["", "1", "1:2", "x:2:3", "1:g:3", "1:2:", "1:2:3:4", "-1:2:3"] {
+            assert!(text.parse::<Marker>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_streams_arrive_and_the_bytes_after_them_stay() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let (read, write) = io::pipe().unwrap();
+        give(&ours, read.as_fd(), write.as_fd()).unwrap();
+        ours.write_all(b"frames").unwrap();
+        let (stdin, stderr) = take(&theirs, PATIENCE).unwrap();
+        assert_eq!(inode(&stdin).unwrap(), inode(&read).unwrap());
+        assert_eq!(inode(&stderr).unwrap(), inode(&write).unwrap());
+        let flags = rustix::io::fcntl_getfd(&stdin).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        let mut rest = [0; 6];
+        theirs.read_exact(&mut rest).unwrap();
+        assert_eq!(&rest, b"frames");
+    }
+
+    #[test]
+    fn silence_and_a_closed_link_are_told_apart() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        assert_eq!(take(&theirs, PATIENCE).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(ours);
+        assert_eq!(take(&theirs, PATIENCE).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_link_that_begins_otherwise_is_refused() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.write_all(b"GET /").unwrap();
+        assert_eq!(take(&theirs, PATIENCE).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}

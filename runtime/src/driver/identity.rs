@@ -1,0 +1,24 @@
+//! Numbers that nobody else has: the kernel's randomness.
+
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use std::io;
+
+/// Sixteen random bytes as a number.
+pub(crate) fn fresh() -> io::Result<u128> {
+    let mut bytes = [0; 16];
+    loop {
+        // Up to 256 bytes come whole or not at all.
+        match getrandom(&mut bytes, GetRandomFlags::empty()) {
+            Ok(_) => return Ok(u128::from_le_bytes(bytes)),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// This process's number, as it sees it itself.
+pub(crate) fn pid() -> u32 {
+    std::process::id()
+}

@@ -1,0 +1,413 @@
+//! One link: a socket, a `Connection`, and the three loops that move bytes and time between them.
+//!
+//! Decides nothing. What an event means is the business of the handler that the link was opened
+//! with. No lock is held across an await, and the handler is called with none held.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_executor::{Executor, Task};
+use async_io::Async;
+use event_listener::{Event as Signal, listener};
+use futures_lite::FutureExt;
+use hatchery_proto::{Connection, DialogId, Event, Instant};
+
+use super::clock;
+
+/// How much is read, or encoded for writing, at a time.
+const BATCH: usize = 64 * 1024;
+
+/// Receives what a link has to tell, with no lock held.
+pub(crate) trait Handler: Send + Sync {
+    /// Called once for each event of the core, in order for each dialog.
+    fn handle(&self, link: &Arc<Link>, event: Event);
+
+    /// Called once when nothing more will be read, before what follows from it.
+    fn handle_eof(&self, link: &Arc<Link>);
+}
+
+/// A link that is being driven.
+pub(crate) struct Link {
+    connection: Mutex<Connection>,
+    outgoing: Mutex<Outgoing>,
+    /// When the clock loop will wake by itself, in microseconds.
+    armed: AtomicU64,
+    /// The socket took less than it was given: the writer waits for room.
+    blocked: Signal,
+    /// The earliest deadline may have changed.
+    rearm: Signal,
+    dialogs: Mutex<BTreeMap<DialogId, (Arc<Signal>, Arc<str>)>>,
+    /// A dialog of ours ended, so that another may be opened.
+    slots: Signal,
+    /// The core has closed the link.
+    closed: Signal,
+    handler: Box<dyn Handler>,
+}
+
+/// Encoded bytes that the socket has not taken yet, and the socket while there is one.
+struct Outgoing {
+    socket: Option<Arc<Async<UnixStream>>>,
+    bytes: Vec<u8>,
+    written: usize,
+    blocked: bool,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
+
+/// The loops of a link. Dropping it closes the socket; `ended` waits for them.
+pub(crate) struct Loops {
+    link: Arc<Link>,
+    reader: Task<()>,
+    writer: Task<()>,
+    clock: Task<()>,
+}
+
+impl Loops {
+    /// Ends once the core has closed the link and the socket is gone.
+    pub(crate) async fn ended(&mut self) {
+        (&mut self.reader).await;
+        (&mut self.writer).await;
+        (&mut self.clock).await;
+    }
+
+    /// Ends the loops wherever they are; returns once none of them runs any more.
+    pub(crate) async fn stop(self) {
+        self.link.cut();
+        self.reader.cancel().await;
+        self.writer.cancel().await;
+        self.clock.cancel().await;
+    }
+}
+
+impl Link {
+    /// Starts driving `connection` over `socket` on `executor`.
+    pub(crate) fn open(
+        connection: Connection,
+        socket: UnixStream,
+        executor: &Executor<'static>,
+        handler: Box<dyn Handler>,
+    ) -> std::io::Result<(Arc<Self>, Loops)> {
+        let socket = Arc::new(Async::new(socket)?);
+        let link = Arc::new(Self {
+            connection: Mutex::new(connection),
+            outgoing: Mutex::new(Outgoing {
+                socket: Some(socket.clone()),
+                bytes: Vec::new(),
+                written: 0,
+                blocked: false,
+            }),
+            armed: AtomicU64::new(u64::MAX),
+            blocked: Signal::new(),
+            rearm: Signal::new(),
+            dialogs: Mutex::new(BTreeMap::new()),
+            slots: Signal::new(),
+            closed: Signal::new(),
+            handler,
+        });
+        let reader = executor.spawn(link.clone().read(socket.clone()));
+        let writer = executor.spawn(link.clone().write(socket));
+        let clock = executor.spawn(link.clone().keep_time());
+        let loops = Loops { link: link.clone(), reader, writer, clock };
+        link.flush();
+        Ok((link, loops))
+    }
+
+    /// Runs `f` on the core, then does everything that follows from it: events are handled, frames
+    /// written as far as the socket takes them, the clock set.
+    pub(crate) fn with<R>(
+        self: &Arc<Self>,
+        f: impl FnOnce(&mut Connection, Instant) -> R,
+    ) -> R {
+        let mut events = Vec::new();
+        let (value, deadline, transmit) = {
+            let mut connection = lock(&self.connection);
+            let value = f(&mut connection, clock::now());
+            while let Some(event) = connection.poll_event() {
+                events.push(event);
+            }
+            let deadline = connection.poll_timeout().map(|(at, _)| at);
+            (value, deadline, connection.wants_transmit())
+        };
+        for event in events {
+            self.dispatch(event);
+        }
+        if transmit {
+            self.flush();
+        }
+        if let Some(deadline) = deadline {
+            if deadline.as_micros() < self.armed.load(Ordering::Acquire) {
+                self.rearm.notify(1);
+            }
+        }
+        value
+    }
+
+    /// Looks at the core without changing it.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&Connection) -> R) -> R {
+        f(&lock(&self.connection))
+    }
+
+    /// The signal that fires at every event of this dialog, until [`Link::forget`]. The name is
+    /// what reports call it.
+    pub(crate) fn signal(&self, dialog: DialogId, name: &Arc<str>) -> Arc<Signal> {
+        lock(&self.dialogs)
+            .entry(dialog)
+            .or_insert_with(|| (Arc::default(), name.clone()))
+            .0
+            .clone()
+    }
+
+    /// What is under way on this link, in words.
+    pub(crate) fn under_way(&self) -> Vec<String> {
+        let phases = self.look(Connection::under_way);
+        let names = lock(&self.dialogs);
+        let name = |(id, phase): (DialogId, &'static str)| match names.get(&id) {
+            Some((_, name)) => format!("`{name}` ({phase})"),
+            None if id.is_actor() => format!("the actor's own task ({phase})"),
+            None => format!("{id} ({phase})"),
+        };
+        phases.into_iter().map(name).collect()
+    }
+
+    /// Ends once the core has closed the link.
+    pub(crate) async fn closed(&self) {
+        loop {
+            listener!(self.closed => closed);
+            if self.look(Connection::is_closed) {
+                return;
+            }
+            closed.await;
+        }
+    }
+
+    /// The dialog's handles are gone.
+    pub(crate) fn forget(&self, dialog: DialogId) {
+        lock(&self.dialogs).remove(&dialog);
+    }
+
+    /// Fires when a dialog that this side opened has ended.
+    pub(crate) fn slots(&self) -> &Signal {
+        &self.slots
+    }
+
+    /// Ends the link at once: what was not written is lost, every dialog ends.
+    pub(crate) fn cut(self: &Arc<Self>) {
+        self.with(|connection, now| {
+            connection.handle_write_closed();
+            connection.handle_eof(now);
+        });
+        self.drop_socket();
+    }
+
+    fn drop_socket(&self) {
+        let mut outgoing = lock(&self.outgoing);
+        outgoing.bytes = Vec::new();
+        outgoing.written = 0;
+        outgoing.blocked = false;
+        if let Some(socket) = outgoing.socket.take() {
+            // Wakes the reader and the writer, which hold the socket too.
+            let _ = socket.get_ref().shutdown(Shutdown::Both);
+        }
+        drop(outgoing);
+        self.blocked.notify(usize::MAX);
+        self.rearm.notify(usize::MAX);
+    }
+
+    fn dispatch(self: &Arc<Self>, event: Event) {
+        let dialog = match &event {
+            Event::Accepted(id)
+            | Event::Started(id)
+            | Event::Readable(id)
+            | Event::Writable(id)
+            | Event::CancelAsked(id)
+            | Event::CancelAcked(id)
+            | Event::Finished(id)
+            | Event::Flushed(id) => Some(*id),
+            _ => None,
+        };
+        if let Some(id) = dialog {
+            let signal = lock(&self.dialogs).get(&id).map(|(signal, _)| signal.clone());
+            if let Some(signal) = signal {
+                signal.notify(usize::MAX);
+            }
+        }
+        match event {
+            Event::Finished(_) => {
+                self.slots.notify(1);
+            }
+            Event::Closed => {
+                self.closed.notify(usize::MAX);
+                self.slots.notify(usize::MAX);
+                self.rearm.notify(usize::MAX);
+                self.blocked.notify(usize::MAX);
+            }
+            _ => {}
+        }
+        self.handler.handle(self, event);
+    }
+
+    /// Writes what the core has to send, as far as the socket takes it.
+    fn flush(self: &Arc<Self>) {
+        loop {
+            // Whoever holds the lock looks again after letting it go, so nothing is forgotten.
+            let Ok(mut outgoing) = self.outgoing.try_lock() else { return };
+            let done = self.write_some(&mut outgoing);
+            drop(outgoing);
+            match done {
+                Written::Blocked => {
+                    self.blocked.notify(1);
+                    return;
+                }
+                Written::Failed => self.with(|connection, _| connection.handle_write_closed()),
+                Written::All => {}
+            }
+            let connection = lock(&self.connection);
+            if !connection.wants_transmit() {
+                let closed = connection.is_closed();
+                drop(connection);
+                if closed {
+                    self.drop_socket();
+                }
+                return;
+            }
+        }
+    }
+
+    fn write_some(&self, outgoing: &mut Outgoing) -> Written {
+        if outgoing.blocked {
+            return Written::Blocked;
+        }
+        loop {
+            if outgoing.written == outgoing.bytes.len() {
+                outgoing.bytes.clear();
+                outgoing.written = 0;
+                let mut connection = lock(&self.connection);
+                if connection.poll_transmit(clock::now(), &mut outgoing.bytes, BATCH) == 0 {
+                    return Written::All;
+                }
+            }
+            let Some(socket) = &outgoing.socket else {
+                outgoing.bytes.clear();
+                outgoing.written = 0;
+                return Written::Failed;
+            };
+            let rest = outgoing.bytes.get(outgoing.written..).unwrap_or_default();
+            match socket.get_ref().write(rest) {
+                Ok(count) => outgoing.written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    outgoing.blocked = true;
+                    return Written::Blocked;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "writing to a link failed; reading goes on");
+                    outgoing.written = outgoing.bytes.len();
+                    return Written::Failed;
+                }
+            }
+        }
+    }
+
+    /// Waits for room in the socket whenever it took less than it was given.
+    async fn write(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
+        loop {
+            listener!(self.blocked => room);
+            let (blocked, gone) = {
+                let outgoing = lock(&self.outgoing);
+                (outgoing.blocked, outgoing.socket.is_none())
+            };
+            if gone {
+                return;
+            }
+            if !blocked {
+                room.await;
+                continue;
+            }
+            // The socket going away ends this wait too: it is shut down first.
+            let writable = socket.writable().await;
+            lock(&self.outgoing).blocked = false;
+            if writable.is_err() {
+                self.with(|connection, _| connection.handle_write_closed());
+            }
+            self.flush();
+        }
+    }
+
+    async fn read(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
+        let mut buffer = vec![0; BATCH];
+        loop {
+            let read = socket.read_with(|mut socket| socket.read(&mut buffer)).await;
+            match read {
+                Ok(0) => {}
+                Ok(count) => {
+                    let bytes = buffer.get(..count).unwrap_or_default();
+                    self.with(|connection, now| connection.handle_input(now, bytes));
+                    if !self.look(Connection::is_closed) {
+                        continue;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => tracing::debug!(%error, "a link ended with an error"),
+            }
+            self.handler.handle_eof(&self);
+            self.with(|connection, now| connection.handle_eof(now));
+            return;
+        }
+    }
+
+    /// Tells the core the time when it asked to be told.
+    async fn keep_time(self: Arc<Self>) {
+        loop {
+            listener!(self.rearm => rearm);
+            let (deadline, closed) = self.look(|connection| {
+                (connection.poll_timeout().map(|(at, _)| at), connection.is_closed())
+            });
+            if closed {
+                self.drop_socket();
+                return;
+            }
+            let armed = deadline.map_or(u64::MAX, Instant::as_micros);
+            self.armed.store(armed, Ordering::Release);
+            // A deadline that came up in between has to be seen either here or by `with`.
+            if self.look(|connection| connection.poll_timeout().map(|(at, _)| at)) != deadline {
+                continue;
+            }
+            match deadline {
+                None => rearm.await,
+                Some(at) => {
+                    let due = async {
+                        clock::until(at).await;
+                        true
+                    };
+                    let changed = async {
+                        rearm.await;
+                        false
+                    };
+                    if due.or(changed).await {
+                        self.with(|connection, now| connection.handle_timeout(now));
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum Written {
+    All,
+    Blocked,
+    Failed,
+}
+
+/// A lock whose holder panicked still guards sound data: the core is total.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,12 @@
+//! Everything that touches the operating system, and nothing else: it reports facts and carries
+//! out what others decide. It knows the protocol core, and nobody whom users see.
+
+pub(crate) mod clock;
+pub(crate) mod entry;
+pub(crate) mod handover;
+pub(crate) mod identity;
+pub(crate) mod link;
+pub(crate) mod process;
+pub(crate) mod procfs;
+pub(crate) mod signal;
+pub(crate) mod spawner;

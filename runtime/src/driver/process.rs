@@ -1,0 +1,422 @@
+//! One child process: how it is started, signalled and waited for.
+//! When to do which is decided by the ladder; which thread starts it, by the spawner.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_process::{Child, Command};
+use hatchery_proto::report::ExitStatus;
+use rustix::fs::{MemfdFlags, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitOptions};
+
+use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE, TREE_VARIABLE};
+use super::{procfs, spawner};
+
+pub(crate) use rustix::process::Signal;
+
+/// What a child runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// The image that this process runs.
+    Own,
+    /// Another executable.
+    Path(PathBuf),
+}
+
+impl Program {
+    /// What to execute.
+    fn path(&self) -> io::Result<PathBuf> {
+        /// The running image even when its file was replaced or deleted.
+        const IMAGE: &str = "/proc/self/exe";
+        match self {
+            Self::Path(path) => Ok(path.clone()),
+            Self::Own if Path::new(IMAGE).exists() => Ok(IMAGE.into()),
+            Self::Own => std::env::current_exe(),
+        }
+    }
+
+    /// What to call it in messages.
+    pub(super) fn shown(&self) -> PathBuf {
+        match self {
+            Self::Path(path) => path.clone(),
+            Self::Own => std::env::current_exe().unwrap_or_else(|_| "this program".into()),
+        }
+    }
+}
+
+/// What the child gets as its standard input once it is up.
+#[derive(Debug)]
+pub(crate) enum Stdin {
+    /// Nothing: `/dev/null`.
+    Null,
+    /// What this process has.
+    Inherit,
+    /// This.
+    Fd(OwnedFd),
+}
+
+/// A child to start.
+#[derive(Debug)]
+pub(crate) struct SpawnRequest {
+    /// What it runs.
+    pub(crate) program: Program,
+    /// The actor's name: its argument 0, its process name, and `HATCHERY_NAME`.
+    pub(crate) name: String,
+    /// The tree it belongs to.
+    pub(crate) tree: u128,
+    /// Its arguments after argument 0.
+    pub(crate) args: Vec<OsString>,
+    /// Additions to the inherited environment.
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// Its standard input.
+    pub(crate) stdin: Stdin,
+}
+
+/// A child that was started.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    /// The process.
+    pub(crate) process: Process,
+    /// Our end of its link, nonblocking.
+    pub(crate) link: UnixStream,
+    /// What it writes to its standard error before it is up.
+    pub(crate) stderr: BootStderr,
+}
+
+/// Why no child was started. No process is left behind.
+#[derive(Debug)]
+pub(crate) enum SpawnError {
+    /// The request was withdrawn before it was begun.
+    Withdrawn,
+    /// The system refused a step.
+    Os {
+        /// What was tried, as the end of "could not …".
+        step: &'static str,
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Withdrawn => f.write_str("the start was withdrawn before it was begun"),
+            Self::Os { step, program, source } => {
+                write!(f, "could not {step} for `{}`: {source}", program.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Withdrawn => None,
+            Self::Os { source, .. } => Some(source),
+        }
+    }
+}
+
+impl SpawnRequest {
+    /// Starts the child. Only the spawner's thread may call this: the child dies with the thread
+    /// that started it.
+    pub(super) fn start(self) -> Result<Spawned, SpawnError> {
+        let program = self.program.shown();
+        self.try_start().map_err(|(step, source)| SpawnError::Os { step, program, source })
+    }
+
+    fn try_start(self) -> Result<Spawned, (&'static str, io::Error)> {
+        let (link, theirs) = pair().map_err(|error| ("make a link", error))?;
+        let stderr = BootStderr::new().map_err(|error| ("make a place for stderr", error))?;
+        self.give_streams(&link).map_err(|error| ("hand over the standard streams", error))?;
+        let mut command =
+            self.command(theirs, &stderr).map_err(|error| ("prepare a process", error))?;
+        // What is opened after the fork must not fail for want of a descriptor.
+        let spare = reserve(&link).map_err(|error| ("reserve descriptors", error))?;
+        drop(spare);
+        let child = command.spawn().map_err(|error| {
+            sweep();
+            ("start a process", error)
+        })?;
+        // The command holds the child's end of the link, which would hide the end of the link.
+        drop(command);
+        let process = Process::new(child).map_err(|error| ("watch the process", error))?;
+        Ok(Spawned { process, link, stderr })
+    }
+
+    fn give_streams(&self, link: &UnixStream) -> io::Result<()> {
+        let null = || rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+        let stdin = match &self.stdin {
+            Stdin::Null => &null()?,
+            Stdin::Inherit => &duplicate(io::stdin()).or_else(|_| null())?,
+            Stdin::Fd(descriptor) => descriptor,
+        };
+        let stderr = duplicate(io::stderr()).or_else(|_| null())?;
+        handover::give(link, stdin.as_fd(), stderr.as_fd())
+    }
+
+    fn command(self, theirs: OwnedFd, stderr: &BootStderr) -> io::Result<Command> {
+        let marker = Marker {
+            parent: std::process::id(),
+            tree: self.tree,
+            socket: handover::inode(&theirs)?,
+        };
+        let mut command = std::process::Command::new(self.program.path()?);
+        command
+            .arg0(format!("hatchery: {}", self.name))
+            .args(self.args)
+            .envs(self.env)
+            .env(MARKER_VARIABLE, marker.to_string())
+            .env(TREE_VARIABLE, format!("{:032x}", self.tree))
+            .env(NAME_VARIABLE, self.name);
+        let mut command = Command::from(command);
+        command
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::inherit())
+            .stderr(Stdio::from(stderr.file.try_clone()?))
+            .kill_on_drop(true)
+            // A process that is dropped reaps itself, so that one can wait for that.
+            .reap_on_drop(false);
+        Ok(command)
+    }
+}
+
+/// Both ends of a link: ours, and the child's.
+fn pair() -> io::Result<(UnixStream, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    Ok((ours.into(), theirs))
+}
+
+/// A copy above the standard streams that no child inherits.
+pub(super) fn duplicate(descriptor: impl AsFd) -> rustix::io::Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(descriptor, 3)
+}
+
+/// As many descriptors as are opened once the child exists, and one for good measure.
+fn reserve(any: impl AsFd) -> io::Result<[OwnedFd; 4]> {
+    let one = || duplicate(&any);
+    Ok([one()?, one()?, one()?, one()?])
+}
+
+/// Ends what a failed start left running: `async_process` forgets the child when it cannot open a
+/// descriptor for it.
+fn sweep() {
+    let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+    for pid in procfs::children_of_thread(thread).unwrap_or_default() {
+        if known().contains_key(&pid) {
+            continue;
+        }
+        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            let _ = rustix::io::retry_on_intr(|| {
+                rustix::process::waitpid(Some(pid), WaitOptions::empty())
+            });
+        }
+    }
+}
+
+/// The children that somebody holds, by pid, each with the number of its [`Known`].
+fn known() -> MutexGuard<'static, BTreeMap<u32, u64>> {
+    static KNOWN: Mutex<BTreeMap<u32, u64>> = Mutex::new(BTreeMap::new());
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a child from being swept away until it has been waited for.
+#[derive(Debug)]
+struct Known {
+    pid: u32,
+    number: u64,
+}
+
+impl Known {
+    fn new(pid: u32) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        known().insert(pid, number);
+        Self { pid, number }
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        let mut known = known();
+        // A pid is used again once it was waited for, maybe before this is dropped.
+        if known.get(&self.pid) == Some(&self.number) {
+            known.remove(&self.pid);
+        }
+    }
+}
+
+/// A child process. Dropping it kills it, and it is waited for in the background.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// `None` only while being dropped.
+    held: Option<(Mutex<Child>, Known)>,
+    pid: u32,
+    /// For signals: never hits a stranger that got the same pid.
+    descriptor: Option<OwnedFd>,
+    status: OnceLock<ExitStatus>,
+}
+
+impl Process {
+    fn new(child: Child) -> io::Result<Self> {
+        let pid = child.id();
+        let mut process = Self {
+            held: Some((Mutex::new(child), Known::new(pid))),
+            pid,
+            descriptor: None,
+            status: OnceLock::new(),
+        };
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        process.descriptor = Some(rustix::process::pidfd_open(raw, PidfdFlags::empty())?);
+        Ok(process)
+    }
+
+    /// Its process id, for messages only: signals go through [`signal`](Self::signal).
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends a signal. That it has ended already is no error.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let Some(descriptor) = &self.descriptor else { return Ok(()) };
+        match rustix::process::pidfd_send_signal(descriptor, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until it has ended, and reaps it. Cancel safe; ready at once when called again.
+    ///
+    /// One caller at a time: only the last one to poll is woken.
+    ///
+    /// # Errors
+    ///
+    /// Fails when somebody else took the status, by `waitpid(-1)` or by ignoring SIGCHLD.
+    pub(crate) async fn wait(&self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.status.get() {
+            return Ok(*status);
+        }
+        let Some((child, _)) = &self.held else { return Err(Errno::CHILD.into()) };
+        let status = exit_status(reap(child).await?);
+        Ok(*self.status.get_or_init(|| status))
+    }
+
+    /// How it ended, if that is known.
+    pub(crate) fn status(&self) -> Option<ExitStatus> {
+        self.status.get().copied()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.status.get().is_some() {
+            return;
+        }
+        if let Some((child, known)) = self.held.take() {
+            // Not by our descriptor, which is the one thing that may be missing here.
+            let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+            spawner::background(async move {
+                let _ = reap(&child).await;
+                drop((child, known));
+            });
+        }
+    }
+}
+
+/// Waits for a child; fails only where its status is not to be had any more.
+async fn reap(child: &Mutex<Child>) -> io::Result<std::process::ExitStatus> {
+    /// Between two looks where the system has no room for watching it.
+    const PAUSE: Duration = Duration::from_millis(10);
+    let lock = || child.lock().unwrap_or_else(PoisonError::into_inner);
+    let status = lock().status();
+    match status.await {
+        Err(error) if error.raw_os_error() != Some(Errno::CHILD.raw_os_error()) => {
+            tracing::warn!(%error, "a child cannot be watched and is looked at now and then");
+        }
+        result => return result,
+    }
+    loop {
+        // A second wait would rely on a wake-up that failed to be set up.
+        if let Some(status) = lock().try_status()? {
+            return Ok(status);
+        }
+        async_io::Timer::after(PAUSE).await;
+    }
+}
+
+fn exit_status(status: std::process::ExitStatus) -> ExitStatus {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => ExitStatus::Code(code),
+        (None, number) => {
+            ExitStatus::Signal { number: number.unwrap_or(0), core: status.core_dumped() }
+        }
+    }
+}
+
+/// What a child writes to its standard error before it is up.
+///
+/// It is kept in memory, so that a child that never comes up can be quoted; once it is up, the
+/// child copies it to the real standard error.
+#[derive(Debug)]
+pub(crate) struct BootStderr {
+    file: File,
+}
+
+impl BootStderr {
+    fn new() -> io::Result<Self> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = rustix::fs::memfd_create("hatchery-stderr", flags)?;
+        Ok(Self { file: file.into() })
+    }
+
+    /// Its last bytes, at most `max`; what is no UTF-8 is replaced.
+    pub(crate) fn tail(&self, max: usize) -> String {
+        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
+        let from = length.saturating_sub(max as u64);
+        let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(max)];
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, from + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        bytes.truncate(filled);
+        // A character that was cut in half is left out.
+        let cut = if from == 0 { 0 } else { 3 };
+        let inside = bytes.iter().take(cut).take_while(|&&byte| byte & 0xc0 == 0x80).count();
+        String::from_utf8_lossy(bytes.get(inside..).unwrap_or_default()).into_owned()
+    }
+}
+
+/// Raises this process's soft limit of open descriptors to the hard one; returns what it is then,
+/// `None` being without a limit.
+pub(crate) fn raise_descriptor_limit() -> io::Result<Option<u64>> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        rustix::process::setrlimit(Resource::Nofile, raised)?;
+    }
+    Ok(limit.maximum)
+}

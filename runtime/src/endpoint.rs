@@ -1,0 +1,329 @@
+//! Endpoints: functions that other actors may ask for by name, and calls to them not yet made.
+//!
+//! Knows how values become bytes and back. Does not know links.
+
+use std::collections::BTreeMap;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use hatchery_proto::{Kind, Refusal, Report, Terminal};
+use linkme::distributed_slice;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::ContextArgument;
+use crate::dialog::Dialog;
+use crate::error::{EndpointError, Error, Never, Result};
+
+/// A function that can be run in another actor. Implemented by [`endpoint`](crate::endpoint) and
+/// [`context`](crate::context()), never by hand.
+///
+/// The name on the wire is the function's path; the schema is a hash of that name, the signature
+/// as it is written and the attribute's `schema = N`. Two programs that disagree about it refuse
+/// each other's calls instead of misreading them.
+pub trait Endpoint: Send + Sync + 'static {
+    /// The name on the wire.
+    const NAME: &'static str;
+    /// What both ends must agree on.
+    const SCHEMA: u64;
+    /// The arguments, as a tuple.
+    type Args: Serialize + DeserializeOwned + Send + 'static;
+    /// What the function returns.
+    type Return: EndpointReturn;
+}
+
+/// An endpoint that is called and returns once: `Portal::run`.
+pub trait CallEndpoint: Endpoint + Sized {
+    /// Runs it here.
+    fn run(args: Self::Args) -> impl Future<Output = Self::Return> + Send + 'static;
+}
+
+/// An endpoint with a first value, a stream each way and a result: `Portal::open_context`.
+pub trait ContextEndpoint: Endpoint + Sized {
+    /// The type of its first argument.
+    type Context: ContextArgument;
+
+    /// Runs it here, as the callee of an open dialog.
+    fn run(
+        context: Self::Context,
+        args: Self::Args,
+    ) -> impl Future<Output = Self::Return> + Send + 'static;
+}
+
+/// What an endpoint returns, taken apart into value and error.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the result of an endpoint",
+    note = "the value must implement serde::Serialize and serde::de::DeserializeOwned"
+)]
+pub trait EndpointReturn: Send + 'static {
+    /// The value of a success.
+    type Value: Serialize + DeserializeOwned + Send + 'static;
+    /// The error it declares; [`Never`] where it declares none.
+    type Error: EndpointError;
+    /// What the function is written to return.
+    type Plain;
+
+    #[doc(hidden)]
+    fn into_result(self) -> Result<Self::Value, Self::Error>;
+
+    #[doc(hidden)]
+    fn into_plain(self) -> Self::Plain;
+}
+
+impl<T, E> EndpointReturn for Result<T, E>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+    E: EndpointError,
+{
+    type Value = T;
+    type Error = E;
+    type Plain = Self;
+
+    fn into_result(self) -> Self {
+        self
+    }
+
+    fn into_plain(self) -> Self {
+        self
+    }
+}
+
+/// The result of an endpoint that is not a `Result`.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Plain<T>(pub T);
+
+impl<T> EndpointReturn for Plain<T>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+{
+    type Value = T;
+    type Error = Never;
+    type Plain = T;
+
+    fn into_result(self) -> Result<T, Never> {
+        Ok(self.0)
+    }
+
+    fn into_plain(self) -> T {
+        self.0
+    }
+}
+
+/// The value that endpoint `E` returns.
+pub type ValueOf<E> = <<E as Endpoint>::Return as EndpointReturn>::Value;
+
+/// The error that a call to endpoint `E` can come to: [`Error`], or a
+/// [`CallError`](crate::CallError) where the endpoint declares an error of its own.
+pub type ErrorOf<E> =
+    <<<E as Endpoint>::Return as EndpointReturn>::Error as EndpointError>::CallError;
+
+/// A call that has not been made yet: an endpoint and its arguments.
+///
+/// Give it to a portal to run it over there; `.await` it to run it here.
+#[must_use = "a call does nothing until a portal runs it or it is awaited"]
+pub struct Call<E: Endpoint> {
+    pub(crate) args: E::Args,
+    endpoint: PhantomData<fn() -> E>,
+}
+
+impl<E: Endpoint> std::fmt::Debug for Call<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").field("endpoint", &E::NAME).finish_non_exhaustive()
+    }
+}
+
+impl<E: Endpoint> Call<E> {
+    /// Used by the macros.
+    #[doc(hidden)]
+    pub const fn new(args: E::Args) -> Self {
+        Self { args, endpoint: PhantomData }
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        encode(&self.args, "the arguments of", E::NAME)
+    }
+}
+
+impl<E: CallEndpoint> IntoFuture for Call<E> {
+    type Output = <E::Return as EndpointReturn>::Plain;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let run = E::run(self.args);
+        Box::pin(async move { run.await.into_plain() })
+    }
+}
+
+/// How a task of this actor ended, on its way to the core.
+pub(crate) type Ending = std::result::Result<Vec<u8>, Failed>;
+
+/// A task's own error: the report and, where one is declared, the typed bytes.
+pub struct Failed {
+    pub(crate) report: Box<Report>,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl std::fmt::Debug for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Failed").field(&self.report).finish()
+    }
+}
+
+impl Failed {
+    pub(crate) fn from_error(error: &Error, task: &str) -> Self {
+        Self { report: Box::new(error.to_report(task)), payload: Vec::new() }
+    }
+
+    pub(crate) fn into_terminal(self) -> Terminal {
+        Terminal::Failed { report: self.report, payload: self.payload }
+    }
+}
+
+/// A callee's task, ready to be polled.
+pub(crate) type Job = Pin<Box<dyn Future<Output = Ending> + Send>>;
+
+type Prepare = fn(&[u8], Option<Arc<Dialog>>) -> std::result::Result<Job, String>;
+
+/// An endpoint in the registry that the linker puts together.
+#[doc(hidden)]
+pub struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) schema: u64,
+    pub(crate) kind: Kind,
+    pub(crate) prepare: Prepare,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    /// The entry of a call endpoint.
+    pub const fn call<E: CallEndpoint>() -> Self {
+        Self { name: E::NAME, schema: E::SCHEMA, kind: Kind::Call, prepare: prepare_call::<E> }
+    }
+
+    /// The entry of a context endpoint.
+    pub const fn context<E: ContextEndpoint>() -> Self {
+        Self {
+            name: E::NAME,
+            schema: E::SCHEMA,
+            kind: Kind::Context,
+            prepare: prepare_context::<E>,
+        }
+    }
+}
+
+/// Every endpoint of this program.
+#[doc(hidden)]
+#[distributed_slice]
+pub static ENDPOINTS: [Entry];
+
+/// The endpoint with this name, if this program has it.
+pub(crate) fn find(name: &str) -> std::result::Result<&'static Entry, (Refusal, String)> {
+    static BY_NAME: OnceLock<BTreeMap<&'static str, &'static Entry>> = OnceLock::new();
+    let by_name =
+        BY_NAME.get_or_init(|| ENDPOINTS.iter().map(|entry| (entry.name, entry)).collect());
+    by_name.get(name).copied().ok_or_else(|| {
+        let message = format!(
+            "no endpoint has this name in that program ({} are known there); is it built from the \
+             same source, with the crate that defines the endpoint linked in?",
+            by_name.len()
+        );
+        (Refusal::Unknown, message)
+    })
+}
+
+fn prepare_call<E: CallEndpoint>(
+    args: &[u8],
+    _dialog: Option<Arc<Dialog>>,
+) -> std::result::Result<Job, String> {
+    let args = decode_args::<E>(args)?;
+    Ok(Box::pin(async move { ending::<E>(E::run(args).await) }))
+}
+
+fn prepare_context<E: ContextEndpoint>(
+    args: &[u8],
+    dialog: Option<Arc<Dialog>>,
+) -> std::result::Result<Job, String> {
+    let args = decode_args::<E>(args)?;
+    let Some(dialog) = dialog else { return Err("a context needs a dialog".to_owned()) };
+    Ok(Box::pin(async move {
+        let context = E::Context::over(dialog.clone());
+        let returned = E::run(context, args).await;
+        if returned_early::<E>(&dialog) {
+            let error = Error::misuse(
+                "the context's task returned before it called `started` (P-D2); call it, or fail",
+            );
+            let result = returned.into_result();
+            return Err(match result {
+                Ok(_) => Failed::from_error(&error, E::NAME),
+                Err(error) => failed::<E>(&error),
+            });
+        }
+        ending::<E>(returned)
+    }))
+}
+
+fn returned_early<E: ContextEndpoint>(dialog: &Dialog) -> bool {
+    !dialog.has_started()
+}
+
+fn ending<E: Endpoint>(returned: E::Return) -> Ending {
+    match returned.into_result() {
+        Ok(value) => encode(&value, "the result of", E::NAME)
+            .map_err(|error| Failed::from_error(&error, E::NAME)),
+        Err(error) => Err(failed::<E>(&error)),
+    }
+}
+
+fn failed<E: Endpoint>(error: &<E::Return as EndpointReturn>::Error) -> Failed {
+    let (report, payload) = error.to_wire(E::NAME);
+    Failed { report: Box::new(report), payload }
+}
+
+fn decode_args<E: Endpoint>(args: &[u8]) -> std::result::Result<E::Args, String> {
+    match postcard::take_from_bytes(args) {
+        Ok((args, [])) => Ok(args),
+        Ok((_, rest)) => Err(format!("the arguments have {} bytes too many", rest.len())),
+        Err(error) => Err(format!("the arguments do not decode: {error}")),
+    }
+}
+
+pub(crate) fn encode<T: Serialize>(value: &T, what: &str, name: &str) -> Result<Vec<u8>> {
+    postcard::to_allocvec(value).map_err(|error| Error::codec(&format!("{what} `{name}`"), error))
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str, name: &str) -> Result<T> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) => Err(Error::codec(
+            &format!("{what} `{name}`"),
+            postcard::Error::DeserializeBadEncoding,
+        )),
+        Err(error) => Err(Error::codec(&format!("{what} `{name}`"), error)),
+    }
+}
+
+/// The hash that both ends compare: FNV-1a over name, signature and number.
+#[doc(hidden)]
+pub const fn schema(name: &str, signature: &str, number: u64) -> u64 {
+    let hash = hash(0xcbf2_9ce4_8422_2325, name.as_bytes());
+    let hash = self::hash(hash, &[0]);
+    let hash = self::hash(hash, signature.as_bytes());
+    self::hash(hash, &number.to_le_bytes())
+}
+
+const fn hash(mut state: u64, bytes: &[u8]) -> u64 {
+    let mut index = 0;
+    while index < bytes.len() {
+        state = (state ^ bytes[index] as u64).wrapping_mul(0x0100_0000_01b3);
+        index += 1;
+    }
+    state
+}

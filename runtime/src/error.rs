@@ -1,0 +1,541 @@
+//! What can go wrong, as one type that keeps everything a relayed failure brought with it.
+//!
+//! Turns outcomes of the core into errors and errors into reports. Decides nothing about who is
+//! told what: that is the verdict's and the context's business.
+
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::Location as Caller;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hatchery_proto::{
+    ActorId, Also, Cancelled, Code, ExitReport, Hop, Location, LostCause, Outcome, Refusal, Report,
+    Rung,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::task;
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Anything that can go wrong in a tree of actors.
+///
+/// Cheap to clone: clones share one record, so the error that a call returned and the one that its
+/// nursery reports are the same. `Display` is one line; `Debug` is the readable report, root cause
+/// first, which is what a `main` that returns this error prints.
+#[derive(Clone)]
+pub struct Error(Arc<Detail>);
+
+struct Detail {
+    kind: ErrorKind,
+    report: Report,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What kind of failure an [`Error`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A task returned an error.
+    Failed,
+    /// A task panicked.
+    Panicked,
+    /// A call was refused before it ran.
+    Refused(Refusal),
+    /// The work was cancelled by someone other than the reader, who is named.
+    Cancelled(Cancelled),
+    /// The process of the actor ended first.
+    Died(Box<ExitReport>),
+    /// The link to the actor ended first, and nothing is known of its process.
+    Lost(LostCause),
+    /// The actor could not be started.
+    Spawn,
+    /// The API was used in a way that cannot work; the message says which rule forbids it.
+    Misuse,
+    /// A value did not encode or decode.
+    Codec,
+    /// The operating system refused something.
+    Os,
+    /// A receiving half is gone: the peer will read no more from this stream.
+    ReceiverGone,
+}
+
+impl Error {
+    /// An error around any other, as a task of this actor would report it.
+    ///
+    /// An `Error` stays what it is. The location is the caller's.
+    #[track_caller]
+    pub fn new<E>(error: E) -> Self
+    where
+        E: StdError + Send + Sync + 'static,
+    {
+        let mut slot = Some(error);
+        if let Some(known) = (&mut slot as &mut dyn Any).downcast_mut::<Option<Self>>() {
+            if let Some(known) = known.take() {
+                return known;
+            }
+        }
+        match slot {
+            Some(error) => {
+                let report = Self::describe(&error, std::any::type_name::<E>());
+                Self::from_parts(ErrorKind::Failed, report, Some(Box::new(error)))
+            }
+            None => Self::misuse("an error was lost while it was being wrapped"),
+        }
+    }
+
+    /// An error with only a message. The location is the caller's.
+    #[track_caller]
+    pub fn message(message: impl Into<String>) -> Self {
+        Self::local(ErrorKind::Failed, Code::Error, message.into())
+    }
+
+    /// What kind of failure this is.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// Everything known about the failure.
+    pub fn report(&self) -> &Report {
+        &self.0.report
+    }
+
+    /// The actor in which the failure arose.
+    pub fn origin(&self) -> &ActorId {
+        &self.0.report.origin
+    }
+
+    /// Who cancelled, where this is a cancel.
+    pub fn cancelled(&self) -> Option<&Cancelled> {
+        match &self.0.kind {
+            ErrorKind::Cancelled(by) => Some(by),
+            _ => None,
+        }
+    }
+
+    /// How the process ended, where this is a death.
+    pub fn exit(&self) -> Option<&ExitReport> {
+        match &self.0.kind {
+            ErrorKind::Died(exit) => Some(exit),
+            _ => self.0.report.exit.as_deref(),
+        }
+    }
+
+    /// Other failures of the same nursery.
+    pub fn also(&self) -> &[Also] {
+        &self.0.report.also
+    }
+
+    fn from_parts(
+        kind: ErrorKind,
+        report: Report,
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self(Arc::new(Detail { kind, report, source }))
+    }
+
+    #[track_caller]
+    fn local(kind: ErrorKind, code: Code, message: String) -> Self {
+        let caller = Caller::caller();
+        let mut report = Report::new(fresh_id(), code, task::current_actor_id(), message);
+        report.location = Some(located(caller));
+        Self::from_parts(kind, report, None)
+    }
+
+    #[track_caller]
+    fn describe(error: &(dyn StdError + 'static), type_name: &str) -> Report {
+        let mut report =
+            Report::new(fresh_id(), Code::Error, task::current_actor_id(), error.to_string());
+        report.type_name = type_name.to_owned();
+        report.location = Some(located(Caller::caller()));
+        let mut source = error.source();
+        while let Some(inner) = source {
+            report.sources.push(inner.to_string());
+            source = inner.source();
+        }
+        report
+    }
+
+    #[track_caller]
+    pub(crate) fn misuse(message: impl Into<String>) -> Self {
+        Self::local(ErrorKind::Misuse, Code::Misuse, message.into())
+    }
+
+    #[track_caller]
+    pub(crate) fn codec(what: &str, error: postcard::Error) -> Self {
+        let message = format!("{what} could not be encoded or decoded: {error}");
+        Self::local(ErrorKind::Codec, Code::Error, message)
+    }
+
+    #[track_caller]
+    pub(crate) fn os(what: impl fmt::Display, error: std::io::Error) -> Self {
+        let mut report = Self::describe(&error, "std::io::Error");
+        report.code = Code::Os;
+        report.message = format!("{what}: {error}");
+        Self::from_parts(ErrorKind::Os, report, Some(Box::new(error)))
+    }
+
+    #[track_caller]
+    pub(crate) fn spawn(actor: &ActorId, message: String, exit: Option<ExitReport>) -> Self {
+        let mut report = Report::new(fresh_id(), Code::Spawn, actor.clone(), message);
+        report.location = Some(located(Caller::caller()));
+        report.exit = exit.map(Box::new);
+        Self::from_parts(ErrorKind::Spawn, report, None)
+    }
+
+    #[track_caller]
+    pub(crate) fn receiver_gone(actor: &ActorId) -> Self {
+        let message =
+            format!("sending to actor {actor}: its task dropped the receiving half of the stream");
+        Self::local(ErrorKind::ReceiverGone, Code::Error, message)
+    }
+
+    #[track_caller]
+    pub(crate) fn gone(actor: &ActorId) -> Self {
+        let message = format!("actor {actor} is gone: its nursery has ended");
+        let mut report = Report::new(fresh_id(), Code::Lost, actor.clone(), message);
+        report.location = Some(located(Caller::caller()));
+        Self::from_parts(ErrorKind::Lost(LostCause::Closed), report, None)
+    }
+
+    pub(crate) fn cancelled_by(by: Cancelled) -> Self {
+        let mut report =
+            Report::new(fresh_id(), Code::Cancelled, task::current_actor_id(), by.to_string());
+        report.canceller = Some(by.canceller.clone());
+        Self::from_parts(ErrorKind::Cancelled(by), report, None)
+    }
+
+    pub(crate) fn panicked(message: String, at: Option<Location>, backtrace: Option<String>) -> Self {
+        let mut report = Report::new(fresh_id(), Code::Panic, task::current_actor_id(), message);
+        report.location = at;
+        report.backtrace = backtrace;
+        Self::from_parts(ErrorKind::Panicked, report, None)
+    }
+
+    /// The failure that a process's death is, unless it ended as it was asked to.
+    pub(crate) fn died(exit: ExitReport) -> Self {
+        let mut report =
+            Report::new(fresh_id(), Code::Died, exit.actor.clone(), exit.to_string());
+        report.exit = Some(Box::new(exit.clone()));
+        Self::from_parts(ErrorKind::Died(Box::new(exit)), report, None)
+    }
+
+    /// What an outcome other than `Returned` is to whoever asked for the work.
+    pub(crate) fn from_outcome(outcome: &Outcome, peer: &ActorId, task: &str) -> Self {
+        match outcome {
+            Outcome::Returned(_) => Self::misuse("a value that was returned is no error"),
+            Outcome::Refused(refusal, message) => {
+                let message = format!("actor {peer} refused `{task}`: {message}");
+                let report = Report::new(fresh_id(), Code::Refused, peer.clone(), message);
+                Self::from_parts(ErrorKind::Refused(*refusal), report, None)
+            }
+            Outcome::Failed { report, .. } => Self::from_report((**report).clone()),
+            Outcome::Cancelled(by) => {
+                let message = format!("`{task}` on actor {peer} was {by}");
+                let mut report = Report::new(fresh_id(), Code::Cancelled, peer.clone(), message);
+                report.canceller = Some(by.canceller.clone());
+                Self::from_parts(ErrorKind::Cancelled(by.clone()), report, None)
+            }
+            Outcome::Lost(cause) => Self::lost(cause, peer, task),
+            Outcome::Died(exit) => {
+                let mut exit = (**exit).clone();
+                if exit.under_way.is_empty() {
+                    exit.under_way.push(format!("`{task}`"));
+                }
+                Self::died(exit)
+            }
+        }
+    }
+
+    fn lost(cause: &LostCause, peer: &ActorId, task: &str) -> Self {
+        let why = match cause {
+            LostCause::LinkEnded => "the link to it ended".to_owned(),
+            LostCause::Protocol(what) => format!("it broke the protocol: {what}"),
+            LostCause::Closed => "this side closed the link".to_owned(),
+            LostCause::Unresponsive => "it did not answer in the time the cancel gave it".to_owned(),
+            other => format!("{other:?}"),
+        };
+        let message = format!("`{task}` on actor {peer} was lost: {why}");
+        let report = Report::new(fresh_id(), Code::Lost, peer.clone(), message);
+        Self::from_parts(ErrorKind::Lost(cause.clone()), report, None)
+    }
+
+    /// A relayed error, as it came in.
+    pub(crate) fn from_report(report: Report) -> Self {
+        let kind = match (report.code, &report.exit, &report.canceller) {
+            (Code::Panic, ..) => ErrorKind::Panicked,
+            (Code::Died, Some(exit), _) => ErrorKind::Died(exit.clone()),
+            (Code::Spawn, ..) => ErrorKind::Spawn,
+            (Code::Misuse, ..) => ErrorKind::Misuse,
+            (Code::Os, ..) => ErrorKind::Os,
+            _ => ErrorKind::Failed,
+        };
+        Self::from_parts(kind, report, None)
+    }
+
+    /// The report as it leaves this actor: with the task that passed it on added to its hops.
+    pub(crate) fn to_report(&self, task: &str) -> Report {
+        let mut report = self.0.report.clone();
+        report.hops.push(Hop { actor: task::current_actor_id(), task: task.to_owned() });
+        report
+    }
+
+    /// The same failure with others of its scope listed.
+    pub(crate) fn with_also(self, also: impl IntoIterator<Item = Also>) -> Self {
+        let mut also = also.into_iter().peekable();
+        if also.peek().is_none() {
+            return self;
+        }
+        let mut report = self.0.report.clone();
+        report.also.extend(also);
+        Self(Arc::new(Detail {
+            kind: self.0.kind.clone(),
+            report,
+            source: Some(Box::new(SharedSource(self))),
+        }))
+    }
+
+    /// This failure in short, for the list of another.
+    pub(crate) fn as_also(&self) -> Also {
+        let report = &self.0.report;
+        Also {
+            origin: report.origin.clone(),
+            type_name: report.type_name.clone(),
+            message: report.message.clone(),
+        }
+    }
+
+    fn render(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.0.report;
+        match &self.0.kind {
+            ErrorKind::Panicked => {
+                write!(f, "actor {} panicked: {}", report.origin, report.message)?;
+            }
+            ErrorKind::Failed => {
+                write!(f, "actor {} failed: {}", report.origin, report.message)?;
+            }
+            _ => f.write_str(&report.message)?,
+        }
+        if !report.type_name.is_empty() {
+            write!(f, "\n  type      {}", report.type_name)?;
+        }
+        if let Some(at) = &report.location {
+            write!(f, "\n  at        {at}")?;
+        }
+        for (index, hop) in report.hops.iter().enumerate() {
+            let word = if index == 0 { "in task  " } else { "passed by" };
+            write!(f, "\n  {word} `{}` of actor {}", hop.task, hop.actor)?;
+        }
+        for source in &report.sources {
+            write!(f, "\n  caused by {source}")?;
+        }
+        if let Some(exit) = &report.exit {
+            if !matches!(self.0.kind, ErrorKind::Died(_)) {
+                write!(f, "\n  process   {exit}")?;
+            }
+            if matches!(exit.rung, Rung::Killed | Rung::Terminated) {
+                f.write_str("\n  force     it did not end by itself in the time it was given")?;
+            }
+            for line in exit.stderr_tail.lines() {
+                write!(f, "\n  stderr    {line}")?;
+            }
+        }
+        for also in &report.also {
+            write!(f, "\n  also      actor {}: {}", also.origin, also.message)?;
+        }
+        if report.truncated {
+            f.write_str("\n  (cut to the limits of the link)")?;
+        }
+        match &report.backtrace {
+            Some(backtrace) => write!(f, "\n{backtrace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.0.report;
+        match &self.0.kind {
+            ErrorKind::Panicked => write!(f, "actor {} panicked: {}", report.origin, report.message),
+            _ => f.write_str(&report.message),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.render(f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.source {
+            Some(source) => match source.downcast_ref::<SharedSource>() {
+                Some(SharedSource(inner)) => inner.source(),
+                None => Some(source.as_ref()),
+            },
+            None => None,
+        }
+    }
+}
+
+/// Keeps the original of an error that was given company, so that its source chain lives on.
+#[derive(Debug)]
+struct SharedSource(Error);
+
+impl fmt::Display for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl StdError for SharedSource {}
+
+/// A failed call to an endpoint that declares its error type.
+#[derive(Debug)]
+pub enum CallError<E> {
+    /// The endpoint returned this error.
+    Endpoint {
+        /// The error itself, as the endpoint returned it.
+        error: E,
+        /// Where it came from and how it got here.
+        report: Box<Report>,
+    },
+    /// Anything else: refused, cancelled, panicked, died, lost.
+    Other(Error),
+}
+
+impl<E: fmt::Display> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint { error, .. } => fmt::Display::fmt(error, f),
+            Self::Other(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl<E: StdError + 'static> StdError for CallError<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Endpoint { error, .. } => error.source(),
+            Self::Other(error) => error.source(),
+        }
+    }
+}
+
+impl<E> From<CallError<E>> for Error {
+    fn from(error: CallError<E>) -> Self {
+        match error {
+            CallError::Endpoint { report, .. } => Self::from_report(*report),
+            CallError::Other(error) => error,
+        }
+    }
+}
+
+impl<E> From<Error> for CallError<E> {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// The error of an endpoint that cannot fail by itself. It has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Never {}
+
+/// What an endpoint may return as its error: any error that serde can carry, or [`Error`].
+///
+/// Implemented for every `E: std::error::Error + Serialize + DeserializeOwned + Send + Sync`, which
+/// comes back typed in a [`CallError`], and for [`Error`], which comes back as itself.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of an endpoint",
+    note = "it must implement std::error::Error, serde::Serialize and serde::de::DeserializeOwned, or be hatchery::Error"
+)]
+pub trait EndpointError: Sized + Send + 'static {
+    /// What the opener gets.
+    type CallError: From<Error> + Into<Error> + Send + 'static;
+
+    /// The report and the typed bytes that go over the link.
+    #[doc(hidden)]
+    fn to_wire(&self, task: &str) -> (Report, Vec<u8>);
+
+    /// What the opener makes of them.
+    #[doc(hidden)]
+    fn from_wire(report: Box<Report>, payload: &[u8]) -> Self::CallError;
+}
+
+impl<E> EndpointError for E
+where
+    E: StdError + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    type CallError = CallError<E>;
+
+    fn to_wire(&self, task: &str) -> (Report, Vec<u8>) {
+        let mut report = Error::describe(self, std::any::type_name::<E>());
+        report.location = None;
+        report.hops.push(Hop { actor: task::current_actor_id(), task: task.to_owned() });
+        (report, postcard::to_allocvec(self).unwrap_or_default())
+    }
+
+    fn from_wire(report: Box<Report>, payload: &[u8]) -> CallError<E> {
+        match postcard::from_bytes(payload) {
+            Ok(error) if report.code == Code::Error => CallError::Endpoint { error, report },
+            _ => CallError::Other(Error::from_report(*report)),
+        }
+    }
+}
+
+impl EndpointError for Error {
+    type CallError = Self;
+
+    fn to_wire(&self, task: &str) -> (Report, Vec<u8>) {
+        (self.to_report(task), Vec::new())
+    }
+
+    fn from_wire(report: Box<Report>, _payload: &[u8]) -> Self {
+        Self::from_report(*report)
+    }
+}
+
+impl EndpointError for Never {
+    type CallError = Error;
+
+    fn to_wire(&self, _task: &str) -> (Report, Vec<u8>) {
+        match *self {}
+    }
+
+    fn from_wire(report: Box<Report>, _payload: &[u8]) -> Error {
+        Error::from_report(*report)
+    }
+}
+
+/// The error behind any type that a block may fail with, for reports and verdicts.
+///
+/// Keeps an [`Error`] as it is, so that one failure seen twice stays one.
+pub(crate) fn of_block<E: fmt::Display + 'static>(error: &E) -> Error {
+    if let Some(known) = (error as &dyn Any).downcast_ref::<Error>() {
+        return known.clone();
+    }
+    let mut report =
+        Report::new(fresh_id(), Code::Error, task::current_actor_id(), error.to_string());
+    report.type_name = std::any::type_name::<E>().to_owned();
+    Error::from_parts(ErrorKind::Failed, report, None)
+}
+
+fn located(caller: &Caller<'_>) -> Location {
+    Location {
+        file: caller.file().to_owned(),
+        line: caller.line(),
+        column: caller.column(),
+    }
+}
+
+fn fresh_id() -> (u128, u64) {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    (task::current_actor_id().uuid, NEXT.fetch_add(1, Ordering::Relaxed))
+}

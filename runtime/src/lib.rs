@@ -1,0 +1,110 @@
+//! Structured concurrency across processes.
+//!
+//! A program becomes a tree of **actors**: an actor is one operating system process that runs one
+//! async runtime. Every actor is born in a **nursery**, every remote task is half of a linked pair,
+//! errors travel up, cancellation travels down, and when a block ends, everything below it has
+//! ended: returned, failed or cancelled, and been reaped.
+//!
+//! ```
+//! use hatchery::prelude::*;
+//!
+//! #[hatchery::endpoint]
+//! async fn add(a: i64, b: i64) -> i64 {
+//!     a + b
+//! }
+//!
+//! # fn main() -> hatchery::Result<()> {
+//! # hatchery::init();
+//! # hatchery::run(async {
+//! hatchery::open_nursery(async |nursery| {
+//!     let worker = nursery.start_actor("worker").await?; // a process
+//!     assert_eq!(worker.run(add(1, 2)).await?, 3); // runs over there
+//!     assert_eq!(add(1, 2).await, 3); // runs here
+//!     worker.cancel().await
+//! })
+//! .await // here the worker has ended and been reaped
+//! # })
+//! # }
+//! ```
+//!
+//! # Who does what
+//! - [`open_nursery`] opens a block; its [`Nursery`] starts actors and local tasks.
+//! - A [`Portal`] asks an actor to run endpoints: [`run`](Portal::run) for a call,
+//!   [`open_context`](Portal::open_context) and [`with_context`](Portal::with_context) for a linked
+//!   task with a first value, a [`MsgStream`] and a result.
+//! - [`macro@endpoint`] and [`macro@context`] make functions callable from elsewhere.
+//! - [`macro@main`], or [`init`] and [`run`], are the way in; [`open_root_actor`] is what they stand
+//!   on, for programs with an executor of their own.
+//!
+//! # How a child finds its code
+//! A child is the running image, executed again, with one end of a socket pair as its standard
+//! input. [`init`] notices that, takes the socket off descriptor 0, runs the actor, and ends the
+//! process when the actor has ended; so it must come first in `main`. No address is listened on, and
+//! nobody else can take the child's place.
+//!
+//! # Bounding things by time
+//! End blocks by cancelling what is in them. Dropping a future that owns a nursery ends its actors by
+//! force: a dropped future is never polled again and cannot wait for anybody.
+//!
+//! # Features
+//! - `log` (on by default): [`Options::log`] prints `tracing` events to standard error.
+//! - `test-support`: [`macro@test`], and the hook by which test binaries can be run as actors.
+
+#![cfg_attr(not(feature = "test-support"), forbid(unsafe_code))]
+#![cfg_attr(feature = "test-support", deny(unsafe_code))]
+
+mod actor;
+mod child;
+mod context;
+mod dialog;
+mod driver;
+mod endpoint;
+mod error;
+mod log;
+mod nursery;
+mod portal;
+mod root;
+mod serving;
+mod spec;
+mod stream;
+mod supervisor;
+mod task;
+#[cfg(feature = "test-support")]
+mod testing;
+
+pub use context::{
+    CancelStatus, Context, ContextArgument, OpenContext, Receives, Sends, Started, Starts,
+};
+pub use endpoint::{Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf};
+pub use error::{CallError, EndpointError, Error, ErrorKind, Never, Result};
+pub use hatchery_macros::{context, endpoint, main, test};
+pub use hatchery_proto::{
+    ActorId, Also, Cancelled, Cause, Code, ExitReport, ExitStatus, Hop, Limits, Location, LostCause,
+    Refusal, Report, Rung,
+};
+pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
+pub use portal::Portal;
+pub use root::{MainReturn, Options, Root, init, open_root_actor, run, run_with};
+pub use stream::{MsgStream, RecvHalf, SendHalf};
+
+/// What most programs name. Holds no name that would hide one of the standard library's.
+pub mod prelude {
+    pub use crate::{
+        Context, MsgStream, Nursery, OpenContext, Portal, Receives, Sends, Starts, open_nursery,
+    };
+}
+
+/// For the macros. No part of it is stable.
+#[doc(hidden)]
+pub mod __private {
+    pub use linkme;
+
+    pub use crate::endpoint::{ENDPOINTS, Entry, Plain, schema};
+    pub use crate::root::main;
+    #[cfg(feature = "test-support")]
+    pub use crate::testing::{TESTS, TestResult, TestReturn, test};
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,0 +1,570 @@
+//! Nurseries: blocks that end only when everything started in them has ended.
+//!
+//! Who is cancelled when, and what the block comes to, is the core's verdict; here its members are
+//! started, ended and waited for.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_executor::Task;
+use event_listener::{Event as Signal, listener};
+use futures_lite::FutureExt;
+use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
+use hatchery_proto::nursery::{self as core, MemberEnd, MemberId, MemberKind, NurseryStep};
+use hatchery_proto::{Also, Cancelled, Cause};
+
+use crate::actor::Actor;
+use crate::context::by_us;
+use crate::driver::clock;
+use crate::driver::entry;
+use crate::driver::link::lock;
+use crate::driver::process::{Program, SpawnRequest, Stdin};
+use crate::endpoint::{Call, CallEndpoint, Endpoint};
+use crate::error::{self, Error, Result};
+use crate::portal::Portal;
+use crate::root::{self, Options};
+use crate::spec::{MainTask, Spec};
+use crate::supervisor::{self, Child};
+use crate::task::{self, Ended, Scope};
+
+/// A handle to an open nursery: starts actors and tasks in it.
+///
+/// Cheap to clone and free to be moved into tasks; it owns nothing. Once the block of its
+/// [`open_nursery`] has ended, starting anything is an error.
+#[derive(Clone)]
+pub struct Nursery {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    actor: Arc<Actor>,
+    scope: ScopeId,
+    state: Mutex<State>,
+    changed: Signal,
+}
+
+struct State {
+    core: core::Nursery,
+    members: BTreeMap<MemberId, Member>,
+    errors: BTreeMap<(u128, u64), Error>,
+}
+
+enum Member {
+    Task { scope: ScopeId, task: Option<Task<()>> },
+    Actor(Arc<Child>),
+}
+
+/// What a local task may return: nothing, or a `Result` whose error is one.
+pub trait TaskReturn: Send + 'static {
+    #[doc(hidden)]
+    fn into_error(self) -> Option<Error>;
+}
+
+impl TaskReturn for () {
+    fn into_error(self) -> Option<Error> {
+        None
+    }
+}
+
+impl<E> TaskReturn for std::result::Result<(), E>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    fn into_error(self) -> Option<Error> {
+        self.err().map(Error::new)
+    }
+}
+
+/// Opens a nursery, runs `body` with it, and ends it: when this returns, every actor and task that
+/// was started in it has ended and been reaped.
+///
+/// A clean end of `body` joins: tasks, one-shot actors and daemons are waited for without limit, so
+/// daemons have to be cancelled in the block. The first failure, of the body or of a member,
+/// cancels all the others; it is returned as the root cause, the others' own failures are listed
+/// with it ([`Error::also`]), and those that were merely cancelled are not errors.
+///
+/// Opens a root actor with default options first where this process is no actor yet.
+///
+/// # Errors
+/// The body's error as it is, or a member's failure. Where the body's error is the cause and is not
+/// an [`Error`], failures of members are logged, since it has no place for them.
+///
+/// # Cancel safety
+/// In a task that is cancelled, `body` is dropped, then the members are cancelled and waited for
+/// within this scope's share of the grace (P-C2). Dropping the future from outside is the one way
+/// out that is not graceful: its actors are ended by force, in the background, and the root's end
+/// waits for them.
+pub async fn open_nursery<F, Fut, T, E>(body: F) -> Result<T, E>
+where
+    F: FnOnce(Nursery) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    E: From<Error> + fmt::Display + 'static,
+{
+    match Actor::running() {
+        Some(actor) => in_actor(actor, body).await,
+        None => root::open_root_actor(Options::default(), async |_root| {
+            match Actor::running() {
+                Some(actor) => in_actor(actor, body).await,
+                None => Err(E::from(Error::misuse("the root actor ended while it was opened"))),
+            }
+        })
+        .await,
+    }
+}
+
+async fn in_actor<F, Fut, T, E>(actor: Arc<Actor>, body: F) -> Result<T, E>
+where
+    F: FnOnce(Nursery) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    E: From<Error> + fmt::Display + 'static,
+{
+    task::drive(&actor, async {
+        let parent = task::current().map_or(actor.top(), |current| current.scope);
+        // Declared before the inner half, so that an unwinding or dropped block closes its scope
+        // after its members were told.
+        let scope = Scope::open(&actor, Some(parent), ScopeKind::Body);
+        let _busy = actor.busy();
+        let inner = Arc::new(Inner {
+            actor: actor.clone(),
+            scope: scope.id(),
+            state: Mutex::new(State {
+                core: core::Nursery::new(),
+                members: BTreeMap::new(),
+                errors: BTreeMap::new(),
+            }),
+            changed: Signal::new(),
+        });
+        let mut abandon = Abandon(Some(inner.clone()));
+        let nursery = Nursery { inner: inner.clone() };
+        let ended = task::run_in(&scope, async move { body(nursery).await }).await;
+        let result = inner.body_ended(&scope, ended);
+        inner.done(&scope).await;
+        abandon.0 = None;
+        inner.verdict(&scope, result)
+    })
+    .await
+}
+
+/// Ends the members by force where a nursery's block goes away without having ended.
+struct Abandon(Option<Arc<Inner>>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        let Some(inner) = self.0.take() else { return };
+        let members = std::mem::take(&mut lock(&inner.state).members);
+        lock(&inner.state).core.cancel();
+        for member in members.into_values() {
+            match member {
+                Member::Task { task, .. } => drop(task),
+                Member::Actor(child) => child.abandon(),
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Tells the core how the body ended, and keeps its error.
+    fn body_ended<T, E>(&self, scope: &Scope, ended: Ended<Result<T, E>>) -> Option<Result<T, E>>
+    where
+        E: fmt::Display + 'static,
+    {
+        let (end, result) = match ended {
+            Ended::Dropped => (MemberEnd::Cancelled, None),
+            Ended::Returned(Ok(value)) => (MemberEnd::Fine, Some(Ok(value))),
+            Ended::Returned(Err(error)) => {
+                let known = error::of_block(&error);
+                let end = if known.cancelled().is_some() && scope.cancelled().is_some() {
+                    MemberEnd::Cancelled
+                } else {
+                    MemberEnd::Failed(known.report().id)
+                };
+                lock(&self.state).errors.insert(known.report().id, known);
+                (end, Some(Err(error)))
+            }
+        };
+        lock(&self.state).core.handle_body_ended(end);
+        if scope.cancelled().is_some() {
+            lock(&self.state).core.cancel();
+        }
+        self.pump();
+        result
+    }
+
+    /// Does what the core says.
+    fn pump(&self) {
+        loop {
+            let step = lock(&self.state).core.poll_step();
+            match step {
+                None => break,
+                Some(NurseryStep::DropBody) => {
+                    let by = by_us(Cause::SiblingFailed);
+                    let grace = self.actor.settings().grace();
+                    self.actor
+                        .scopes(|scopes| scopes.cancel(self.scope, clock::now(), by, grace));
+                }
+                Some(NurseryStep::CancelMembers) => self.cancel_members(),
+                Some(NurseryStep::Done) => {}
+            }
+        }
+        self.changed.notify(usize::MAX);
+    }
+
+    /// Why the members are to end, and how long they may take.
+    fn orders(&self) -> (Cancelled, Duration) {
+        self.actor.scopes(|scopes| match scopes.cancelled(self.scope) {
+            Some(state) => (state.by.clone(), scopes.share(self.scope, clock::now())),
+            None => (by_us(Cause::ScopeEnding), self.actor.settings().teardown),
+        })
+    }
+
+    fn cancel_members(&self) {
+        let (by, budget) = self.orders();
+        let (mut tasks, mut children) = (Vec::new(), Vec::new());
+        for member in lock(&self.state).members.values() {
+            match member {
+                Member::Task { scope, .. } => tasks.push(*scope),
+                Member::Actor(child) => children.push(child.clone()),
+            }
+        }
+        for scope in tasks {
+            let by = by.clone();
+            self.actor.scopes(|scopes| scopes.cancel(scope, clock::now(), by, budget));
+        }
+        for child in children {
+            child.cancel(by.clone(), budget);
+        }
+    }
+
+    fn add(&self, kind: MemberKind, what: &str) -> Result<MemberId> {
+        let added = lock(&self.state).core.add(kind);
+        added.map_err(|_closed| {
+            Error::misuse(format!("starting {what}: its nursery has ended or is being cancelled"))
+        })
+    }
+
+    fn member_ended(&self, id: MemberId, failure: Option<Error>, cancelled: bool) {
+        {
+            let mut state = lock(&self.state);
+            let end = match failure {
+                Some(error) => {
+                    let key = error.report().id;
+                    state.errors.insert(key, error);
+                    MemberEnd::Failed(key)
+                }
+                None if cancelled => MemberEnd::Cancelled,
+                None => MemberEnd::Fine,
+            };
+            state.core.handle_member_ended(id, end);
+            state.members.remove(&id);
+        }
+        self.pump();
+    }
+
+    /// Waits until nothing is left. A cancel that comes while the block joins is handed down.
+    async fn done(&self, scope: &Scope) {
+        let done = async {
+            loop {
+                listener!(self.changed => changed);
+                if lock(&self.state).core.is_done() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let cancelled = async {
+            scope.until_due().await;
+            lock(&self.state).core.cancel();
+            self.pump();
+            // A repeat with less grace is handed down too.
+            loop {
+                scope.until_hurried().await;
+                self.cancel_members();
+            }
+        };
+        done.or(cancelled).await;
+    }
+
+    /// What the block comes to.
+    fn verdict<T, E>(&self, scope: &Scope, result: Option<Result<T, E>>) -> Result<T, E>
+    where
+        E: From<Error> + 'static,
+    {
+        let state = lock(&self.state);
+        let verdict = state.core.verdict();
+        let also = || -> Vec<Also> {
+            let others = verdict.also.iter().filter_map(|key| state.errors.get(key));
+            others.map(Error::as_also).collect()
+        };
+        let cause = verdict.cause.as_ref().and_then(|key| state.errors.get(key)).cloned();
+        match (result, cause) {
+            (Some(Err(error)), cause) if verdict.by_body || cause.is_none() => {
+                Err(in_company(error, also()))
+            }
+            (_, Some(cause)) => Err(E::from(cause.with_also(also()))),
+            (Some(Ok(value)), None) if scope.cancelled().is_none() => Ok(value),
+            (_, None) => {
+                let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
+                Err(E::from(Error::cancelled_by(by)))
+            }
+        }
+    }
+}
+
+/// The body's own error, with the others' where it can hold them.
+fn in_company<E: 'static>(error: E, also: Vec<Also>) -> E {
+    if also.is_empty() {
+        return error;
+    }
+    let mut slot = Some(error);
+    if let Some(known) = (&mut slot as &mut dyn Any).downcast_mut::<Option<Error>>() {
+        *known = known.take().map(|error| error.with_also(also));
+    } else {
+        for other in &also {
+            tracing::error!(actor = %other.origin, message = other.message, "failed as well");
+        }
+    }
+    match slot {
+        Some(error) => error,
+        None => unreachable!("the slot is only ever refilled"),
+    }
+}
+
+impl Nursery {
+    /// Starts an actor that serves until it is cancelled, and waits until it is up.
+    ///
+    /// # Errors
+    /// `Spawn`, with the exit status and the end of its standard error, where the process did not
+    /// come up; `Misuse` where the nursery has ended, or this program's `main` did not go through
+    /// [`init`](crate::init).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the child that is being started.
+    pub async fn start_actor(&self, name: &str) -> Result<Portal> {
+        self.actor(name).start().await
+    }
+
+    /// Starts an actor whose life is one call; [`Portal::result`] is its value.
+    ///
+    /// The actor ends when the call does. Its failure is a failure of this nursery.
+    ///
+    /// # Errors
+    /// As for [`start_actor`](Self::start_actor).
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn run_in_actor<E: CallEndpoint>(
+        &self,
+        name: &str,
+        call: Call<E>,
+    ) -> Result<Portal> {
+        self.actor(name).run(call).await
+    }
+
+    /// An actor to be started, with settings of its own.
+    pub fn actor(&self, name: &str) -> ActorBuilder {
+        let mut spec = Spec::of_child(&self.inner.actor);
+        spec.main = None;
+        ActorBuilder {
+            nursery: self.clone(),
+            name: name.to_owned(),
+            program: Program::Own,
+            args: Vec::new(),
+            stdin: Stdin::Null,
+            spec,
+        }
+    }
+
+    /// Starts a task in this actor. Its error, or its panic, is a failure of this nursery.
+    ///
+    /// In a nursery that has ended the future is dropped unpolled, and that is logged; in one that
+    /// is being cancelled too.
+    pub fn spawn<F>(&self, future: F)
+    where
+        F: Future + Send + 'static,
+        F::Output: TaskReturn,
+    {
+        let inner = self.inner.clone();
+        let id = match inner.add(MemberKind::Task, "a task") {
+            Ok(id) => id,
+            Err(error) => {
+                tracing::warn!(%error, "a task was dropped");
+                return;
+            }
+        };
+        let scope = Scope::open(&inner.actor, None, ScopeKind::Body);
+        let member = Member::Task { scope: scope.id(), task: None };
+        lock(&inner.state).members.insert(id, member);
+        let of_task = inner.clone();
+        let task = inner.actor.spawn(async move {
+            let ended = task::run_in(&scope, task::catch_panic(future)).await;
+            let asked = scope.cancelled();
+            drop(scope);
+            let failure = match ended {
+                Ended::Dropped => None,
+                Ended::Returned(Err(panic)) => Some(panic),
+                Ended::Returned(Ok(value)) => value.into_error(),
+            };
+            // The echo of its own cancel, handed on by a scope inside it, is no failure.
+            let echo = asked.is_some()
+                && failure.as_ref().is_none_or(|error| error.cancelled().is_some());
+            of_task.member_ended(id, failure.filter(|_| !echo), asked.is_some());
+        });
+        // The task may have ended already; then it is not a member any more.
+        match lock(&inner.state).members.get_mut(&id) {
+            Some(Member::Task { task: slot, .. }) => *slot = Some(task),
+            _ => task.detach(),
+        }
+    }
+
+    /// Asks every actor and task of this nursery to end. Returns at once; the block's end waits.
+    ///
+    /// The body goes on. What ends because of this is no error.
+    pub fn cancel(&self) {
+        lock(&self.inner.state).core.cancel_members();
+        self.inner.pump();
+    }
+}
+
+impl fmt::Debug for Nursery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nursery").field("actor", self.inner.actor.id()).finish_non_exhaustive()
+    }
+}
+
+/// An actor that has not been started yet, from [`Nursery::actor`].
+#[must_use = "an actor is started by `start` or `run`"]
+pub struct ActorBuilder {
+    nursery: Nursery,
+    name: String,
+    program: Program,
+    args: Vec<std::ffi::OsString>,
+    stdin: Stdin,
+    spec: Spec,
+}
+
+impl ActorBuilder {
+    /// Narrows what the parent may call in it: named endpoints only. Again: one more.
+    ///
+    /// By default the parent may call every endpoint of the program.
+    pub fn expose<E: Endpoint>(mut self) -> Self {
+        self.spec.exposed.add(E::NAME);
+        self
+    }
+
+    /// A log filter of its own; see [`Options::log`].
+    pub fn log(mut self, filter: impl Into<String>) -> Self {
+        self.spec.log = Some(filter.into());
+        self
+    }
+
+    /// Debug mode of its own; see [`Options::debug`].
+    pub fn debug(mut self, on: bool) -> Self {
+        self.spec.debug = on;
+        self
+    }
+
+    /// Gives it this process's standard input. By default it has none.
+    pub fn inherit_stdin(mut self) -> Self {
+        self.stdin = Stdin::Inherit;
+        self
+    }
+
+    /// Runs another executable, which must go through [`init`](crate::init) too.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = Program::Path(path.into());
+        self
+    }
+
+    /// Adds an argument to its command line. The library does not read them.
+    pub fn arg(mut self, arg: impl Into<std::ffi::OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Starts it as a daemon; see [`Nursery::start_actor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start(self) -> Result<Portal> {
+        self.launch(None).await
+    }
+
+    /// Starts it with one call to run; see [`Nursery::run_in_actor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run<E: CallEndpoint>(mut self, call: Call<E>) -> Result<Portal> {
+        self.spec.main = Some(MainTask {
+            endpoint: E::NAME.to_owned(),
+            schema: E::SCHEMA,
+            args: call.encode()?,
+        });
+        self.launch(Some(E::NAME)).await
+    }
+
+    async fn launch(self, main: Option<&'static str>) -> Result<Portal> {
+        let inner = self.nursery.inner.clone();
+        if self.program == Program::Own && !entry::entry_was_called() {
+            return Err(Error::misuse(format!(
+                "starting actor `{}`: this program would run its `main` again, since that did not \
+                 begin with `hatchery::init()`; call it first thing in `main`, or use \
+                 `#[hatchery::main]` (in tests: `#[hatchery::test]`)",
+                self.name
+            )));
+        }
+        let spec = postcard::to_allocvec(&self.spec)
+            .map_err(|error| Error::codec("the specification of an actor", error))?;
+        let kind = MemberKind::Actor { daemon: main.is_none() };
+        let id = inner.add(kind, &format!("actor `{}`", self.name))?;
+        let child = Child::new(&inner.actor, &self.name, main);
+        lock(&inner.state).members.insert(id, Member::Actor(child.clone()));
+        let request = SpawnRequest {
+            program: self.program,
+            name: self.name,
+            tree: inner.actor.tree(),
+            args: self.args,
+            env: Vec::new(),
+            stdin: self.stdin,
+        };
+        let busy = inner.actor.busy();
+        let (of_nursery, of_child) = (inner.clone(), child.clone());
+        let supervise = async move {
+            supervisor::supervise(of_child.clone(), request, spec).await;
+            let end = of_child.ended().await;
+            of_nursery.member_ended(id, of_child.failure(&end), of_child.was_asked());
+            drop(busy);
+        };
+        inner.actor.spawn(supervise).detach();
+        // A nursery that was cancelled meanwhile has not seen this member.
+        if lock(&inner.state).core.is_cancelled() {
+            let (by, budget) = inner.orders();
+            child.cancel(by, budget);
+        }
+        let mut ended_if_dropped = EndIfDropped(Some(child.clone()));
+        let up = child.up().await;
+        ended_if_dropped.0 = None;
+        up.map(|()| Portal::to(child))
+    }
+}
+
+impl fmt::Debug for ActorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Ends a child whose start nobody waits for any more.
+struct EndIfDropped(Option<Arc<Child>>);
+
+impl Drop for EndIfDropped {
+    fn drop(&mut self) {
+        if let Some(child) = self.0.take() {
+            child.cancel_asked();
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Portals: handles to actors. A portal asks; it owns nothing, and dropping it ends nothing.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use event_listener::listener;
+use hatchery_proto::{ActorId, Kind, Misuse, StartWish};
+
+use crate::supervisor::Child;
+use crate::context::{self, CancelStatus, First, OpenContext, value_of};
+use crate::dialog::{Dialog, Side};
+use crate::endpoint::{Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, ValueOf, decode};
+use crate::error::{Error, Result};
+
+/// A handle to an actor, from the nursery that started it.
+///
+/// Cheap to clone. Once the actor's nursery has ended, every operation says that the actor is gone.
+#[derive(Clone)]
+pub struct Portal {
+    child: Arc<Child>,
+}
+
+impl Portal {
+    pub(crate) fn to(child: Arc<Child>) -> Self {
+        Self { child }
+    }
+
+    /// The actor's identity.
+    pub fn id(&self) -> ActorId {
+        self.child.id()
+    }
+
+    /// Runs a call in the actor and returns its result.
+    ///
+    /// # Errors
+    /// What the endpoint failed with, typed where it declares an error type; that it panicked, was
+    /// refused or cancelled; that the actor died, with the exit status.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the far task, which ends in the background.
+    pub async fn run<E: CallEndpoint>(&self, call: Call<E>) -> Result<ValueOf<E>, ErrorOf<E>> {
+        let dialog = self.open(call, Kind::Call).await.map_err(Into::into)?;
+        let outcome = dialog.finished().await;
+        value_of::<E>(&outcome, &dialog)
+    }
+
+    /// Opens a context: starts the callee's task and waits until it has started.
+    ///
+    /// Returns the opener's handle and the callee's first value.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run), for a callee that ends before it has started.
+    ///
+    /// # Cancel safety
+    /// Dropping the future, or the handle, cancels the far task, which ends in the background.
+    pub async fn open_context<E: ContextEndpoint>(
+        &self,
+        call: Call<E>,
+    ) -> Result<(OpenContext<E>, First<E>), ErrorOf<E>> {
+        let dialog = self.open(call, Kind::Context).await.map_err(Into::into)?;
+        OpenContext::start(dialog).await
+    }
+
+    /// Opens a context, runs `body` with it, and joins the far task: the scope form.
+    ///
+    /// A clean end of `body` waits for the far task, however long, and returns the body's value. If
+    /// the far task fails first, `body` is dropped at its next await, unless it was waiting on this
+    /// context and so heard of it itself. If `body` fails, the far task is cancelled with that
+    /// error as the cause and waited for (P-C5). A cancel from this side is no error (P-C4).
+    ///
+    /// # Errors
+    /// The body's own error, or the far task's.
+    ///
+    /// # Cancel safety
+    /// In a task that is cancelled, `body` is dropped, then the far task is cancelled and waited
+    /// for, at most for this scope's share of the grace (P-C2). Dropping the future from outside
+    /// cancels the far task without waiting.
+    pub async fn with_context<E, F, Fut, T, X>(&self, call: Call<E>, body: F) -> Result<T, X>
+    where
+        E: ContextEndpoint,
+        F: FnOnce(OpenContext<E>, First<E>) -> Fut,
+        Fut: Future<Output = Result<T, X>>,
+        X: From<Error> + fmt::Display + 'static,
+    {
+        let (context, first) =
+            self.open_context(call).await.map_err(|error| X::from(error.into()))?;
+        context::with_context(context, first, body).await
+    }
+
+    /// The value of an actor that [`run_in_actor`](crate::Nursery::run_in_actor) started. It may be
+    /// asked for again, and after the nursery has ended: the answer stays (P-D9).
+    ///
+    /// `E` is the endpoint it was started with.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run); `Misuse` on a daemon, which has no result, and where `E` is
+    /// another endpoint than the actor's.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn result<E: CallEndpoint>(&self) -> Result<ValueOf<E>, ErrorOf<E>> {
+        self.child.check_main(E::NAME).map_err(Into::into)?;
+        let outcome = self.child.outcome().await;
+        match &outcome {
+            hatchery_proto::Outcome::Returned(bytes) => {
+                decode(bytes, "the result of", E::NAME).map_err(Into::into)
+            }
+            other => Err(context::failure::<E>(other, &self.child.id())),
+        }
+    }
+
+    /// Asks the actor to end, and waits until its process has been reaped.
+    ///
+    /// Everything in it is cancelled, innermost scopes first, its own children before it (P-C7). It
+    /// gets the teardown budget of this actor's options; force is used where that is not enough,
+    /// which the nursery then reports.
+    ///
+    /// # Errors
+    /// None today; a `Result` so that it reads like its siblings.
+    ///
+    /// # Cancel safety
+    /// The request is made when this is first polled; dropping it later stops the waiting only.
+    pub async fn cancel_actor(&self) -> Result<CancelStatus> {
+        if self.child.has_ended() {
+            return Ok(CancelStatus::Gone);
+        }
+        self.child.cancel_asked();
+        let end = self.child.ended().await;
+        Ok(if end.exit.status.is_some() { CancelStatus::Done } else { CancelStatus::TimedOut })
+    }
+
+    /// Short for [`cancel_actor`](Self::cancel_actor) where how it came out does not matter.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cancel(&self) -> Result<()> {
+        let _ = self.cancel_actor().await?;
+        Ok(())
+    }
+
+    /// Opens a dialog; waits for a free slot where the peer has as many as it takes (P-W5).
+    async fn open<E: Endpoint>(&self, call: Call<E>, kind: Kind) -> Result<Arc<Dialog>> {
+        let args = call.encode()?;
+        let link = self.child.link()?;
+        loop {
+            listener!(link.slots() => slot);
+            let started = link.with(|connection, now| {
+                let wish = StartWish {
+                    endpoint: E::NAME,
+                    kind,
+                    schema: E::SCHEMA,
+                    deadline: None,
+                    trace: None,
+                };
+                connection.start(now, wish, &args)
+            });
+            match started {
+                Ok(id) => {
+                    let peer = self.child.id();
+                    return Ok(Dialog::new(
+                        link.clone(),
+                        id,
+                        Side::Opener,
+                        E::NAME.into(),
+                        peer,
+                    ));
+                }
+                Err(Misuse::TooManyDialogs { .. }) => slot.await,
+                Err(misuse) => return Err(self.child.start_refused(E::NAME, &misuse)),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Portal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Portal").field("actor", &self.child.id()).finish()
+    }
+}

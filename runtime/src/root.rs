@@ -1,0 +1,309 @@
+//! Opening and ending the root actor, and the two ways in: `run` and an embedder's own executor.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::process::{ExitCode, Termination};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use async_executor::Task;
+use futures_lite::FutureExt;
+use hatchery_proto::actor::scopes::ScopeKind;
+use hatchery_proto::{ActorId, Cancelled, Cause, Limits};
+
+use crate::actor::{Actor, Reign, Settings};
+use crate::driver::entry::{self, Entry};
+use crate::driver::signal::Signals;
+use crate::driver::{identity, process, spawner};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::task::{self, Ended, Scope};
+use crate::{child, log};
+
+/// How the root actor is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    name: String,
+    settings: Settings,
+    signals: bool,
+}
+
+impl Default for Options {
+    /// A root named `root`, without logs, with the default limits and 4.6 s for a teardown.
+    fn default() -> Self {
+        Self { name: "root".to_owned(), settings: Settings::default(), signals: false }
+    }
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The root actor's name, for reports.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// A filter for `tracing` events (as `RUST_LOG` has it), printed to standard error by this
+    /// process and, unless it is told otherwise, by every actor below it. Needs the feature `log`.
+    #[must_use]
+    pub fn log(mut self, filter: impl Into<String>) -> Self {
+        self.settings.log = Some(filter.into());
+        self
+    }
+
+    /// Debug mode, which every actor below inherits: for now, panics carry a backtrace whatever
+    /// `RUST_BACKTRACE` says.
+    #[must_use]
+    pub fn debug(mut self, on: bool) -> Self {
+        self.settings.debug = on;
+        self
+    }
+
+    /// Narrows what children may call in this actor: named endpoints only. Again: one more.
+    ///
+    /// By default they may call nothing.
+    #[must_use]
+    pub fn expose<E: Endpoint>(mut self) -> Self {
+        self.settings.exposed.add(E::NAME);
+        self
+    }
+
+    /// The bounds of every link in the tree.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// What a child's teardown may take at most, from being asked to having been reaped, whatever
+    /// is below it. 4.6 s by default.
+    #[must_use]
+    pub fn teardown(mut self, budget: Duration) -> Self {
+        self.settings.teardown = budget;
+        self
+    }
+
+    /// Whether SIGINT, SIGTERM and SIGHUP end the tree gracefully. Off by default, since an
+    /// embedding program may have its own handlers; [`run`] and `#[hatchery::main]` turn it on.
+    #[must_use]
+    pub fn signals(mut self, on: bool) -> Self {
+        self.signals = on;
+        self
+    }
+}
+
+/// The root actor, as the body of [`open_root_actor`] gets it.
+#[derive(Clone, Debug)]
+pub struct Root {
+    actor: Arc<Actor>,
+}
+
+impl Root {
+    /// The root's identity.
+    pub fn id(&self) -> &ActorId {
+        self.actor.id()
+    }
+
+    /// Cancels the whole tree, the body included, as Ctrl-C would (P-C7). Returns at once.
+    pub fn cancel_soon(&self) {
+        let by = Cancelled { canceller: self.actor.id().clone(), cause: Cause::Asked };
+        self.actor.cancel(by, self.actor.settings().grace());
+    }
+}
+
+/// Must come first in the `main` of a program that starts actors: in a process that was started as
+/// an actor, it runs that actor and does not return. In any other process it does nothing.
+///
+/// `#[hatchery::main]` begins with it.
+pub fn init() {
+    match entry::take_entry() {
+        Entry::NotAChild => {}
+        Entry::Orphan => child::exit(1),
+        Entry::Failed(error) => child::exit(child::failed(&error)),
+        Entry::Child(entry) => child::exit(child::run(entry)),
+    }
+}
+
+/// Opens the root actor, runs `body` in it, and ends it: when this returns, every process below it
+/// has ended and been reaped.
+///
+/// Runs on whatever executor polls it; nothing is spawned elsewhere. Raises the soft limit of open
+/// descriptors to the hard one, since each actor costs two.
+///
+/// # Errors
+/// The body's own. `Misuse` where this process is an actor already, or where it was started as an
+/// actor and its `main` did not go through [`init`]. `Cancelled` where a signal or
+/// [`Root::cancel_soon`] ended the tree.
+///
+/// # Cancel safety
+/// Dropping the future ends the tree by force: every process below is killed and reaped in the
+/// background. End the body instead.
+pub async fn open_root_actor<F, Fut, T, E>(options: Options, body: F) -> Result<T, E>
+where
+    F: FnOnce(Root) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    E: From<Error>,
+{
+    let (reign, signals) = begin(options).map_err(E::from)?;
+    let actor = reign.actor().clone();
+    let ended = task::drive(&actor, async {
+        let ended = live(&actor, body).await;
+        if let Some(signals) = signals {
+            signals.cancel().await;
+        }
+        ended
+    })
+    .await;
+    spawner::settled().await;
+    let cancelled = actor.asked();
+    drop(reign);
+    match ended {
+        Ended::Returned(Ok(Ok(value))) => match cancelled {
+            None => Ok(value),
+            Some(by) => Err(E::from(Error::cancelled_by(by))),
+        },
+        Ended::Returned(Ok(Err(error))) => Err(error),
+        Ended::Returned(Err(panic)) => resume_unwind(panic),
+        Ended::Dropped => Err(E::from(Error::cancelled_by(cancelled.unwrap_or_else(|| {
+            Cancelled { canceller: actor.id().clone(), cause: Cause::ScopeEnding }
+        })))),
+    }
+}
+
+fn begin(options: Options) -> Result<(Reign, Option<Task<()>>)> {
+    if entry::marked_as_child() {
+        return Err(Error::misuse(
+            "this process was started as an actor, and its `main` opened a root without going \
+             through `hatchery::init()`; call it first thing in `main`, or use `#[hatchery::main]`",
+        ));
+    }
+    let uuid = identity::fresh().map_err(|error| Error::os("naming the root actor", error))?;
+    let id = ActorId { name: options.name, uuid, pid: identity::pid() };
+    if let Some(filter) = &options.settings.log {
+        log::install(filter)?;
+    }
+    if let Err(error) = process::raise_descriptor_limit() {
+        tracing::debug!(%error, "the limit of open descriptors stays as it is");
+    }
+    task::set_backtraces(options.settings.debug);
+    let reign = Actor::begin(id, uuid, Some(options.settings))?;
+    let signals = match options.signals {
+        true => {
+            let signals = Signals::install()
+                .map_err(|error| Error::os("installing the signal handlers", error))?;
+            Some(reign.actor().spawn(obey(signals, reign.actor().clone())))
+        }
+        false => None,
+    };
+    Ok((reign, signals))
+}
+
+type Caught<T> = std::result::Result<T, Box<dyn Any + Send>>;
+
+/// The root's life: the body, then everything that is left, in the order of P-C7.
+async fn live<F, Fut, T, E>(actor: &Arc<Actor>, body: F) -> Ended<Caught<Result<T, E>>>
+where
+    F: FnOnce(Root) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let scope = Scope::open(actor, Some(actor.top()), ScopeKind::Body);
+    let root = Root { actor: actor.clone() };
+    let body = async move { body(root).await };
+    // A panic waits until the tree has ended; then it goes on.
+    let ended = task::run_in(&scope, AssertUnwindSafe(body).catch_unwind()).await;
+    drop(scope);
+    actor.end().await;
+    ended
+}
+
+static INTERRUPTED: AtomicI32 = AtomicI32::new(0);
+
+/// Turns signals into cancels: the first is graceful, a further one leaves no time.
+async fn obey(mut signals: Signals, actor: Arc<Actor>) {
+    loop {
+        let number = signals.next().await;
+        let by = Cancelled { canceller: actor.id().clone(), cause: Cause::Signal(number) };
+        let first = INTERRUPTED.swap(number, Ordering::AcqRel) == 0;
+        let grace = if first { actor.settings().grace() } else { Duration::ZERO };
+        tracing::info!(number, first, "a signal ends the tree");
+        actor.cancel(by, grace);
+    }
+}
+
+/// Runs `main` in a root actor on this thread and returns its value or its error.
+///
+/// SIGINT, SIGTERM and SIGHUP end the tree gracefully; a second one leaves no time.
+///
+/// # Errors
+/// As [`open_root_actor`].
+pub fn run<T, E>(main: impl Future<Output = Result<T, E>>) -> Result<T, E>
+where
+    E: From<Error>,
+{
+    run_with(Options::default(), main)
+}
+
+/// [`run`] with options.
+///
+/// # Errors
+/// As [`open_root_actor`].
+pub fn run_with<T, E>(options: Options, main: impl Future<Output = Result<T, E>>) -> Result<T, E>
+where
+    E: From<Error>,
+{
+    async_io::block_on(open_root_actor(options.signals(true), |_root| main))
+}
+
+/// What `main` may return: nothing, or a `Result` whose error an [`Error`] turns into.
+pub trait MainReturn {
+    /// The value of a success.
+    type Value: Termination;
+    /// The error.
+    type Error: From<Error> + fmt::Debug;
+
+    #[doc(hidden)]
+    fn into_result(self) -> Result<Self::Value, Self::Error>;
+}
+
+impl MainReturn for () {
+    type Value = ();
+    type Error = Error;
+
+    fn into_result(self) -> Result<()> {
+        Ok(self)
+    }
+}
+
+impl<T: Termination, E: From<Error> + fmt::Debug> MainReturn for Result<T, E> {
+    type Value = T;
+    type Error = E;
+
+    fn into_result(self) -> Self {
+        self
+    }
+}
+
+/// What `#[hatchery::main]` expands to: exit code 128 and the signal's number where one ended it.
+#[doc(hidden)]
+pub fn main<F>(options: Options, main: F) -> ExitCode
+where
+    F: Future,
+    F::Output: MainReturn,
+{
+    let ended = run_with(options, async move { main.await.into_result() });
+    let signal = INTERRUPTED.load(Ordering::Acquire);
+    // Prints the error as the standard library does for any `main`.
+    let code = Termination::report(ended);
+    match u8::try_from(signal) {
+        Ok(0) | Err(_) => code,
+        Ok(number) => ExitCode::from(128_u8.saturating_add(number)),
+    }
+}

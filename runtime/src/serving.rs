@@ -1,0 +1,242 @@
+//! Serving a link: the tasks that its peer opens in this actor, from `Start` to terminal.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_io::Timer;
+use futures_lite::FutureExt;
+use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
+use hatchery_proto::{
+    ActorId, CancelRequest, Cancelled, Cause, Code, DialogId, Event, Incoming, Kind, Refusal,
+    Terminal,
+};
+
+use crate::actor::{Actor, Caller, Exposed};
+use crate::context::by_us;
+use crate::dialog::{Dialog, Side};
+use crate::driver::clock;
+use crate::driver::link::{Handler, Link, lock};
+use crate::endpoint::{self, Ending, Failed, Job};
+use crate::error::Error;
+use crate::task::{self, Ended, Scope};
+
+/// What a link's owner wants to know besides the peer's tasks.
+pub(crate) type Watch = Box<dyn Fn(&Arc<Link>, &Event) + Send + Sync>;
+
+/// The handler of every link: runs what the peer asks for, and tells the owner of the rest.
+pub(crate) struct Serving {
+    actor: Arc<Actor>,
+    caller: Caller,
+    tasks: Arc<Mutex<BTreeMap<DialogId, ScopeId>>>,
+    watch: Watch,
+    on_eof: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Serving {
+    pub(crate) fn new(actor: Arc<Actor>, caller: Caller, watch: Watch) -> Box<Self> {
+        Box::new(Self { actor, caller, tasks: Arc::default(), watch, on_eof: Box::new(|| {}) })
+    }
+
+    /// Has the owner told when nothing more will be read.
+    pub(crate) fn on_eof(mut self: Box<Self>, tell: Box<dyn Fn() + Send + Sync>) -> Box<Self> {
+        self.on_eof = tell;
+        self
+    }
+
+    fn incoming(&self, link: &Arc<Link>, id: DialogId) {
+        let taken = link.with(|connection, _| {
+            connection.callee(id).and_then(|mut callee| callee.take_start())
+        });
+        let Some(incoming) = taken else { return };
+        match self.prepare(link, id, &incoming) {
+            Ok(job) => {
+                link.with(|connection, _| {
+                    if let Some(mut callee) = connection.callee(id) {
+                        callee.accept();
+                    }
+                });
+                self.serve(link, id, &incoming, job);
+            }
+            Err((refusal, message)) => {
+                tracing::debug!(endpoint = incoming.endpoint, ?refusal, "refused a call");
+                link.with(|connection, _| {
+                    if let Some(callee) = connection.callee(id) {
+                        callee.refuse(refusal, message);
+                    }
+                });
+            }
+        }
+    }
+
+    fn prepare(
+        &self,
+        link: &Arc<Link>,
+        id: DialogId,
+        incoming: &Incoming,
+    ) -> Result<Job, (Refusal, String)> {
+        if let Some(by) = self.actor.ending() {
+            let message = format!("the actor is ending ({by}) and takes no new work (P-C7)");
+            return Err((Refusal::ShuttingDown, message));
+        }
+        let exposed = &self.actor.settings().exposed;
+        prepare(exposed, self.caller, incoming, || {
+            let peer = link.look(|connection| connection.peer().cloned()).unwrap_or_default();
+            Dialog::new(link.clone(), id, Side::Callee, incoming.endpoint.as_str().into(), peer)
+        })
+    }
+
+    /// Runs the task to its end and sends its terminal, and that only when it is gone (P-C2).
+    fn serve(&self, link: &Arc<Link>, id: DialogId, incoming: &Incoming, job: Job) {
+        let actor = self.actor.clone();
+        let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body);
+        lock(&self.tasks).insert(id, scope.id());
+        // A cancel that came before the scope was known has to be seen here.
+        self.apply_cancel(link, id);
+        let busy = actor.busy();
+        let tasks = self.tasks.clone();
+        let link = link.clone();
+        let name = incoming.endpoint.clone();
+        let deadline = incoming.deadline;
+        let serve = async move {
+            let terminal = run(&scope, job, deadline, &name).await;
+            lock(&tasks).remove(&id);
+            drop(scope);
+            link.with(|connection, _| {
+                if let Some(callee) = connection.callee(id) {
+                    callee.finish(terminal);
+                }
+            });
+            link.forget(id);
+            drop(busy);
+        };
+        actor.spawn(serve).detach();
+    }
+
+    fn apply_cancel(&self, link: &Arc<Link>, id: DialogId) {
+        let Some(scope) = lock(&self.tasks).get(&id).copied() else { return };
+        let request = link.with(|connection, _| {
+            connection.callee(id).map(|callee| callee.cancel_request().cloned())
+        });
+        let request = match request {
+            Some(Some(request)) => request,
+            Some(None) => return,
+            // The link is gone and took the dialog with it (P-L4).
+            None => CancelRequest {
+                by: by_us(Cause::LinkLost),
+                grace: self.actor.settings().grace(),
+            },
+        };
+        self.actor
+            .scopes(|scopes| scopes.cancel(scope, clock::now(), request.by, request.grace));
+    }
+
+    fn link_lost(&self, id: DialogId) {
+        let Some(scope) = lock(&self.tasks).get(&id).copied() else { return };
+        let by =
+            Cancelled { canceller: self.actor.id().clone(), cause: Cause::LinkLost };
+        let grace = self.actor.settings().grace();
+        self.actor.scopes(|scopes| scopes.cancel(scope, clock::now(), by, grace));
+    }
+}
+
+impl Handler for Serving {
+    fn handle(&self, link: &Arc<Link>, event: Event) {
+        (self.watch)(link, &event);
+        match event {
+            Event::Incoming(id) if !id.is_actor() => self.incoming(link, id),
+            Event::CancelAsked(id) if !id.is_actor() => self.apply_cancel(link, id),
+            Event::Finished(id) => self.link_lost(id),
+            Event::Broken(violation) => {
+                tracing::warn!(%violation, "a peer broke the protocol; its link ends");
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_eof(&self, _link: &Arc<Link>) {
+        (self.on_eof)();
+    }
+}
+
+/// Finds the endpoint and decodes the arguments, or says why the call is refused (P-D2).
+pub(crate) fn prepare(
+    exposed: &Exposed,
+    caller: Caller,
+    incoming: &Incoming,
+    dialog: impl FnOnce() -> Arc<Dialog>,
+) -> Result<Job, (Refusal, String)> {
+    let name = incoming.endpoint.as_str();
+    let entry = endpoint::find(name)?;
+    if !exposed.allows(name, caller) {
+        let message = "it is not exposed to this actor; name it in `.expose()` where the actor \
+                       is started"
+            .to_owned();
+        return Err((Refusal::NotExposed, message));
+    }
+    if entry.kind != incoming.kind {
+        let message = format!("it is a {:?}, and was opened as a {:?}", entry.kind, incoming.kind);
+        return Err((Refusal::WrongKind, message));
+    }
+    if entry.schema != incoming.schema {
+        let message = "the two programs were built from different signatures of it; build both \
+                       from the same source"
+            .to_owned();
+        return Err((Refusal::SchemaMismatch, message));
+    }
+    let dialog = (entry.kind == Kind::Context).then(dialog);
+    (entry.prepare)(&incoming.args, dialog).map_err(|message| (Refusal::BadArguments, message))
+}
+
+/// Runs a task in its scope and says what its dialog is to end with.
+pub(crate) async fn run(
+    scope: &Scope,
+    job: Job,
+    deadline: Option<Duration>,
+    name: &str,
+) -> Terminal {
+    let body = task::run_in(scope, task::catch_panic(job));
+    let ended = match deadline {
+        None => body.await,
+        Some(after) => {
+            // The deadline cancels; the task still ends in its own order (P-C8).
+            let late = async {
+                Timer::after(after).await;
+                scope.cancel(by_us(Cause::Deadline), Duration::from_millis(500));
+                std::future::pending().await
+            };
+            body.or(late).await
+        }
+    };
+    terminal(ended, scope.cancelled(), name)
+}
+
+/// What a task's end is on the wire (P-C2): an error is never hidden by a cancel, a value that was
+/// returned after the cancel was applied is.
+fn terminal(
+    ended: Ended<Result<Ending, Error>>,
+    cancelled: Option<Cancelled>,
+    name: &str,
+) -> Terminal {
+    let failed = match (ended, cancelled) {
+        (Ended::Returned(Ok(Ok(bytes))), None) => return Terminal::Return(bytes),
+        (Ended::Returned(Ok(Ok(_))), Some(by)) => return Terminal::Cancelled(by),
+        (Ended::Dropped, by) => {
+            let by = by.unwrap_or_else(|| Cancelled {
+                canceller: ActorId::default(),
+                cause: Cause::ScopeEnding,
+            });
+            return Terminal::Cancelled(by);
+        }
+        (Ended::Returned(Ok(Err(failed))), Some(by)) => {
+            // The echo of the cancel itself, passed on by a scope inside the task.
+            if failed.report.code == Code::Cancelled {
+                return Terminal::Cancelled(by);
+            }
+            failed
+        }
+        (Ended::Returned(Ok(Err(failed))), None) => failed,
+        (Ended::Returned(Err(panic)), _) => Failed::from_error(&panic, name),
+    };
+    failed.into_terminal()
+}

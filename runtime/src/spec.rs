@@ -1,0 +1,87 @@
+//! What a parent tells a child before it is up: the arguments of dialog 0 (P-L2).
+
+use std::time::Duration;
+
+use hatchery_proto::{ActorId, Limits};
+use serde::{Deserialize, Serialize};
+
+use crate::actor::{Actor, Exposed, Settings};
+
+/// The specification of a child's life.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Spec {
+    pub(crate) parent: ActorId,
+    pub(crate) log: Option<String>,
+    pub(crate) debug: bool,
+    pub(crate) exposed: Exposed,
+    pub(crate) teardown: Duration,
+    pub(crate) limits: WireLimits,
+    /// The one task of an actor that `run_in_actor` started; a daemon has none.
+    pub(crate) main: Option<MainTask>,
+}
+
+/// The task that is a one-shot actor's whole life.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MainTask {
+    pub(crate) endpoint: String,
+    pub(crate) schema: u64,
+    pub(crate) args: Vec<u8>,
+}
+
+/// The limits that a child takes over for links of its own.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WireLimits {
+    max_frame: u32,
+    max_message: u32,
+    window: u32,
+    max_dialogs: u32,
+}
+
+impl WireLimits {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            max_frame: limits.max_frame,
+            max_message: limits.max_message,
+            window: limits.window,
+            max_dialogs: limits.max_dialogs,
+        }
+    }
+
+    fn into_limits(self) -> Limits {
+        Limits {
+            max_frame: self.max_frame,
+            max_message: self.max_message,
+            window: self.window,
+            max_dialogs: self.max_dialogs,
+            ..Limits::default()
+        }
+    }
+}
+
+impl Spec {
+    /// What this actor's child inherits.
+    pub(crate) fn of_child(actor: &Actor) -> Self {
+        let settings = actor.settings();
+        Self {
+            parent: actor.id().clone(),
+            log: settings.log.clone(),
+            debug: settings.debug,
+            exposed: Exposed::Unsaid,
+            teardown: settings.teardown,
+            limits: WireLimits::of(&settings.limits),
+            main: None,
+        }
+    }
+
+    /// The settings that it comes to in the child, and the task it is to run.
+    pub(crate) fn into_settings(self) -> (Settings, Option<MainTask>) {
+        let settings = Settings {
+            limits: self.limits.into_limits(),
+            log: self.log,
+            debug: self.debug,
+            teardown: self.teardown,
+            exposed: self.exposed,
+        };
+        (settings, self.main)
+    }
+}

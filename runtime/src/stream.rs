@@ -1,0 +1,226 @@
+//! Streams: the values that the two tasks of a context send each other while it is open.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::dialog::{Dialog, Received};
+use crate::endpoint::{decode, encode};
+use crate::error::Result;
+
+/// The two-way stream of a context: sends `Tx`, receives `Rx`.
+///
+/// Values arrive in order, each exactly once. A direction ends by [`close`](Self::close), by the
+/// callee's return, or with the dialog (P-D7). Dropping it sends nothing: the peer's next send
+/// fails with [`ErrorKind::ReceiverGone`](crate::ErrorKind::ReceiverGone), and this direction stays
+/// open until the context ends.
+#[must_use = "dropping a stream tells the peer that nobody reads"]
+pub struct MsgStream<Tx, Rx> {
+    sender: SendHalf<Tx>,
+    receiver: RecvHalf<Rx>,
+}
+
+impl<Tx, Rx> MsgStream<Tx, Rx> {
+    /// The stream of a dialog on which `open_stream` was just granted.
+    pub(crate) fn over(dialog: Arc<Dialog>) -> Self {
+        Self {
+            sender: SendHalf { dialog: dialog.clone(), values: PhantomData },
+            receiver: RecvHalf {
+                dialog,
+                bytes: Vec::new(),
+                pending: None,
+                ended: false,
+                values: PhantomData,
+            },
+        }
+    }
+
+    /// Takes the two directions apart. Each half keeps the stream's rules for itself.
+    pub fn split(self) -> (SendHalf<Tx>, RecvHalf<Rx>) {
+        (self.sender, self.receiver)
+    }
+}
+
+impl<Tx: Serialize, Rx: DeserializeOwned> MsgStream<Tx, Rx> {
+    /// See [`SendHalf::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send(&self, value: Tx) -> Result<()> {
+        self.sender.send(value).await
+    }
+
+    /// See [`RecvHalf::recv`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn recv(&mut self) -> Result<Option<Rx>> {
+        self.receiver.recv().await
+    }
+
+    /// See [`SendHalf::close`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn close(&self) -> Result<()> {
+        self.sender.close().await
+    }
+}
+
+impl<Tx, Rx> fmt::Debug for MsgStream<Tx, Rx> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MsgStream").field("dialog", &self.sender.dialog.id).finish()
+    }
+}
+
+impl<Tx: Unpin, Rx: DeserializeOwned + Unpin> Stream for MsgStream<Tx, Rx> {
+    type Item = Result<Rx>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.receiver).poll_next(cx)
+    }
+}
+
+/// The sending direction of a stream. Clones send into the same direction.
+#[must_use = "dropping the last sending half without `close` leaves the direction open"]
+pub struct SendHalf<Tx> {
+    dialog: Arc<Dialog>,
+    values: PhantomData<fn(Tx)>,
+}
+
+impl<Tx: Serialize> SendHalf<Tx> {
+    /// Sends one value; waits while the peer's window is full (P-W1).
+    ///
+    /// Done when the value is handed over whole, not when the peer has read it.
+    ///
+    /// # Errors
+    /// The dialog's outcome where it has ended otherwise than by a return, `ReceiverGone` where the
+    /// peer reads no more, `Misuse` after [`close`](Self::close) or over `max_message`, `Codec`
+    /// where the value does not encode. Nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, it has sent nothing; a value is never sent in part.
+    pub async fn send(&self, value: Tx) -> Result<()> {
+        let bytes = encode(&value, "a value for", &self.dialog.task)?;
+        self.dialog.send(&bytes).await
+    }
+
+    /// Ends this direction: the peer receives what was sent, then the end. Does not cancel the far
+    /// task, and does not touch the other direction. Again: nothing.
+    ///
+    /// # Errors
+    /// `Misuse` where the context has not started.
+    ///
+    /// # Cancel safety
+    /// Does its work when first polled.
+    pub async fn close(&self) -> Result<()> {
+        self.dialog.stop()
+    }
+}
+
+impl<Tx> Clone for SendHalf<Tx> {
+    fn clone(&self) -> Self {
+        self.dialog.sender_added();
+        Self { dialog: self.dialog.clone(), values: PhantomData }
+    }
+}
+
+impl<Tx> Drop for SendHalf<Tx> {
+    fn drop(&mut self) {
+        self.dialog.sender_dropped();
+    }
+}
+
+impl<Tx> fmt::Debug for SendHalf<Tx> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendHalf").field("dialog", &self.dialog.id).finish()
+    }
+}
+
+/// The receiving direction of a stream.
+#[must_use = "dropping the receiving half tells the peer that nobody reads"]
+pub struct RecvHalf<Rx> {
+    dialog: Arc<Dialog>,
+    bytes: Vec<u8>,
+    pending: Option<Receiving>,
+    ended: bool,
+    values: PhantomData<fn() -> Rx>,
+}
+
+/// A receive that was begun by `poll_next` and has not ended yet.
+type Receiving = Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>>> + Send + Sync>>;
+
+impl<Rx: DeserializeOwned> RecvHalf<Rx> {
+    /// Receives the next value; `None` after a graceful end (the peer's `close`, or the callee's
+    /// return). Asked again, it gives the same answer.
+    ///
+    /// # Errors
+    /// The dialog's outcome where it ended otherwise than by a return; `Codec` where a value does
+    /// not decode, which takes that value and leaves the stream usable.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, it has taken nothing: the next receive gets the value.
+    pub async fn recv(&mut self) -> Result<Option<Rx>> {
+        if let Some(pending) = &mut self.pending {
+            let received = pending.as_mut().await;
+            self.pending = None;
+            return received?.map(|bytes| decode_value(&bytes, &self.dialog)).transpose();
+        }
+        match self.dialog.recv(&mut self.bytes).await? {
+            Received::Value => decode_value(&self.bytes, &self.dialog).map(Some),
+            Received::End => Ok(None),
+        }
+    }
+}
+
+fn decode_value<Rx: DeserializeOwned>(bytes: &[u8], dialog: &Dialog) -> Result<Rx> {
+    decode(bytes, "a value from", &dialog.task)
+}
+
+impl<Rx: DeserializeOwned + Unpin> Stream for RecvHalf<Rx> {
+    type Item = Result<Rx>;
+
+    /// As `recv`; an error ends the stream.
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let dialog = self.dialog.clone();
+        let pending = self.pending.get_or_insert_with(|| {
+            Box::pin(async move {
+                let mut bytes = Vec::new();
+                match dialog.recv(&mut bytes).await? {
+                    Received::Value => Ok(Some(bytes)),
+                    Received::End => Ok(None),
+                }
+            })
+        });
+        let received = std::task::ready!(pending.as_mut().poll(cx));
+        self.pending = None;
+        self.ended = !matches!(received, Ok(Some(_)));
+        Poll::Ready(match received {
+            Ok(bytes) => bytes.map(|bytes| decode_value(&bytes, &self.dialog)),
+            Err(error) => Some(Err(error)),
+        })
+    }
+}
+
+impl<Rx> Drop for RecvHalf<Rx> {
+    fn drop(&mut self) {
+        self.pending = None;
+        self.dialog.reader_dropped();
+    }
+}
+
+impl<Rx> fmt::Debug for RecvHalf<Rx> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecvHalf").field("dialog", &self.dialog.id).finish()
+    }
+}

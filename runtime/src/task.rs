@@ -1,0 +1,309 @@
+//! Tasks and the scopes they are made of: what "current" means, and how a cancel reaches a body.
+//!
+//! The tree of scopes and the rule of who is dropped when (P-C2) are the core's; here a body is
+//! polled, dropped when the core says that it is due, and its panics become errors.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::panic::{self, AssertUnwindSafe};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Once};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
+use hatchery_proto::{ActorId, Cancelled, Location};
+
+use crate::actor::Actor;
+use crate::driver::{clock, identity};
+use crate::driver::link::lock;
+use crate::error::Error;
+
+/// Where the code that is running right now belongs.
+#[derive(Clone)]
+pub(crate) struct Current {
+    pub(crate) actor: Arc<Actor>,
+    pub(crate) scope: ScopeId,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    /// Whether someone further out on this stack runs the actor's executor.
+    static DRIVEN: Cell<bool> = const { Cell::new(false) };
+    /// Whether a panic here becomes an error, so that the usual message would only repeat it.
+    static CAUGHT: Cell<bool> = const { Cell::new(false) };
+    static PANIC: RefCell<Option<PanicNote>> = const { RefCell::new(None) };
+}
+
+struct PanicNote {
+    location: Option<Location>,
+    backtrace: Option<String>,
+}
+
+/// The scope that is being polled on this thread, if it is one of ours.
+pub(crate) fn current() -> Option<Current> {
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+/// The actor that the running code belongs to; a nameless one where there is none.
+pub(crate) fn current_actor_id() -> ActorId {
+    match current().map(|current| current.actor).or_else(Actor::running) {
+        Some(actor) => actor.id().clone(),
+        None => {
+            ActorId { name: "no actor".to_owned(), uuid: 0, pid: identity::pid() }
+        }
+    }
+}
+
+/// Restores what was current when it was made.
+struct Restore(Option<Current>);
+
+impl Restore {
+    fn set(current: Current) -> Self {
+        Self(CURRENT.with(|slot| slot.borrow_mut().replace(current)))
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        let before = self.0.take();
+        let _ = CURRENT.try_with(|slot| std::mem::replace(&mut *slot.borrow_mut(), before));
+    }
+}
+
+/// An open scope. Closing it (by dropping it) lets the scope around it become due.
+pub(crate) struct Scope {
+    actor: Arc<Actor>,
+    id: ScopeId,
+    bell: Arc<Bell>,
+}
+
+/// How the core's word that a scope is due reaches the task that polls it.
+#[derive(Default)]
+pub(crate) struct Bell {
+    rung: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        self.rung.store(true, Ordering::Release);
+        if let Some(waker) = lock(&self.waker).take() {
+            waker.wake();
+        }
+    }
+
+    fn listen(&self, waker: &Waker) {
+        let mut slot = lock(&self.waker);
+        match &*slot {
+            Some(known) if known.will_wake(waker) => {}
+            _ => *slot = Some(waker.clone()),
+        }
+    }
+}
+
+impl Scope {
+    pub(crate) fn open(actor: &Arc<Actor>, parent: Option<ScopeId>, kind: ScopeKind) -> Self {
+        let bell = Arc::new(Bell::default());
+        let id = actor.open_scope(parent, kind, bell.clone());
+        Self { actor: actor.clone(), id, bell }
+    }
+
+    pub(crate) fn id(&self) -> ScopeId {
+        self.id
+    }
+
+    /// Asks everything in this scope to end within `grace`, innermost first.
+    pub(crate) fn cancel(&self, by: Cancelled, grace: Duration) {
+        self.actor.scopes(|scopes| scopes.cancel(self.id, clock::now(), by, grace));
+    }
+
+    /// Who asked this scope to end, if anyone has.
+    pub(crate) fn cancelled(&self) -> Option<Cancelled> {
+        self.actor.scopes(|scopes| scopes.cancelled(self.id).map(|state| state.by.clone()))
+    }
+
+    /// The part of the grace that is this scope's own.
+    pub(crate) fn share(&self) -> Duration {
+        self.actor.scopes(|scopes| scopes.share(self.id, clock::now()))
+    }
+
+    /// Says whether anything below this scope has to be ended before it can close.
+    pub(crate) fn set_holding(&self, holding: bool) {
+        self.actor.scopes(|scopes| scopes.set_holding(self.id, holding));
+    }
+
+    /// Ends once the scope is due, for blocks whose body has ended and that wait for what is below.
+    pub(crate) async fn until_due(&self) {
+        poll_fn(|cx| {
+            self.bell.listen(cx.waker());
+            if self.due() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Ends when the deadline of a cancel that is already known has come forward.
+    pub(crate) async fn until_hurried(&self) {
+        let deadline = || {
+            self.actor.scopes(|scopes| scopes.cancelled(self.id).map(|state| state.deadline))
+        };
+        let known = deadline();
+        poll_fn(|cx| {
+            self.bell.listen(cx.waker());
+            if deadline() == known { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+
+    /// Whether the body has to be dropped now.
+    fn due(&self) -> bool {
+        // The bell is rung from any thread; only the tree knows whether a scope was opened since.
+        self.bell.rung.load(Ordering::Acquire)
+            && self.actor.scopes(|scopes| scopes.due(self.id))
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        self.actor.close_scope(self.id);
+    }
+}
+
+/// How a body came to its end.
+pub(crate) enum Ended<T> {
+    /// It ran to its end.
+    Returned(T),
+    /// A cancel was due and it was dropped.
+    Dropped,
+}
+
+/// Polls `body` once as the content of `scope`; drops it if the scope is due.
+pub(crate) fn poll_in<F: Future>(
+    scope: &Scope,
+    body: &mut Option<Pin<Box<F>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Ended<F::Output>> {
+    scope.bell.listen(cx.waker());
+    let _restore =
+        Restore::set(Current { actor: scope.actor.clone(), scope: scope.id });
+    if scope.due() {
+        *body = None;
+    }
+    let Some(future) = body else { return Poll::Ready(Ended::Dropped) };
+    if let Poll::Ready(value) = future.as_mut().poll(cx) {
+        *body = None;
+        return Poll::Ready(Ended::Returned(value));
+    }
+    if scope.due() {
+        *body = None;
+        return Poll::Ready(Ended::Dropped);
+    }
+    Poll::Pending
+}
+
+/// Runs `body` as the content of `scope` until it ends or is due.
+pub(crate) async fn run_in<F: Future>(scope: &Scope, body: F) -> Ended<F::Output> {
+    let mut body = Some(Box::pin(body));
+    poll_fn(|cx| poll_in(scope, &mut body, cx)).await
+}
+
+/// Runs the actor's executor for as long as `future` runs, unless someone further out does.
+pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output {
+    struct Undrive(bool);
+    impl Drop for Undrive {
+        fn drop(&mut self) {
+            let _ = DRIVEN.try_with(|driven| driven.set(self.0));
+        }
+    }
+
+    let mut future = pin!(future);
+    let executor = actor.executor();
+    let mut ticker: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
+    poll_fn(|cx| {
+        let outer = DRIVEN.with(|driven| driven.replace(true));
+        let _undrive = Undrive(outer);
+        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+            return Poll::Ready(value);
+        }
+        if outer {
+            // Dropped, so that a wake-up meant for it goes to whoever does run the executor.
+            ticker = None;
+        } else {
+            let ticker = ticker
+                .get_or_insert_with(|| Box::pin(executor.run(std::future::pending::<()>())));
+            let _ = ticker.as_mut().poll(cx);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Runs `future` and turns a panic in it into an error that says where it was.
+pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Error> {
+    struct Uncatch(bool);
+    impl Drop for Uncatch {
+        fn drop(&mut self) {
+            let _ = CAUGHT.try_with(|caught| caught.set(self.0));
+        }
+    }
+
+    hook_panics();
+    let mut future = Box::pin(future);
+    poll_fn(|cx| {
+        let uncatch = Uncatch(CAUGHT.with(|caught| caught.replace(true)));
+        let polled = panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        drop(uncatch);
+        match polled {
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(payload) => Poll::Ready(Err(panic_error(payload.as_ref()))),
+        }
+    })
+    .await
+}
+
+fn panic_error(payload: &(dyn Any + Send)) -> Error {
+    let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "(a panic whose payload is no text)".to_owned(),
+    };
+    let note = PANIC.with(|note| note.borrow_mut().take());
+    let (location, backtrace) =
+        note.map_or((None, None), |note| (note.location, note.backtrace));
+    Error::panicked(message, location, backtrace)
+}
+
+/// Has caught panics carry a backtrace whatever `RUST_BACKTRACE` says.
+pub(crate) fn set_backtraces(on: bool) {
+    BACKTRACES.store(on, Ordering::Release);
+}
+
+static BACKTRACES: AtomicBool = AtomicBool::new(false);
+
+/// Notes where a caught panic was. Panics that are not ours keep the hook that was there before.
+fn hook_panics() {
+    static HOOKED: Once = Once::new();
+    HOOKED.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !CAUGHT.try_with(Cell::get).unwrap_or(false) {
+                return before(info);
+            }
+            let location = info.location().map(|at| Location {
+                file: at.file().to_owned(),
+                line: at.line(),
+                column: at.column(),
+            });
+            let backtrace = match BACKTRACES.load(Ordering::Acquire) {
+                true => std::backtrace::Backtrace::force_capture(),
+                false => std::backtrace::Backtrace::capture(),
+            };
+            let backtrace = (backtrace.status() == std::backtrace::BacktraceStatus::Captured)
+                .then(|| backtrace.to_string());
+            PANIC.with(|note| *note.borrow_mut() = Some(PanicNote { location, backtrace }));
+        }));
+    });
+}

@@ -1,0 +1,19 @@
+//! The harness that the tests of all layers share. Not published.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`leaks`] | the checker that every test of several processes goes through (Z, O, F, S) |
+//! | [`procfs`] | the process table, descriptors and threads, as the kernel tells them |
+//! | [`programs`] | examples and other programs run as processes, with their whole tree |
+//! | [`build`] | where these programs are, built on demand |
+//! | [`hostile`] | what the fuzz targets do with an input |
+//! | [`tidy`] | rules about the sources themselves |
+//!
+//! `src/bin/repeat.rs` runs a command many times and looks after each run; `src/bin/leaky.rs` leaves
+//! something behind for the checker to find. The tests are in `tests/`, one file for a subject.
+
+pub mod build;
+pub mod leaks;
+pub mod procfs;
+pub mod programs;
+pub mod tidy;

@@ -1,0 +1,52 @@
+//! The fuzz targets on a stable compiler: every committed input again, inputs that are made up here,
+//! and an honest conversation with something wrong in it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use hatchery_tests::build::workspace;
+use hatchery_tests::hostile::{connection_against, deframer_against};
+use proptest::collection::vec;
+use proptest::prelude::{any, proptest};
+
+const TARGETS: [(&str, fn(&[u8])); 2] =
+    [("connection", connection_against), ("deframer", deframer_against)];
+
+fn entries(folder: &str) -> Vec<PathBuf> {
+    let folder = workspace().join("fuzz").join(folder);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let mut found: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn every_committed_input_is_harmless() {
+    for (name, target) in TARGETS {
+        let inputs = entries(&format!("corpus/{name}"));
+        assert!(!inputs.is_empty(), "{name} has a corpus");
+        for input in inputs {
+            println!("{}", input.display());
+            target(&fs::read(&input).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_target_is_replayed() {
+    let mut targets = entries("fuzz_targets");
+    targets.iter_mut().for_each(|path| *path = path.file_stem().unwrap().into());
+    assert_eq!(targets, TARGETS.map(|(name, _)| PathBuf::from(name)));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_break_the_deframer(bytes in vec(any::<u8>(), 0..2000)) {
+        deframer_against(&bytes);
+    }
+
+    #[test]
+    fn no_instructions_break_a_connection(bytes in vec(any::<u8>(), 0..2000)) {
+        connection_against(&bytes);
+    }
+}

@@ -263,15 +263,6 @@ impl Actor {
         self.idle().await;
     }
 
-    /// What is left of the grace that the actor was given to end.
-    pub(crate) fn grace_left(&self) -> Duration {
-        self.scopes(|scopes| {
-            scopes
-                .cancelled(self.top)
-                .map_or(self.settings().teardown, |state| state.deadline.since(clock::now()))
-        })
-    }
-
     /// Counts something that the actor's end has to wait for.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::AcqRel);

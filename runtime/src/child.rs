@@ -61,12 +61,8 @@ async fn start(entry: ChildEntry) -> Result<i32> {
     let id = ActorId { name: entry.name.clone(), uuid, pid: identity::pid() };
     let reign = Actor::begin(id.clone(), entry.tree, None)?;
     let actor = reign.actor().clone();
-    let config = Config {
-        kind: LinkKind::Child,
-        role: Role::Odd,
-        me: id,
-        limits: Limits::default(),
-    };
+    let config =
+        Config { kind: LinkKind::Child, role: Role::Odd, me: id, limits: Limits::default() };
     let socket = entry
         .link
         .try_clone()
@@ -171,8 +167,7 @@ impl Life {
         })?;
         let (settings, main) = spec.into_settings();
         if let Some(filter) = &settings.log {
-            log::install(filter)
-                .map_err(|error| (Refusal::BadArguments, error.to_string()))?;
+            log::install(filter).map_err(|error| (Refusal::BadArguments, error.to_string()))?;
         }
         task::set_backtraces(settings.debug);
         self.actor.set_settings(settings);
@@ -207,9 +202,7 @@ impl Life {
         loop {
             listener!(self.news => news);
             let asked = self.link.with(|connection, _| {
-                connection
-                    .callee(DialogId::ACTOR)
-                    .map(|callee| callee.cancel_request().cloned())
+                connection.callee(DialogId::ACTOR).map(|callee| callee.cancel_request().cloned())
             });
             match asked {
                 Some(Some(request)) => self.actor.cancel(request.by, request.grace),
@@ -217,10 +210,8 @@ impl Life {
                 None => {}
             }
             if self.link.look(Connection::is_closed) || asked_gone(&self.link) {
-                let by = Cancelled {
-                    canceller: self.actor.id().clone(),
-                    cause: Cause::ParentEnding,
-                };
+                let by =
+                    Cancelled { canceller: self.actor.id().clone(), cause: Cause::ParentEnding };
                 self.actor.cancel(by, ORPHAN_GRACE);
                 return;
             }

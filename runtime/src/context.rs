@@ -47,8 +47,16 @@ pub struct Receives<T>(PhantomData<fn() -> T>);
 #[must_use = "a context that is never started fails at its opener"]
 pub struct Context<First = Starts<()>, Out = Sends<Never>, In = Receives<Never>> {
     dialog: Arc<Dialog>,
-    types: PhantomData<fn() -> (First, Out, In)>,
+    types: Types<First, Out, In>,
 }
+
+/// Says that the types are only talked about.
+type Types<First, Out, In> = PhantomData<fn() -> (First, Out, In)>;
+
+/// An open dialog that its callee is about to be given.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Seat(pub(crate) Arc<Dialog>);
 
 /// The first argument of a context endpoint. Implemented by [`Context`] alone.
 #[diagnostic::on_unimplemented(
@@ -63,7 +71,7 @@ pub trait ContextArgument: Send + 'static {
     type Received: Serialize + DeserializeOwned + Send + 'static;
 
     #[doc(hidden)]
-    fn over(dialog: Arc<Dialog>) -> Self;
+    fn over(seat: Seat) -> Self;
 }
 
 impl<First, Out, In> ContextArgument for Context<Starts<First>, Sends<Out>, Receives<In>>
@@ -76,8 +84,8 @@ where
     type Sent = Out;
     type Received = In;
 
-    fn over(dialog: Arc<Dialog>) -> Self {
-        Self { dialog, types: PhantomData }
+    fn over(seat: Seat) -> Self {
+        Self { dialog: seat.0, types: PhantomData }
     }
 }
 
@@ -187,7 +195,7 @@ impl<E: ContextEndpoint> OpenContext<E> {
                 });
             }
         };
-        let first = decode(&bytes, "the first value of", E::NAME).map_err(Into::into)?;
+        let first = decode(&bytes, "the first value of", E::NAME)?;
         Ok((Self { dialog, scoped: false, endpoint: PhantomData }, first))
     }
 

@@ -167,9 +167,9 @@ impl Dialog {
 
     /// Callee: sends the first value; waits for credit.
     pub(crate) async fn start(&self, bytes: &[u8]) -> Result<()> {
-        let sent = self.link.with(|connection, _| {
-            connection.callee(self.id).map(|mut view| view.started(bytes))
-        });
+        let sent = self
+            .link
+            .with(|connection, _| connection.callee(self.id).map(|mut view| view.started(bytes)));
         match sent {
             Some(Ok(())) => {
                 self.started.store(true, Ordering::Release);
@@ -341,10 +341,9 @@ impl Dialog {
                     self.task, self.peer
                 )),
             },
-            other => Error::misuse(format!(
-                "sending to `{}` on actor {}: {other}",
-                self.task, self.peer
-            )),
+            other => {
+                Error::misuse(format!("sending to `{}` on actor {}: {other}", self.task, self.peer))
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use linkme::distributed_slice;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::context::ContextArgument;
+use crate::context::{ContextArgument, Seat};
 use crate::dialog::Dialog;
 use crate::error::{EndpointError, Error, Never, Result};
 
@@ -161,7 +161,7 @@ impl<E: CallEndpoint> IntoFuture for Call<E> {
 pub(crate) type Ending = std::result::Result<Vec<u8>, Failed>;
 
 /// A task's own error: the report and, where one is declared, the typed bytes.
-pub struct Failed {
+pub(crate) struct Failed {
     pub(crate) report: Box<Report>,
     pub(crate) payload: Vec<u8>,
 }
@@ -254,9 +254,9 @@ fn prepare_context<E: ContextEndpoint>(
     let args = decode_args::<E>(args)?;
     let Some(dialog) = dialog else { return Err("a context needs a dialog".to_owned()) };
     Ok(Box::pin(async move {
-        let context = E::Context::over(dialog.clone());
+        let context = E::Context::over(Seat(dialog.clone()));
         let returned = E::run(context, args).await;
-        if returned_early::<E>(&dialog) {
+        if !dialog.has_started() {
             let error = Error::misuse(
                 "the context's task returned before it called `started` (P-D2); call it, or fail",
             );
@@ -268,10 +268,6 @@ fn prepare_context<E: ContextEndpoint>(
         }
         ending::<E>(returned)
     }))
-}
-
-fn returned_early<E: ContextEndpoint>(dialog: &Dialog) -> bool {
-    !dialog.has_started()
 }
 
 fn ending<E: Endpoint>(returned: E::Return) -> Ending {
@@ -302,10 +298,9 @@ pub(crate) fn encode<T: Serialize>(value: &T, what: &str, name: &str) -> Result<
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str, name: &str) -> Result<T> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
-        Ok(_) => Err(Error::codec(
-            &format!("{what} `{name}`"),
-            postcard::Error::DeserializeBadEncoding,
-        )),
+        Ok(_) => {
+            Err(Error::codec(&format!("{what} `{name}`"), postcard::Error::DeserializeBadEncoding))
+        }
         Err(error) => Err(Error::codec(&format!("{what} `{name}`"), error)),
     }
 }

@@ -3,6 +3,9 @@
 //! Turns outcomes of the core into errors and errors into reports. Decides nothing about who is
 //! told what: that is the verdict's and the context's business.
 
+mod render;
+mod typed;
+
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,10 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hatchery_proto::{
     ActorId, Also, Cancelled, Code, ExitReport, Hop, Location, LostCause, Outcome, Refusal, Report,
-    Rung,
 };
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+pub use typed::{CallError, EndpointError, Never};
 
 use crate::task;
 
@@ -74,10 +75,9 @@ impl Error {
         E: StdError + Send + Sync + 'static,
     {
         let mut slot = Some(error);
-        if let Some(known) = (&mut slot as &mut dyn Any).downcast_mut::<Option<Self>>() {
-            if let Some(known) = known.take() {
-                return known;
-            }
+        let known = (&mut slot as &mut dyn Any).downcast_mut::<Option<Self>>();
+        if let Some(known) = known.and_then(Option::take) {
+            return known;
         }
         match slot {
             Some(error) => {
@@ -209,7 +209,11 @@ impl Error {
         Self::from_parts(ErrorKind::Cancelled(by), report, None)
     }
 
-    pub(crate) fn panicked(message: String, at: Option<Location>, backtrace: Option<String>) -> Self {
+    pub(crate) fn panicked(
+        message: String,
+        at: Option<Location>,
+        backtrace: Option<String>,
+    ) -> Self {
         let mut report = Report::new(fresh_id(), Code::Panic, task::current_actor_id(), message);
         report.location = at;
         report.backtrace = backtrace;
@@ -218,8 +222,7 @@ impl Error {
 
     /// The failure that a process's death is, unless it ended as it was asked to.
     pub(crate) fn died(exit: ExitReport) -> Self {
-        let mut report =
-            Report::new(fresh_id(), Code::Died, exit.actor.clone(), exit.to_string());
+        let mut report = Report::new(fresh_id(), Code::Died, exit.actor.clone(), exit.to_string());
         report.exit = Some(Box::new(exit.clone()));
         Self::from_parts(ErrorKind::Died(Box::new(exit)), report, None)
     }
@@ -256,7 +259,9 @@ impl Error {
             LostCause::LinkEnded => "the link to it ended".to_owned(),
             LostCause::Protocol(what) => format!("it broke the protocol: {what}"),
             LostCause::Closed => "this side closed the link".to_owned(),
-            LostCause::Unresponsive => "it did not answer in the time the cancel gave it".to_owned(),
+            LostCause::Unresponsive => {
+                "it did not answer in the time the cancel gave it".to_owned()
+            }
             other => format!("{other:?}"),
         };
         let message = format!("`{task}` on actor {peer} was lost: {why}");
@@ -308,69 +313,6 @@ impl Error {
             message: report.message.clone(),
         }
     }
-
-    fn render(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let report = &self.0.report;
-        match &self.0.kind {
-            ErrorKind::Panicked => {
-                write!(f, "actor {} panicked: {}", report.origin, report.message)?;
-            }
-            ErrorKind::Failed => {
-                write!(f, "actor {} failed: {}", report.origin, report.message)?;
-            }
-            _ => f.write_str(&report.message)?,
-        }
-        if !report.type_name.is_empty() {
-            write!(f, "\n  type      {}", report.type_name)?;
-        }
-        if let Some(at) = &report.location {
-            write!(f, "\n  at        {at}")?;
-        }
-        for (index, hop) in report.hops.iter().enumerate() {
-            let word = if index == 0 { "in task  " } else { "passed by" };
-            write!(f, "\n  {word} `{}` of actor {}", hop.task, hop.actor)?;
-        }
-        for source in &report.sources {
-            write!(f, "\n  caused by {source}")?;
-        }
-        if let Some(exit) = &report.exit {
-            if !matches!(self.0.kind, ErrorKind::Died(_)) {
-                write!(f, "\n  process   {exit}")?;
-            }
-            if matches!(exit.rung, Rung::Killed | Rung::Terminated) {
-                f.write_str("\n  force     it did not end by itself in the time it was given")?;
-            }
-            for line in exit.stderr_tail.lines() {
-                write!(f, "\n  stderr    {line}")?;
-            }
-        }
-        for also in &report.also {
-            write!(f, "\n  also      actor {}: {}", also.origin, also.message)?;
-        }
-        if report.truncated {
-            f.write_str("\n  (cut to the limits of the link)")?;
-        }
-        match &report.backtrace {
-            Some(backtrace) => write!(f, "\n{backtrace}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let report = &self.0.report;
-        match &self.0.kind {
-            ErrorKind::Panicked => write!(f, "actor {} panicked: {}", report.origin, report.message),
-            _ => f.write_str(&report.message),
-        }
-    }
-}
-
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.render(f)
-    }
 }
 
 impl StdError for Error {
@@ -397,123 +339,6 @@ impl fmt::Display for SharedSource {
 
 impl StdError for SharedSource {}
 
-/// A failed call to an endpoint that declares its error type.
-#[derive(Debug)]
-pub enum CallError<E> {
-    /// The endpoint returned this error.
-    Endpoint {
-        /// The error itself, as the endpoint returned it.
-        error: E,
-        /// Where it came from and how it got here.
-        report: Box<Report>,
-    },
-    /// Anything else: refused, cancelled, panicked, died, lost.
-    Other(Error),
-}
-
-impl<E: fmt::Display> fmt::Display for CallError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Endpoint { error, .. } => fmt::Display::fmt(error, f),
-            Self::Other(error) => fmt::Display::fmt(error, f),
-        }
-    }
-}
-
-impl<E: StdError + 'static> StdError for CallError<E> {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Endpoint { error, .. } => error.source(),
-            Self::Other(error) => error.source(),
-        }
-    }
-}
-
-impl<E> From<CallError<E>> for Error {
-    fn from(error: CallError<E>) -> Self {
-        match error {
-            CallError::Endpoint { report, .. } => Self::from_report(*report),
-            CallError::Other(error) => error,
-        }
-    }
-}
-
-impl<E> From<Error> for CallError<E> {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
-}
-
-/// The error of an endpoint that cannot fail by itself. It has no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Never {}
-
-/// What an endpoint may return as its error: any error that serde can carry, or [`Error`].
-///
-/// Implemented for every `E: std::error::Error + Serialize + DeserializeOwned + Send + Sync`, which
-/// comes back typed in a [`CallError`], and for [`Error`], which comes back as itself.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the error of an endpoint",
-    note = "it must implement std::error::Error, serde::Serialize and serde::de::DeserializeOwned, or be hatchery::Error"
-)]
-pub trait EndpointError: Sized + Send + 'static {
-    /// What the opener gets.
-    type CallError: From<Error> + Into<Error> + Send + 'static;
-
-    /// The report and the typed bytes that go over the link.
-    #[doc(hidden)]
-    fn to_wire(&self, task: &str) -> (Report, Vec<u8>);
-
-    /// What the opener makes of them.
-    #[doc(hidden)]
-    fn from_wire(report: Box<Report>, payload: &[u8]) -> Self::CallError;
-}
-
-impl<E> EndpointError for E
-where
-    E: StdError + Serialize + DeserializeOwned + Send + Sync + 'static,
-{
-    type CallError = CallError<E>;
-
-    fn to_wire(&self, task: &str) -> (Report, Vec<u8>) {
-        let mut report = Error::describe(self, std::any::type_name::<E>());
-        report.location = None;
-        report.hops.push(Hop { actor: task::current_actor_id(), task: task.to_owned() });
-        (report, postcard::to_allocvec(self).unwrap_or_default())
-    }
-
-    fn from_wire(report: Box<Report>, payload: &[u8]) -> CallError<E> {
-        match postcard::from_bytes(payload) {
-            Ok(error) if report.code == Code::Error => CallError::Endpoint { error, report },
-            _ => CallError::Other(Error::from_report(*report)),
-        }
-    }
-}
-
-impl EndpointError for Error {
-    type CallError = Self;
-
-    fn to_wire(&self, task: &str) -> (Report, Vec<u8>) {
-        (self.to_report(task), Vec::new())
-    }
-
-    fn from_wire(report: Box<Report>, _payload: &[u8]) -> Self {
-        Self::from_report(*report)
-    }
-}
-
-impl EndpointError for Never {
-    type CallError = Error;
-
-    fn to_wire(&self, _task: &str) -> (Report, Vec<u8>) {
-        match *self {}
-    }
-
-    fn from_wire(report: Box<Report>, _payload: &[u8]) -> Error {
-        Error::from_report(*report)
-    }
-}
-
 /// The error behind any type that a block may fail with, for reports and verdicts.
 ///
 /// Keeps an [`Error`] as it is, so that one failure seen twice stays one.
@@ -528,11 +353,7 @@ pub(crate) fn of_block<E: fmt::Display + 'static>(error: &E) -> Error {
 }
 
 fn located(caller: &Caller<'_>) -> Location {
-    Location {
-        file: caller.file().to_owned(),
-        line: caller.line(),
-        column: caller.column(),
-    }
+    Location { file: caller.file().to_owned(), line: caller.line(), column: caller.column() }
 }
 
 fn fresh_id() -> (u128, u64) {

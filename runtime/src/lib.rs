@@ -75,12 +75,14 @@ mod testing;
 pub use context::{
     CancelStatus, Context, ContextArgument, OpenContext, Receives, Sends, Started, Starts,
 };
-pub use endpoint::{Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf};
+pub use endpoint::{
+    Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf,
+};
 pub use error::{CallError, EndpointError, Error, ErrorKind, Never, Result};
 pub use hatchery_macros::{context, endpoint, main, test};
 pub use hatchery_proto::{
-    ActorId, Also, Cancelled, Cause, Code, ExitReport, ExitStatus, Hop, Limits, Location, LostCause,
-    Refusal, Report, Rung,
+    ActorId, Also, Cancelled, Cause, Code, ExitReport, ExitStatus, Hop, Limits, Location,
+    LostCause, Refusal, Report, Rung,
 };
 pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
 pub use portal::Portal;

@@ -3,11 +3,12 @@
 //! Who is cancelled when, and what the block comes to, is the core's verdict; here its members are
 //! started, ended and waited for.
 
+mod builder;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,15 +22,14 @@ use hatchery_proto::{Also, Cancelled, Cause};
 use crate::actor::Actor;
 use crate::context::by_us;
 use crate::driver::clock;
-use crate::driver::entry;
 use crate::driver::link::lock;
-use crate::driver::process::{Program, SpawnRequest, Stdin};
-use crate::endpoint::{Call, CallEndpoint, Endpoint};
+pub use builder::ActorBuilder;
+
+use crate::endpoint::{Call, CallEndpoint};
 use crate::error::{self, Error, Result};
 use crate::portal::Portal;
 use crate::root::{self, Options};
-use crate::spec::{MainTask, Spec};
-use crate::supervisor::{self, Child};
+use crate::supervisor::Child;
 use crate::task::{self, Ended, Scope};
 
 /// A handle to an open nursery: starts actors and tasks in it.
@@ -107,13 +107,13 @@ where
 {
     match Actor::running() {
         Some(actor) => in_actor(actor, body).await,
-        None => root::open_root_actor(Options::default(), async |_root| {
-            match Actor::running() {
+        None => {
+            root::open_root_actor(Options::default(), async |_root| match Actor::running() {
                 Some(actor) => in_actor(actor, body).await,
                 None => Err(E::from(Error::misuse("the root actor ended while it was opened"))),
-            }
-        })
-        .await,
+            })
+            .await
+        }
     }
 }
 
@@ -204,8 +204,7 @@ impl Inner {
                 Some(NurseryStep::DropBody) => {
                     let by = by_us(Cause::SiblingFailed);
                     let grace = self.actor.settings().grace();
-                    self.actor
-                        .scopes(|scopes| scopes.cancel(self.scope, clock::now(), by, grace));
+                    self.actor.scopes(|scopes| scopes.cancel(self.scope, clock::now(), by, grace));
                 }
                 Some(NurseryStep::CancelMembers) => self.cancel_members(),
                 Some(NurseryStep::Done) => {}
@@ -357,26 +356,13 @@ impl Nursery {
     ///
     /// # Cancel safety
     /// As there.
-    pub async fn run_in_actor<E: CallEndpoint>(
-        &self,
-        name: &str,
-        call: Call<E>,
-    ) -> Result<Portal> {
+    pub async fn run_in_actor<E: CallEndpoint>(&self, name: &str, call: Call<E>) -> Result<Portal> {
         self.actor(name).run(call).await
     }
 
     /// An actor to be started, with settings of its own.
     pub fn actor(&self, name: &str) -> ActorBuilder {
-        let mut spec = Spec::of_child(&self.inner.actor);
-        spec.main = None;
-        ActorBuilder {
-            nursery: self.clone(),
-            name: name.to_owned(),
-            program: Program::Own,
-            args: Vec::new(),
-            stdin: Stdin::Null,
-            spec,
-        }
+        ActorBuilder::new(self.clone(), name)
     }
 
     /// Starts a task in this actor. Its error, or its panic, is a failure of this nursery.
@@ -410,8 +396,8 @@ impl Nursery {
                 Ended::Returned(Ok(value)) => value.into_error(),
             };
             // The echo of its own cancel, handed on by a scope inside it, is no failure.
-            let echo = asked.is_some()
-                && failure.as_ref().is_none_or(|error| error.cancelled().is_some());
+            let echo =
+                asked.is_some() && failure.as_ref().is_none_or(|error| error.cancelled().is_some());
             of_task.member_ended(id, failure.filter(|_| !echo), asked.is_some());
         });
         // The task may have ended already; then it is not a member any more.
@@ -433,138 +419,5 @@ impl Nursery {
 impl fmt::Debug for Nursery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nursery").field("actor", self.inner.actor.id()).finish_non_exhaustive()
-    }
-}
-
-/// An actor that has not been started yet, from [`Nursery::actor`].
-#[must_use = "an actor is started by `start` or `run`"]
-pub struct ActorBuilder {
-    nursery: Nursery,
-    name: String,
-    program: Program,
-    args: Vec<std::ffi::OsString>,
-    stdin: Stdin,
-    spec: Spec,
-}
-
-impl ActorBuilder {
-    /// Narrows what the parent may call in it: named endpoints only. Again: one more.
-    ///
-    /// By default the parent may call every endpoint of the program.
-    pub fn expose<E: Endpoint>(mut self) -> Self {
-        self.spec.exposed.add(E::NAME);
-        self
-    }
-
-    /// A log filter of its own; see [`Options::log`].
-    pub fn log(mut self, filter: impl Into<String>) -> Self {
-        self.spec.log = Some(filter.into());
-        self
-    }
-
-    /// Debug mode of its own; see [`Options::debug`].
-    pub fn debug(mut self, on: bool) -> Self {
-        self.spec.debug = on;
-        self
-    }
-
-    /// Gives it this process's standard input. By default it has none.
-    pub fn inherit_stdin(mut self) -> Self {
-        self.stdin = Stdin::Inherit;
-        self
-    }
-
-    /// Runs another executable, which must go through [`init`](crate::init) too.
-    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
-        self.program = Program::Path(path.into());
-        self
-    }
-
-    /// Adds an argument to its command line. The library does not read them.
-    pub fn arg(mut self, arg: impl Into<std::ffi::OsString>) -> Self {
-        self.args.push(arg.into());
-        self
-    }
-
-    /// Starts it as a daemon; see [`Nursery::start_actor`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn start(self) -> Result<Portal> {
-        self.launch(None).await
-    }
-
-    /// Starts it with one call to run; see [`Nursery::run_in_actor`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn run<E: CallEndpoint>(mut self, call: Call<E>) -> Result<Portal> {
-        self.spec.main = Some(MainTask {
-            endpoint: E::NAME.to_owned(),
-            schema: E::SCHEMA,
-            args: call.encode()?,
-        });
-        self.launch(Some(E::NAME)).await
-    }
-
-    async fn launch(self, main: Option<&'static str>) -> Result<Portal> {
-        let inner = self.nursery.inner.clone();
-        if self.program == Program::Own && !entry::entry_was_called() {
-            return Err(Error::misuse(format!(
-                "starting actor `{}`: this program would run its `main` again, since that did not \
-                 begin with `hatchery::init()`; call it first thing in `main`, or use \
-                 `#[hatchery::main]` (in tests: `#[hatchery::test]`)",
-                self.name
-            )));
-        }
-        let spec = postcard::to_allocvec(&self.spec)
-            .map_err(|error| Error::codec("the specification of an actor", error))?;
-        let kind = MemberKind::Actor { daemon: main.is_none() };
-        let id = inner.add(kind, &format!("actor `{}`", self.name))?;
-        let child = Child::new(&inner.actor, &self.name, main);
-        lock(&inner.state).members.insert(id, Member::Actor(child.clone()));
-        let request = SpawnRequest {
-            program: self.program,
-            name: self.name,
-            tree: inner.actor.tree(),
-            args: self.args,
-            env: Vec::new(),
-            stdin: self.stdin,
-        };
-        let busy = inner.actor.busy();
-        let (of_nursery, of_child) = (inner.clone(), child.clone());
-        let supervise = async move {
-            supervisor::supervise(of_child.clone(), request, spec).await;
-            let end = of_child.ended().await;
-            of_nursery.member_ended(id, of_child.failure(&end), of_child.was_asked());
-            drop(busy);
-        };
-        inner.actor.spawn(supervise).detach();
-        // A nursery that was cancelled meanwhile has not seen this member.
-        if lock(&inner.state).core.is_cancelled() {
-            let (by, budget) = inner.orders();
-            child.cancel(by, budget);
-        }
-        let mut ended_if_dropped = EndIfDropped(Some(child.clone()));
-        let up = child.up().await;
-        ended_if_dropped.0 = None;
-        up.map(|()| Portal::to(child))
-    }
-}
-
-impl fmt::Debug for ActorBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActorBuilder").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// Ends a child whose start nobody waits for any more.
-struct EndIfDropped(Option<Arc<Child>>);
-
-impl Drop for EndIfDropped {
-    fn drop(&mut self) {
-        if let Some(child) = self.0.take() {
-            child.cancel_asked();
-        }
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use event_listener::listener;
 use hatchery_proto::{ActorId, Kind, Misuse, StartWish};
 
-use crate::supervisor::Child;
 use crate::context::{self, CancelStatus, First, OpenContext, value_of};
 use crate::dialog::{Dialog, Side};
 use crate::endpoint::{Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, ValueOf, decode};
 use crate::error::{Error, Result};
+use crate::supervisor::Child;
 
 /// A handle to an actor, from the nursery that started it.
 ///
@@ -40,7 +40,7 @@ impl Portal {
     /// # Cancel safety
     /// Dropping the future cancels the far task, which ends in the background.
     pub async fn run<E: CallEndpoint>(&self, call: Call<E>) -> Result<ValueOf<E>, ErrorOf<E>> {
-        let dialog = self.open(call, Kind::Call).await.map_err(Into::into)?;
+        let dialog = self.open(call, Kind::Call).await?;
         let outcome = dialog.finished().await;
         value_of::<E>(&outcome, &dialog)
     }
@@ -58,7 +58,7 @@ impl Portal {
         &self,
         call: Call<E>,
     ) -> Result<(OpenContext<E>, First<E>), ErrorOf<E>> {
-        let dialog = self.open(call, Kind::Context).await.map_err(Into::into)?;
+        let dialog = self.open(call, Kind::Context).await?;
         OpenContext::start(dialog).await
     }
 
@@ -100,7 +100,7 @@ impl Portal {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn result<E: CallEndpoint>(&self) -> Result<ValueOf<E>, ErrorOf<E>> {
-        self.child.check_main(E::NAME).map_err(Into::into)?;
+        self.child.check_main(E::NAME)?;
         let outcome = self.child.outcome().await;
         match &outcome {
             hatchery_proto::Outcome::Returned(bytes) => {
@@ -158,13 +158,7 @@ impl Portal {
             match started {
                 Ok(id) => {
                     let peer = self.child.id();
-                    return Ok(Dialog::new(
-                        link.clone(),
-                        id,
-                        Side::Opener,
-                        E::NAME.into(),
-                        peer,
-                    ));
+                    return Ok(Dialog::new(link.clone(), id, Side::Opener, E::NAME.into(), peer));
                 }
                 Err(Misuse::TooManyDialogs { .. }) => slot.await,
                 Err(misuse) => return Err(self.child.start_refused(E::NAME, &misuse)),

@@ -45,9 +45,8 @@ impl Serving {
     }
 
     fn incoming(&self, link: &Arc<Link>, id: DialogId) {
-        let taken = link.with(|connection, _| {
-            connection.callee(id).and_then(|mut callee| callee.take_start())
-        });
+        let taken = link
+            .with(|connection, _| connection.callee(id).and_then(|mut callee| callee.take_start()));
         let Some(incoming) = taken else { return };
         match self.prepare(link, id, &incoming) {
             Ok(job) => {
@@ -122,19 +121,16 @@ impl Serving {
             Some(Some(request)) => request,
             Some(None) => return,
             // The link is gone and took the dialog with it (P-L4).
-            None => CancelRequest {
-                by: by_us(Cause::LinkLost),
-                grace: self.actor.settings().grace(),
-            },
+            None => {
+                CancelRequest { by: by_us(Cause::LinkLost), grace: self.actor.settings().grace() }
+            }
         };
-        self.actor
-            .scopes(|scopes| scopes.cancel(scope, clock::now(), request.by, request.grace));
+        self.actor.scopes(|scopes| scopes.cancel(scope, clock::now(), request.by, request.grace));
     }
 
     fn link_lost(&self, id: DialogId) {
         let Some(scope) = lock(&self.tasks).get(&id).copied() else { return };
-        let by =
-            Cancelled { canceller: self.actor.id().clone(), cause: Cause::LinkLost };
+        let by = Cancelled { canceller: self.actor.id().clone(), cause: Cause::LinkLost };
         let grace = self.actor.settings().grace();
         self.actor.scopes(|scopes| scopes.cancel(scope, clock::now(), by, grace));
     }

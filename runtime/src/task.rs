@@ -17,8 +17,8 @@ use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
 use hatchery_proto::{ActorId, Cancelled, Location};
 
 use crate::actor::Actor;
-use crate::driver::{clock, identity};
 use crate::driver::link::lock;
+use crate::driver::{clock, identity};
 use crate::error::Error;
 
 /// Where the code that is running right now belongs.
@@ -51,9 +51,7 @@ pub(crate) fn current() -> Option<Current> {
 pub(crate) fn current_actor_id() -> ActorId {
     match current().map(|current| current.actor).or_else(Actor::running) {
         Some(actor) => actor.id().clone(),
-        None => {
-            ActorId { name: "no actor".to_owned(), uuid: 0, pid: identity::pid() }
-        }
+        None => ActorId { name: "no actor".to_owned(), uuid: 0, pid: identity::pid() },
     }
 }
 
@@ -146,9 +144,8 @@ impl Scope {
 
     /// Ends when the deadline of a cancel that is already known has come forward.
     pub(crate) async fn until_hurried(&self) {
-        let deadline = || {
-            self.actor.scopes(|scopes| scopes.cancelled(self.id).map(|state| state.deadline))
-        };
+        let deadline =
+            || self.actor.scopes(|scopes| scopes.cancelled(self.id).map(|state| state.deadline));
         let known = deadline();
         poll_fn(|cx| {
             self.bell.listen(cx.waker());
@@ -160,8 +157,7 @@ impl Scope {
     /// Whether the body has to be dropped now.
     fn due(&self) -> bool {
         // The bell is rung from any thread; only the tree knows whether a scope was opened since.
-        self.bell.rung.load(Ordering::Acquire)
-            && self.actor.scopes(|scopes| scopes.due(self.id))
+        self.bell.rung.load(Ordering::Acquire) && self.actor.scopes(|scopes| scopes.due(self.id))
     }
 }
 
@@ -186,8 +182,7 @@ pub(crate) fn poll_in<F: Future>(
     cx: &mut Context<'_>,
 ) -> Poll<Ended<F::Output>> {
     scope.bell.listen(cx.waker());
-    let _restore =
-        Restore::set(Current { actor: scope.actor.clone(), scope: scope.id });
+    let _restore = Restore::set(Current { actor: scope.actor.clone(), scope: scope.id });
     if scope.due() {
         *body = None;
     }
@@ -231,8 +226,8 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
             // Dropped, so that a wake-up meant for it goes to whoever does run the executor.
             ticker = None;
         } else {
-            let ticker = ticker
-                .get_or_insert_with(|| Box::pin(executor.run(std::future::pending::<()>())));
+            let ticker =
+                ticker.get_or_insert_with(|| Box::pin(executor.run(std::future::pending::<()>())));
             let _ = ticker.as_mut().poll(cx);
         }
         Poll::Pending
@@ -271,8 +266,7 @@ fn panic_error(payload: &(dyn Any + Send)) -> Error {
         _ => "(a panic whose payload is no text)".to_owned(),
     };
     let note = PANIC.with(|note| note.borrow_mut().take());
-    let (location, backtrace) =
-        note.map_or((None, None), |note| (note.location, note.backtrace));
+    let (location, backtrace) = note.map_or((None, None), |note| (note.location, note.backtrace));
     Error::panicked(message, location, backtrace)
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use linkme::distributed_slice;
 
-use crate::driver::{identity, procfs};
+use crate::driver::procfs;
 use crate::error::{Error, Result};
 use crate::root::{self, Options};
 
@@ -66,7 +66,7 @@ struct Owned {
 
 impl Owned {
     fn now() -> Self {
-        let children = procfs::children(identity::pid()).unwrap_or_default();
+        let children = procfs::own_children().unwrap_or_default();
         let descriptors = procfs::own_descriptors().unwrap_or_default();
         let of_actors = |target: &std::path::Path| {
             let target = target.to_string_lossy();
@@ -74,11 +74,8 @@ impl Owned {
                 || target.contains("[pidfd]")
                 || target.contains("hatchery")
         };
-        let mut descriptors: Vec<_> = descriptors
-            .into_iter()
-            .map(|descriptor| descriptor.target)
-            .filter(|target| of_actors(target))
-            .collect();
+        let mut descriptors: Vec<_> =
+            descriptors.into_iter().filter(|target| of_actors(target)).collect();
         descriptors.sort();
         Self { children, descriptors }
     }

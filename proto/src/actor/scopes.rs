@@ -75,14 +75,8 @@ impl Scopes {
                 (parent, if held_off { None } else { around.cancel.clone() })
             }
         };
-        let scope = Scope {
-            parent,
-            kind,
-            below: BTreeSet::new(),
-            cancel,
-            holding: false,
-            expired: false,
-        };
+        let scope =
+            Scope { parent, kind, below: BTreeSet::new(), cancel, holding: false, expired: false };
         self.scopes.insert(id, scope);
         self.announce(id);
         id

@@ -4,161 +4,32 @@
 //! order of calls is legal; a call that changes nothing is not an error.
 
 mod close;
+mod deadlines;
 mod outbox;
 mod receive;
+mod start;
+mod surface;
+mod terminal;
 mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::dialog::tables::{Cancel, Life};
+use crate::dialog::tables::Life;
 use crate::dialog::{Dialog, Incoming, Kind, Outgoing, Side};
 use crate::error::{Misuse, Violation};
 use crate::id::{ActorId, DialogId, Role};
 use crate::limits::Limits;
-use crate::report::{Cancelled, ExitReport, LostCause, Outcome, Report};
+use crate::report::ExitReport;
 use crate::time::Instant;
 use crate::wire::body;
 use crate::wire::deframer::Deframer;
 use crate::wire::hello::{Announced, MAX_HELLO};
 use crate::wire::{Tag, hello};
 
+pub use surface::{Config, Event, GoodbyeReason, LinkKind, Recv, StartWish, Terminal, Why};
 pub use views::{Callee, Caller};
-
-/// What kind of link it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkKind {
-    /// This is the parent's end of a child's link.
-    Parent,
-    /// This is the child's end of its parent's link.
-    Child,
-    /// A link between any two actors.
-    Peer,
-}
-
-/// How a connection is to be.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// What kind of link it is.
-    pub kind: LinkKind,
-    /// Which end this is.
-    pub role: Role,
-    /// Who we are.
-    pub me: ActorId,
-    /// Our bounds.
-    pub limits: Limits,
-}
-
-/// A call to be opened.
-#[derive(Clone, Copy, Debug)]
-pub struct StartWish<'a> {
-    /// The endpoint's name.
-    pub endpoint: &'a str,
-    /// How it is opened.
-    pub kind: Kind,
-    /// The hash of its signature.
-    pub schema: u64,
-    /// What is left of the opener's deadline (P-C8).
-    pub deadline: Option<Duration>,
-    /// Trace context, passed on as it is.
-    pub trace: Option<&'a [u8]>,
-}
-
-/// What has happened, in short. Payloads are taken through the role views.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The greeting is done.
-    Up,
-    /// The peer asks for a task, with whole arguments.
-    Incoming(DialogId),
-    /// The opener's task is scheduled.
-    Accepted(DialogId),
-    /// The first value is in.
-    Started(DialogId),
-    /// A receive has an answer.
-    Readable(DialogId),
-    /// A send has an answer.
-    Writable(DialogId),
-    /// The opener asks the callee's task to end, again perhaps with less grace.
-    CancelAsked(DialogId),
-    /// The callee has heard it.
-    CancelAcked(DialogId),
-    /// At the opener: the outcome is in. At the callee: the link took the dialog with it.
-    Finished(DialogId),
-    /// The callee's terminal has been written; the dialog is free.
-    Flushed(DialogId),
-    /// The peer opens no more dialogs.
-    Goodbye(GoodbyeReason),
-    /// The peer broke the protocol.
-    Broken(Violation),
-    /// Nothing more will be read or written.
-    Closed,
-}
-
-/// Why a side says `Goodbye`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum GoodbyeReason {
-    /// The actor is ending.
-    Leaving,
-    /// Only this link is.
-    LinkOnly,
-    /// The peer may not do what it asked for.
-    NotAllowed,
-    /// The peer broke the protocol.
-    Protocol(String),
-}
-
-/// Why a deadline was set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Why {
-    /// The greeting takes too long (P-L1).
-    Handshake,
-    /// Outcomes wait for an exit status, or the exit for the link's end (P-L4).
-    HoldBack,
-    /// The answer to our `Goodbye` does not come (P-L3).
-    Drain,
-    /// A `Ping` is due, or its answer (P-L5).
-    Liveness,
-    /// A cancel is not answered (P-C1).
-    CancelWait(DialogId),
-}
-
-/// What a receive came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Recv {
-    /// A value was put into the buffer.
-    Value,
-    /// Nothing yet: wait for `Readable`.
-    Empty,
-    /// The direction ended gracefully.
-    End,
-    /// The dialog ended otherwise: see its outcome.
-    Ended,
-}
-
-/// How a callee ends its dialog.
-#[derive(Debug)]
-pub enum Terminal {
-    /// With its result.
-    Return(Vec<u8>),
-    /// With an error, and its typed form where there is one.
-    Failed {
-        /// The report.
-        report: alloc::boxed::Box<Report>,
-        /// The typed error's bytes, or none.
-        payload: Vec<u8>,
-    },
-    /// Because it was cancelled.
-    Cancelled(Cancelled),
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -285,9 +156,10 @@ impl Connection {
     /// What we have asked the peer for and still wait for.
     #[must_use]
     pub fn under_way(&self) -> Vec<(DialogId, &'static str)> {
-        let ours = self.dialogs.iter().filter(|(_, dialog)| {
-            dialog.side == Side::Opener && dialog.outcome.is_none()
-        });
+        let ours = self
+            .dialogs
+            .iter()
+            .filter(|(_, dialog)| dialog.side == Side::Opener && dialog.outcome.is_none());
         ours.map(|(id, dialog)| (*id, dialog.phase())).collect()
     }
 
@@ -326,13 +198,8 @@ impl Connection {
         }
         self.may_open()?;
         self.fits("", spec.len())?;
-        let wish = StartWish {
-            endpoint: "",
-            kind: Kind::Actor,
-            schema: 0,
-            deadline: None,
-            trace: None,
-        };
+        let wish =
+            StartWish { endpoint: "", kind: Kind::Actor, schema: 0, deadline: None, trace: None };
         self.open(DialogId::ACTOR, wish, spec);
         Ok(())
     }
@@ -414,80 +281,6 @@ impl Connection {
         self.events.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called, and why. A pure function of
-    /// the state.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        if self.phase == Phase::Closed {
-            return None;
-        }
-        let liveness = match (self.config.limits.liveness, self.phase) {
-            (Some((period, patience)), Phase::Open) => Some(match self.pinged {
-                Some(at) => at + patience,
-                None => self.heard + period,
-            }),
-            _ => None,
-        };
-        let wait = self.waits.first().map(|(at, id)| (*at, Why::CancelWait(*id)));
-        [
-            self.handshake.map(|at| (at, Why::Handshake)),
-            self.hold.map(|at| (at, Why::HoldBack)),
-            self.drain.map(|at| (at, Why::Drain)),
-            liveness.map(|at| (at, Why::Liveness)),
-            wait,
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|(at, _)| *at)
-    }
-
-    /// The time is `now`. Spurious calls do nothing.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((at, why)) = self.poll_timeout() {
-            if at > now {
-                return;
-            }
-            match why {
-                Why::Handshake => {
-                    self.handshake = None;
-                    let patience = self.config.limits.handshake_timeout;
-                    self.broken(Violation::new(
-                        "Hello",
-                        "P-L1",
-                        "greeting",
-                        alloc::format!("it did not come within {patience:?}"),
-                    ));
-                }
-                Why::HoldBack => self.hold_ended(),
-                Why::Drain => self.finalize(LostCause::Closed),
-                Why::Liveness => self.liveness_due(now),
-                Why::CancelWait(id) => {
-                    self.waits.remove(&(at, id));
-                    self.unresponsive(id);
-                }
-            }
-        }
-    }
-
-    /// The wait for a cancel has ended, its slot has not (P-C1).
-    fn unresponsive(&mut self, id: DialogId) {
-        if let Some(dialog) = self.dialogs.get_mut(&id) {
-            if dialog.outcome.is_none() {
-                dialog.outcome = Some(Outcome::Lost(LostCause::Unresponsive));
-                self.events.push_back(Event::Finished(id));
-            }
-        }
-    }
-
-    fn liveness_due(&mut self, now: Instant) {
-        if self.pinged.is_some() {
-            self.finalize(LostCause::LinkEnded);
-        } else {
-            self.pinged = Some(now);
-            self.out.ping = true;
-        }
-    }
-
     /// The peer cost us something it is not free to (P-A4).
     fn charge(&mut self, cost: u64, message: &'static str) -> Result<(), Violation> {
         match self.budget.checked_sub(cost) {
@@ -509,14 +302,6 @@ impl Connection {
             Phase::Greeting => "greeting",
             Phase::Open => "open",
             Phase::Closed => "closed",
-        }
-    }
-
-    /// A dialog that a cancel is pending on may still be waited for.
-    fn cancel_wait(&mut self, id: DialogId, at: Instant) {
-        self.waits.retain(|(_, known)| *known != id);
-        if self.dialogs.get(&id).is_some_and(|dialog| dialog.cancel != Cancel::Settled) {
-            self.waits.insert((at, id));
         }
     }
 }

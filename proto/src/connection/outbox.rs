@@ -165,10 +165,8 @@ impl Connection {
             let ack = body::StartAck { kind: dialog.kind, credit: dialog.window };
             wire::put_frame(out, Tag::StartAck, id, 0, |out| body::put(out, &ack));
         }
-        let unbegun = dialog
-            .queue
-            .front()
-            .is_some_and(|message| message.tag == Tag::Start && !message.begun);
+        let unbegun =
+            dialog.queue.front().is_some_and(|message| message.tag == Tag::Start && !message.begun);
         if unbegun {
             return;
         }
@@ -177,6 +175,7 @@ impl Connection {
                 report.truncate_to(&self.config.limits, chunk / 2);
             }
             wire::put_frame(out, Tag::Cancel, id, 0, |out| body::put(out, &request));
+            dialog.unacked = dialog.unacked.saturating_add(1);
         }
         if core::mem::take(&mut dialog.control.cancel_ack) {
             wire::put_frame(out, Tag::CancelAck, id, 0, |_| ());
@@ -213,10 +212,8 @@ impl Connection {
         });
         if tag == Tag::Start {
             let size = u64::try_from(now.len()).unwrap_or(u64::MAX);
-            dialog.args_cost = dialog
-                .args_cost
-                .saturating_add(size)
-                .saturating_add(u64::from(Limits::FRAME_COST));
+            dialog.args_cost =
+                dialog.args_cost.saturating_add(size).saturating_add(u64::from(Limits::FRAME_COST));
         }
         message.written = message.written.saturating_add(now.len());
         message.begun = true;

@@ -1,25 +1,22 @@
 //! What each message may do in each state. A frame is judged whole before anything changes (P-A1).
 
-use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::{Connection, Event, GoodbyeReason, LinkKind, Phase, credits_args};
+use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
 use crate::dialog::tables::{Cancel, CancelStep, Half, HalfStep, Life, LifeStep};
-use crate::dialog::{Dialog, Incoming, Kind, Outgoing, Partial, Reading, Side};
+use crate::dialog::{Kind, Reading, Side};
 use crate::error::Violation;
 use crate::id::DialogId;
 use crate::limits::Limits;
-use crate::report::{CancelRequest, Failure, Outcome, Refusal};
+use crate::report::{CancelRequest, Failure, Outcome};
 use crate::time::Instant;
-use crate::wire::body::{self, Credit, Start, StartAck};
+use crate::wire::body::{self, Credit, StartAck};
 use crate::wire::deframer::Deframer;
 use crate::wire::hello::Hello;
-use crate::wire::{CONTINUED, Frame, MORE, Tag};
+use crate::wire::{CONTINUED, Frame, Tag};
 
-type Judged = Result<(), Violation>;
+pub(super) type Judged = Result<(), Violation>;
 
 impl Connection {
     /// Bytes have arrived, in any split.
@@ -105,140 +102,11 @@ impl Connection {
     }
 
     /// Whether a dialog of this number would be one that we open.
-    fn is_ours(&self, id: DialogId) -> bool {
+    pub(super) fn is_ours(&self, id: DialogId) -> bool {
         match (id.is_actor(), self.config.kind) {
             (true, kind) => kind == LinkKind::Parent,
             (false, _) => id.opener() == self.config.role,
         }
-    }
-
-    fn on_start(&mut self, frame: &Frame<'_>) -> Judged {
-        let id = frame.dialog;
-        if self.is_ours(id) || (id.is_actor() && self.config.kind == LinkKind::Peer) {
-            return Err(self.violation(Tag::Start, "P-D1", "its number is not the peer's to open"));
-        }
-        if frame.flags & CONTINUED != 0 {
-            return self.on_start_continued(frame);
-        }
-        if self.highest.is_some_and(|highest| id.number() <= highest) {
-            return Err(self.violation(Tag::Start, "P-D1", "its number was used before"));
-        }
-        if self.config.kind == LinkKind::Child && self.highest.is_none() && !id.is_actor() {
-            return Err(self.violation(Tag::Start, "P-L2", "dialog 0 comes first"));
-        }
-        let (start, args) = postcard::take_from_bytes::<Start<'_>>(frame.body)
-            .map_err(|error| self.violation(Tag::Start, "P-F4", format!("{error}")))?;
-        if id.is_actor() != (start.kind == Kind::Actor) {
-            return Err(self.violation(Tag::Start, "P-L2", "its kind does not fit its number"));
-        }
-        if start.endpoint.len() > self.config.limits.max_name {
-            return Err(self.violation(Tag::Start, "P-F4", "its endpoint's name is too long"));
-        }
-        self.highest = Some(id.number());
-        let mut dialog = Dialog::new(Side::Callee, start.kind, self.config.limits.window);
-        dialog.balance = i64::from(start.credit);
-        dialog.ceiling = i64::from(start.credit);
-        dialog.start = Some((
-            Incoming {
-                endpoint: start.endpoint.to_owned(),
-                kind: start.kind,
-                schema: start.schema,
-                args: Vec::new(),
-                deadline: start.deadline,
-                trace: start.trace.map(<[u8]>::to_vec),
-            },
-            0,
-        ));
-        self.dialogs.insert(id, dialog);
-        if self.theirs >= self.config.limits.max_dialogs {
-            return self.refuse_beyond(id);
-        }
-        self.theirs = self.theirs.saturating_add(1);
-        if self.goodbye_sent {
-            self.refuse(id, Refusal::ShuttingDown, "the actor is ending".to_string());
-            return Ok(());
-        }
-        self.on_args(id, frame.flags, args)
-    }
-
-    /// Past `max_dialogs` there is no slot, only a bounded number of refusals (P-W5).
-    fn refuse_beyond(&mut self, id: DialogId) -> Judged {
-        self.refusals = self.refusals.saturating_add(1);
-        if self.refusals > self.config.limits.max_refusals {
-            return Err(self.violation(Tag::Start, "P-W5", "too many refusals wait to be read"));
-        }
-        if let Some(dialog) = self.dialogs.get_mut(&id) {
-            dialog.refused = true;
-        }
-        let max = self.config.limits.max_dialogs;
-        self.refuse(id, Refusal::TooManyDialogs, format!("{max} dialogs are open"));
-        self.charge(u64::from(Limits::FRAME_COST), Tag::Start.name())
-    }
-
-    fn on_start_continued(&mut self, frame: &Frame<'_>) -> Judged {
-        let id = frame.dialog;
-        match self.dialogs.get(&id) {
-            Some(dialog) if dialog.finished => {
-                self.charge(frame_cost(frame.body), Tag::Start.name())
-            }
-            Some(_) => self.on_args(id, frame.flags, frame.body),
-            None if self.highest.is_some_and(|highest| id.number() <= highest) => {
-                self.charge(frame_cost(frame.body), Tag::Start.name())
-            }
-            None => Err(self.violation(Tag::Start, "P-D5", "it continues what never began")),
-        }
-    }
-
-    fn on_args(&mut self, id: DialogId, flags: u8, payload: &[u8]) -> Judged {
-        let whole = self.assemble(id, Tag::Start, flags, payload)?;
-        let Some((args, cost)) = whole else { return Ok(()) };
-        if let Some(dialog) = self.dialogs.get_mut(&id) {
-            if let Some((incoming, charged)) = &mut dialog.start {
-                incoming.args = args;
-                *charged = if credits_args(incoming) { cost } else { 0 };
-                dialog.arrived = true;
-                // The arguments' cost is out of the window until the task takes them (P-W1).
-                dialog.allowance =
-                    dialog.allowance.saturating_sub(i64::try_from(cost).unwrap_or(i64::MAX));
-            }
-        }
-        self.events.push_back(Event::Incoming(id));
-        Ok(())
-    }
-
-    /// Adds a fragment to its message; gives the message once it is whole (P-F3).
-    fn assemble(
-        &mut self,
-        id: DialogId,
-        tag: Tag,
-        flags: u8,
-        payload: &[u8],
-    ) -> Result<Option<(Vec<u8>, u64)>, Violation> {
-        let max = usize::try_from(self.config.limits.max_message).unwrap_or(usize::MAX);
-        let state = self.state();
-        let refuse = |rule, what: &str| Err(Violation::new(tag.name(), rule, state, what));
-        if flags & MORE != 0 && payload.len() < 256 {
-            // Cheap to send, not cheap to take: never free (P-A4).
-            self.charge(u64::from(Limits::FRAME_COST), tag.name())?;
-        }
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(None) };
-        let continued = flags & CONTINUED != 0;
-        let mut partial = match (dialog.partial.take(), continued) {
-            (None, false) => Partial { tag, bytes: Vec::new(), cost: 0 },
-            (Some(partial), true) if partial.tag == tag => partial,
-            (None, true) => return refuse("P-F3", "it continues a message that never began"),
-            (Some(_), _) => return refuse("P-F3", "it breaks into a message that is not whole"),
-        };
-        if partial.bytes.len().saturating_add(payload.len()) > max {
-            return refuse("P-F3", "the message is over `max_message`");
-        }
-        partial.bytes.extend_from_slice(payload);
-        partial.cost = partial.cost.saturating_add(frame_cost(payload));
-        if flags & MORE == 0 {
-            return Ok(Some((partial.bytes, partial.cost)));
-        }
-        dialog.partial = Some(partial);
-        Ok(None)
     }
 
     /// A message of a dialog that exists, or that no longer does.
@@ -288,17 +156,7 @@ impl Connection {
             Tag::Stop => self.on_stop(id),
             Tag::Return => self.on_return(frame),
             Tag::Error => self.on_error(id, frame.body),
-            Tag::CancelAck => {
-                let acked = self
-                    .dialogs
-                    .get_mut(&id)
-                    .is_some_and(|dialog| dialog.cancel.step(CancelStep::Ack));
-                if !acked {
-                    return Err(self.violation(tag, "P-C1", "no cancel waits for it"));
-                }
-                self.events.push_back(Event::CancelAcked(id));
-                Ok(())
-            }
+            Tag::CancelAck => self.on_cancel_ack(id),
             Tag::Credit => self.on_credit(id, frame.body),
             _ => Err(self.violation(tag, "P-D2", "a callee does not send it")),
         }
@@ -314,6 +172,18 @@ impl Connection {
             Tag::Credit => self.on_credit(id, frame.body),
             _ => Err(self.violation(tag, "P-D3", "an opener does not send it")),
         }
+    }
+
+    /// Legal once for every `Cancel` that was written: acks of repeats may come one by one (P-C1).
+    fn on_cancel_ack(&mut self, id: DialogId) -> Judged {
+        let refuse = self.violation(Tag::CancelAck, "P-C1", "no cancel waits for it");
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
+        let Some(left) = dialog.unacked.checked_sub(1) else { return Err(refuse) };
+        dialog.unacked = left;
+        if dialog.cancel.step(CancelStep::Ack) {
+            self.events.push_back(Event::CancelAcked(id));
+        }
+        Ok(())
     }
 
     fn on_start_ack(&mut self, id: DialogId, body: &[u8]) -> Judged {
@@ -435,23 +305,6 @@ impl Connection {
         Ok(())
     }
 
-    /// The dialog is over at its opener: nothing of it is left to be written (P-D5).
-    fn terminal(&mut self, id: DialogId, outcome: Outcome) {
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        if dialog.outcome.is_none() {
-            dialog.outcome = Some(outcome);
-            self.events.push_back(Event::Finished(id));
-        }
-        let _ = dialog.end(LifeStep::Finish);
-        dialog.queue.clear();
-        dialog.control = crate::dialog::Control::default();
-        self.ours = self.ours.saturating_sub(1);
-        if dialog.released {
-            self.dialogs.remove(&id);
-        }
-        self.waits.retain(|(_, known)| *known != id);
-    }
-
     fn on_cancel(&mut self, id: DialogId, body: &[u8]) -> Judged {
         let request: CancelRequest = body::take(body, "Cancel")?;
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
@@ -506,59 +359,9 @@ impl Connection {
         }
         Ok(())
     }
-
-    /// Queues a terminal that is an error; it is one frame at most (P-F3).
-    pub(super) fn finish_with(&mut self, id: DialogId, failure: &Failure, payload: Vec<u8>) {
-        let room = self.chunk();
-        let mut head = Vec::new();
-        body::put(&mut head, failure);
-        let mut payload = payload;
-        if head.len().saturating_add(payload.len()) > room {
-            head.clear();
-            let cut = match failure {
-                Failure::Failed(report) => {
-                    let mut report = (**report).clone();
-                    report.truncate_to(&self.config.limits, room / 2);
-                    Failure::Failed(Box::new(report))
-                }
-                Failure::Refused(refusal, message) => {
-                    Failure::Refused(*refusal, message.chars().take(room / 8).collect())
-                }
-                Failure::Cancelled(by) => Failure::Cancelled(by.clone()),
-            };
-            body::put(&mut head, &cut);
-            if head.len().saturating_add(payload.len()) > room {
-                payload.clear();
-            }
-        }
-        head.append(&mut payload);
-        let message =
-            Outgoing { tag: Tag::Error, head, payload: Vec::new(), written: 0, begun: false };
-        self.finish(id, message);
-    }
-
-    /// The callee's task is gone: its terminal is queued behind what it sent (P-F3).
-    pub(super) fn finish(&mut self, id: DialogId, message: Outgoing) {
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        if dialog.finished {
-            return;
-        }
-        dialog.finished = true;
-        dialog.start = None;
-        dialog.partial = None;
-        if dialog.discard(false) {
-            dialog.control.credit = true;
-            self.queue_control(id);
-        }
-        self.queue_data(id, message);
-    }
-
-    pub(super) fn refuse(&mut self, id: DialogId, refusal: Refusal, message: alloc::string::String) {
-        self.finish_with(id, &Failure::Refused(refusal, message), Vec::new());
-    }
 }
 
-fn frame_cost(payload: &[u8]) -> u64 {
+pub(super) fn frame_cost(payload: &[u8]) -> u64 {
     let size = u64::try_from(payload.len()).unwrap_or(u64::MAX);
     size.saturating_add(u64::from(Limits::FRAME_COST))
 }

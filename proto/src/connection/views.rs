@@ -1,16 +1,15 @@
 //! The two role views: what an opener may do with its dialog, and what a callee may do with its.
 //! Calls that a role must not make do not exist; terminal ones take the view by value.
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Connection, Event, Recv, Terminal};
 use crate::dialog::tables::{Cancel, Half, Life, LifeStep};
-use crate::dialog::{Dialog, Incoming, Kind, Outgoing, Side, cost};
+use crate::dialog::{Dialog, Incoming, Kind, Outgoing, cost};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
-use crate::report::{CancelRequest, Cancelled, Failure, Outcome, Refusal, Report};
+use crate::report::{CancelRequest, Cancelled, Outcome, Refusal};
 use crate::time::Instant;
 use crate::wire::Tag;
 
@@ -273,10 +272,8 @@ impl Connection {
         dialog.ask();
         let known = dialog.request.get_or_insert_with(|| request.clone());
         known.grace = known.grace.min(request.grace);
-        let unwritten = dialog
-            .queue
-            .front()
-            .is_some_and(|message| message.tag == Tag::Start && !message.begun);
+        let unwritten =
+            dialog.queue.front().is_some_and(|message| message.tag == Tag::Start && !message.begun);
         if unwritten {
             self.withdraw(id, request.by);
             return;
@@ -325,43 +322,8 @@ impl Connection {
         self.queue_data(id, data(Tag::Started, first.to_vec()));
         Ok(())
     }
-
-    fn end(&mut self, id: DialogId, terminal: Terminal) {
-        let Some(dialog) = self.dialogs.get(&id) else { return };
-        debug_assert!(dialog.side == Side::Callee, "only callees send terminals");
-        let unstarted = matches!(dialog.kind, Kind::Context | Kind::Actor)
-            && dialog.life != Life::Live;
-        match terminal {
-            Terminal::Return(value) => {
-                let size = value.len();
-                let max = self.max_message();
-                let refused = if unstarted {
-                    Some(alloc::format!("{}", Misuse::NotStarted))
-                } else if size > max {
-                    Some(alloc::format!("the result: {}", Misuse::TooLarge { size, max }))
-                } else {
-                    None
-                };
-                match refused {
-                    None => self.finish(id, data(Tag::Return, value)),
-                    Some(message) => {
-                        let origin = self.config.me.clone();
-                        let code = crate::report::Code::Misuse;
-                        let report = Report::new((origin.uuid, 0), code, origin, message);
-                        self.finish_with(id, &Failure::Failed(Box::new(report)), Vec::new());
-                    }
-                }
-            }
-            Terminal::Failed { report, payload } => {
-                self.finish_with(id, &Failure::Failed(report), payload);
-            }
-            Terminal::Cancelled(by) => {
-                self.finish_with(id, &Failure::Cancelled(by), Vec::new());
-            }
-        }
-    }
 }
 
-fn data(tag: Tag, payload: Vec<u8>) -> Outgoing {
+pub(super) fn data(tag: Tag, payload: Vec<u8>) -> Outgoing {
     Outgoing { tag, head: Vec::new(), payload, written: 0, begun: false }
 }

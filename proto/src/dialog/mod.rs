@@ -104,6 +104,8 @@ pub(crate) struct Dialog {
     pub(crate) arrived: bool,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) request: Option<CancelRequest>,
+    /// Cancels written and not answered one by one: an ack may answer several (P-C1).
+    pub(crate) unacked: u32,
     pub(crate) queue: VecDeque<Outgoing>,
     pub(crate) queued: bool,
     pub(crate) control: Control,
@@ -150,6 +152,7 @@ impl Dialog {
             arrived: false,
             outcome: None,
             request: None,
+            unacked: 0,
             queue: VecDeque::new(),
             queued: false,
             control: Control::default(),

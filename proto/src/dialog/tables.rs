@@ -72,6 +72,7 @@ table! {
         Asked + Ask => Asked;
         Asked + Ack => Acked;
         Acked + Ask => Asked;
+        Acked + Ack => Acked;
         Idle + Finish => Settled;
         Asked + Finish => Settled;
         Acked + Finish => Settled;

@@ -8,7 +8,8 @@ pub const DEFAULT: Duration = Duration::from_millis(4600);
 /// What is left to an actor whose parent is gone (P-T4).
 pub const ORPHAN: Duration = Duration::from_secs(1);
 
-const LOWEST: Duration = Duration::from_millis(20);
+/// Below this there is no time for asking.
+pub const LOWEST: Duration = Duration::from_millis(20);
 const HIGHEST: Duration = Duration::from_millis(100);
 const HALF_SECOND: Duration = Duration::from_millis(500);
 

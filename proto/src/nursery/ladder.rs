@@ -286,7 +286,8 @@ impl Ladder {
     pub fn cancel(&mut self, now: Instant, rest: Duration) {
         let budget = Budget::of(rest);
         let over = now + budget.over;
-        let sooner = self.over.is_none_or(|known| over < known);
+        // A few milliseconds less are no reason to ask again.
+        let sooner = self.over.is_none_or(|known| over + budget::LOWEST < known);
         if sooner && !matches!(self.state, State::Unkillable | State::Reaped) {
             self.over = Some(over);
             self.kill = Some(now + budget.kill);
@@ -363,11 +364,8 @@ impl Ladder {
         self.rung = self.rung.max(Rung::Asked);
         self.steps.push_back(Step::Ask { grace: budget.grace });
         let rung = (now + budget.terminate, Why::Rung);
-        self.late = Some(if self.acked {
-            rung
-        } else {
-            earlier((now + budget.ack, Why::Ack), rung)
-        });
+        self.late =
+            Some(if self.acked { rung } else { earlier((now + budget.ack, Why::Ack), rung) });
     }
 
     /// The request was answered: the child has all of its grace.
@@ -377,9 +375,9 @@ impl Ladder {
             let step = self.kill.zip(self.over).map(|(kill, over)| over.since(kill));
             // SIGTERM comes as long before SIGKILL as that comes before the end.
             self.late = self.kill.zip(step).map(|(kill, step)| {
-                let before = kill.as_micros().saturating_sub(
-                    u64::try_from(step.as_micros()).unwrap_or(u64::MAX),
-                );
+                let before = kill
+                    .as_micros()
+                    .saturating_sub(u64::try_from(step.as_micros()).unwrap_or(u64::MAX));
                 (Instant::from_micros(before), Why::Rung)
             });
         }

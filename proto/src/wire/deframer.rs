@@ -39,15 +39,13 @@ impl Deframer {
             self.partial.clear();
             self.spent = false;
         }
-        if self.partial.is_empty() {
-            if let Some(len) = self.announced(input)? {
-                if let Some((content, rest)) =
-                    input.get(PREFIX..).and_then(|rest| rest.split_at_checked(len))
-                {
-                    *input = rest;
-                    return Frame::parse(content).map(Some);
-                }
-            }
+        if self.partial.is_empty()
+            && let Some(len) = self.announced(input)?
+            && let Some((content, rest)) =
+                input.get(PREFIX..).and_then(|rest| rest.split_at_checked(len))
+        {
+            *input = rest;
+            return Frame::parse(content).map(Some);
         }
         loop {
             let want = match self.announced(&self.partial)? {

@@ -63,10 +63,14 @@ impl Hello {
         out.extend_from_slice(&self.versions.0.to_le_bytes());
         out.extend_from_slice(&self.versions.1.to_le_bytes());
         put_field(out, ID, &postcard::to_allocvec(&self.id).unwrap_or_default());
-        put_field(out, ROLE, &[match self.role {
-            Role::Even => 0,
-            Role::Odd => 1,
-        }]);
+        put_field(
+            out,
+            ROLE,
+            &[match self.role {
+                Role::Even => 0,
+                Role::Odd => 1,
+            }],
+        );
         put_field(out, LIMITS, &postcard::to_allocvec(&self.announced).unwrap_or_default());
     }
 

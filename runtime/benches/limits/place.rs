@@ -84,7 +84,7 @@ pub(crate) fn link_of_peer() -> io::Result<UnixStream> {
     Ok(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
-/// In a peer: it ends when its parent does.
+/// In a peer or a sample: it ends when its parent does.
 pub(crate) fn end_with_parent() -> io::Result<()> {
     Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
 }

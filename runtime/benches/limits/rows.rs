@@ -20,7 +20,7 @@ pub(crate) const WARM_UP: u32 = 200;
 pub(crate) const SETTLE: Duration = Duration::from_millis(200);
 
 /// Longer than this no sample takes unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How much one sample does.
 #[derive(Clone, Copy, Debug)]
@@ -206,6 +206,9 @@ fn measure(plan: &Plan<'_>, index: usize, row: &Row, table: &mut Table) -> io::R
     let mut failed = vec![None; row.contenders.len()];
     for _ in 0..plan.rounds() {
         for contender in 0..row.contenders.len() {
+            if failed[contender].is_some() {
+                continue;
+            }
             match sample_in_process(index, contender, plan.times(row))? {
                 Ok(value) => found[contender].push(value),
                 Err(reason) => failed[contender] = Some(reason),
@@ -279,6 +282,7 @@ pub(crate) fn sample(row: &str, contender: &str, times: &str) -> io::Result<Exit
     let contender: usize = contender.parse().map_err(|_| wrong())?;
     let contender = row.contenders.get(contender).ok_or_else(wrong)?;
     let times = times.parse().map_err(|_| wrong())?;
+    place::end_with_parent()?;
     let cores = place::cores();
     if let Some(core) = cores.last() {
         place::pin_to(*core)?;

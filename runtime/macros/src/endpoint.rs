@@ -71,8 +71,7 @@ impl Parts {
 
     /// The type that names the endpoint, and the function that makes a call to it.
     fn outer(&self) -> TokenStream {
-        let (library, vis, name) =
-            (&self.library, &self.function.vis, &self.function.sig.ident);
+        let (library, vis, name) = (&self.library, &self.function.vis, &self.function.sig.ident);
         let (docs, cfg) = (self.attributes("doc"), self.attributes("cfg"));
         let names = self.outer_names();
         let types: Vec<_> = self.arguments.iter().map(|argument| &argument.ty).collect();
@@ -117,7 +116,9 @@ impl Parts {
         let (library, name) = (&self.library, &self.function.sig.ident);
         let wire_name = match &self.options.name {
             Some(given) => quote!(#given),
-            None => quote!(::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name))),
+            None => {
+                quote!(::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)))
+            }
         };
         let number = match &self.options.schema {
             Some(number) => quote!(#number),
@@ -162,8 +163,9 @@ impl Parts {
 
     fn runner(&self) -> TokenStream {
         let (library, name) = (&self.library, &self.function.sig.ident);
-        let names: Vec<_> =
-            (0..self.arguments.len()).map(|index| quote::format_ident!("argument_{index}")).collect();
+        let names: Vec<_> = (0..self.arguments.len())
+            .map(|index| quote::format_ident!("argument_{index}"))
+            .collect();
         let (method, call) = match &self.context {
             None => (quote!(), quote!(body(#(#names),*))),
             Some(_) => (quote!(context: Self::Context,), quote!(body(context, #(#names),*))),
@@ -249,24 +251,74 @@ mod tests {
     #[test]
     fn what_cannot_be_an_endpoint_is_told_why() {
         let cases = [
-            (quote!(fn f() {}), "is an `async fn`"),
-            (quote!(fn f() -> impl Stream<Item = u8> {}), "not supported yet"),
-            (quote!(async fn f<T>(t: T) {}), "cannot be generic"),
-            (quote!(async fn f(name: &str) {}), "take a `String`"),
-            (quote!(async fn f(list: &[u8]) {}), "take the value itself"),
-            (quote!(async fn f(it: impl Clone) {}), "name the type"),
-            (quote!(async fn f(&self) {}), "free function"),
+            (
+                quote!(
+                    fn f() {}
+                ),
+                "is an `async fn`",
+            ),
+            (
+                quote!(
+                    fn f() -> impl Stream<Item = u8> {}
+                ),
+                "not supported yet",
+            ),
+            (
+                quote!(
+                    async fn f<T>(t: T) {}
+                ),
+                "cannot be generic",
+            ),
+            (
+                quote!(
+                    async fn f(name: &str) {}
+                ),
+                "take a `String`",
+            ),
+            (
+                quote!(
+                    async fn f(list: &[u8]) {}
+                ),
+                "take the value itself",
+            ),
+            (
+                quote!(
+                    async fn f(it: impl Clone) {}
+                ),
+                "name the type",
+            ),
+            (
+                quote!(
+                    async fn f(&self) {}
+                ),
+                "free function",
+            ),
         ];
         for (item, message) in cases {
             let refused = refusal(item, Kind::Call);
             assert!(refused.contains(message), "{refused}");
         }
-        assert!(refusal(quote!(async fn f() {}), Kind::Context).contains("first argument"));
+        assert!(
+            refusal(
+                quote!(
+                    async fn f() {}
+                ),
+                Kind::Context
+            )
+            .contains("first argument")
+        );
     }
 
     #[test]
     fn an_unknown_option_is_refused() {
-        let refused = expand(quote!(colour = 1), quote!(async fn f() {}), Kind::Call).unwrap_err();
+        let refused = expand(
+            quote!(colour = 1),
+            quote!(
+                async fn f() {}
+            ),
+            Kind::Call,
+        )
+        .unwrap_err();
         assert!(refused.to_string().contains("`colour` is no option here"));
     }
 }

@@ -36,7 +36,12 @@ pub(crate) fn expand_test(options: TokenStream, item: TokenStream) -> Result<Tok
     // libtest takes a value from a test only where it does not have to panic.
     let panics = attrs.iter().any(|known| known.path().is_ident("should_panic"));
     let (returns, check) = if panics {
-        (quote!(), quote!(if let ::core::result::Result::Err(error) = outcome { ::core::panic!("{error:?}"); }))
+        (
+            quote!(),
+            quote!(if let ::core::result::Result::Err(error) = outcome {
+                ::core::panic!("{error:?}");
+            }),
+        )
     } else {
         (quote!(-> #library::__private::TestResult), quote!(outcome))
     };
@@ -72,18 +77,46 @@ mod tests {
 
     #[test]
     fn main_goes_through_the_entry_first() {
-        let expanded =
-            expand_main(quote!(), quote!(async fn main() {})).unwrap().to_string();
+        let expanded = expand_main(
+            quote!(),
+            quote!(
+                async fn main() {}
+            ),
+        )
+        .unwrap()
+        .to_string();
         let entry = expanded.find(":: hatchery :: init").unwrap();
         assert!(entry < expanded.find("__private :: main").unwrap(), "{expanded}");
     }
 
     #[test]
     fn arguments_are_refused() {
-        let refused = expand_test(quote!(), quote!(async fn t(n: u8) {})).unwrap_err();
+        let refused = expand_test(
+            quote!(),
+            quote!(
+                async fn t(n: u8) {}
+            ),
+        )
+        .unwrap_err();
         assert!(refused.to_string().contains("takes no arguments"));
-        assert!(expand_main(quote!(), quote!(fn main() {})).is_err());
-        assert!(expand_main(quote!(), quote!(async fn start() {})).is_err());
+        assert!(
+            expand_main(
+                quote!(),
+                quote!(
+                    fn main() {}
+                )
+            )
+            .is_err()
+        );
+        assert!(
+            expand_main(
+                quote!(),
+                quote!(
+                    async fn start() {}
+                )
+            )
+            .is_err()
+        );
     }
 
     #[test]

@@ -41,13 +41,16 @@ pub(crate) struct Link {
     blocked: Signal,
     /// The earliest deadline may have changed.
     rearm: Signal,
-    dialogs: Mutex<BTreeMap<DialogId, (Arc<Signal>, Arc<str>)>>,
+    dialogs: Mutex<BTreeMap<DialogId, Named>>,
     /// A dialog of ours ended, so that another may be opened.
     slots: Signal,
     /// The core has closed the link.
     closed: Signal,
     handler: Box<dyn Handler>,
 }
+
+/// A dialog's signal, and what reports call it.
+type Named = (Arc<Signal>, Arc<str>);
 
 /// Encoded bytes that the socket has not taken yet, and the socket while there is one.
 struct Outgoing {
@@ -123,10 +126,7 @@ impl Link {
 
     /// Runs `f` on the core, then does everything that follows from it: events are handled, frames
     /// written as far as the socket takes them, the clock set.
-    pub(crate) fn with<R>(
-        self: &Arc<Self>,
-        f: impl FnOnce(&mut Connection, Instant) -> R,
-    ) -> R {
+    pub(crate) fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut Connection, Instant) -> R) -> R {
         let mut events = Vec::new();
         let (value, deadline, transmit) = {
             let mut connection = lock(&self.connection);
@@ -143,10 +143,8 @@ impl Link {
         if transmit {
             self.flush();
         }
-        if let Some(deadline) = deadline {
-            if deadline.as_micros() < self.armed.load(Ordering::Acquire) {
-                self.rearm.notify(1);
-            }
+        if deadline.is_some_and(|at| at.as_micros() < self.armed.load(Ordering::Acquire)) {
+            self.rearm.notify(1);
         }
         value
     }

@@ -65,8 +65,6 @@ pub(crate) enum Stdin {
     Null,
     /// What this process has.
     Inherit,
-    /// This.
-    Fd(OwnedFd),
 }
 
 /// A child to start.
@@ -165,7 +163,6 @@ impl SpawnRequest {
         let stdin = match &self.stdin {
             Stdin::Null => &null()?,
             Stdin::Inherit => &duplicate(io::stdin()).or_else(|_| null())?,
-            Stdin::Fd(descriptor) => descriptor,
         };
         let stderr = duplicate(io::stderr()).or_else(|_| null())?;
         handover::give(link, stdin.as_fd(), stderr.as_fd())
@@ -318,11 +315,6 @@ impl Process {
         let Some((child, _)) = &self.held else { return Err(Errno::CHILD.into()) };
         let status = exit_status(reap(child).await?);
         Ok(*self.status.get_or_init(|| status))
-    }
-
-    /// How it ended, if that is known.
-    pub(crate) fn status(&self) -> Option<ExitStatus> {
-        self.status.get().copied()
     }
 }
 

@@ -1,0 +1,74 @@
+//! How errors read: one line for `Display`, the whole report, root cause first, for `Debug`.
+
+use std::fmt;
+
+use hatchery_proto::Rung;
+
+use super::{Error, ErrorKind};
+
+impl Error {
+    fn render(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.0.report;
+        match &self.0.kind {
+            ErrorKind::Panicked => {
+                write!(f, "actor {} panicked: {}", report.origin, report.message)?;
+            }
+            ErrorKind::Failed => {
+                write!(f, "actor {} failed: {}", report.origin, report.message)?;
+            }
+            _ => f.write_str(&report.message)?,
+        }
+        if !report.type_name.is_empty() {
+            write!(f, "\n  type      {}", report.type_name)?;
+        }
+        if let Some(at) = &report.location {
+            write!(f, "\n  at        {at}")?;
+        }
+        for (index, hop) in report.hops.iter().enumerate() {
+            let word = if index == 0 { "in task  " } else { "passed by" };
+            write!(f, "\n  {word} `{}` of actor {}", hop.task, hop.actor)?;
+        }
+        for source in &report.sources {
+            write!(f, "\n  caused by {source}")?;
+        }
+        if let Some(exit) = &report.exit {
+            if !matches!(self.0.kind, ErrorKind::Died(_)) {
+                write!(f, "\n  process   {exit}")?;
+            }
+            if matches!(exit.rung, Rung::Killed | Rung::Terminated) {
+                f.write_str("\n  force     it did not end by itself in the time it was given")?;
+            }
+            for line in exit.stderr_tail.lines() {
+                write!(f, "\n  stderr    {line}")?;
+            }
+        }
+        for also in &report.also {
+            write!(f, "\n  also      actor {}: {}", also.origin, also.message)?;
+        }
+        if report.truncated {
+            f.write_str("\n  (cut to the limits of the link)")?;
+        }
+        match &report.backtrace {
+            Some(backtrace) => write!(f, "\n{backtrace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.0.report;
+        match &self.0.kind {
+            ErrorKind::Panicked => {
+                write!(f, "actor {} panicked: {}", report.origin, report.message)
+            }
+            _ => f.write_str(&report.message),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.render(f)
+    }
+}

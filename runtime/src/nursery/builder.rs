@@ -1,0 +1,164 @@
+//! An actor on its way into a nursery: its settings, its start, and what undoes a start that nobody
+//! waits for any more.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hatchery_proto::nursery::MemberKind;
+
+use super::{Member, Nursery};
+use crate::driver::entry;
+use crate::driver::link::lock;
+use crate::driver::process::{Program, SpawnRequest, Stdin};
+use crate::endpoint::{Call, CallEndpoint, Endpoint};
+use crate::error::{Error, Result};
+use crate::portal::Portal;
+use crate::spec::{MainTask, Spec};
+use crate::supervisor::{self, Child};
+
+/// An actor that has not been started yet, from [`Nursery::actor`].
+#[must_use = "an actor is started by `start` or `run`"]
+pub struct ActorBuilder {
+    nursery: Nursery,
+    name: String,
+    program: Program,
+    args: Vec<OsString>,
+    stdin: Stdin,
+    spec: Spec,
+}
+
+impl ActorBuilder {
+    pub(super) fn new(nursery: Nursery, name: &str) -> Self {
+        let spec = Spec::of_child(&nursery.inner.actor);
+        Self {
+            nursery,
+            name: name.to_owned(),
+            program: Program::Own,
+            args: Vec::new(),
+            stdin: Stdin::Null,
+            spec,
+        }
+    }
+
+    /// Narrows what the parent may call in it: named endpoints only. Again: one more.
+    ///
+    /// By default the parent may call every endpoint of the program.
+    pub fn expose<E: Endpoint>(mut self) -> Self {
+        self.spec.exposed.add(E::NAME);
+        self
+    }
+
+    /// A log filter of its own; see [`Options::log`](crate::Options::log).
+    pub fn log(mut self, filter: impl Into<String>) -> Self {
+        self.spec.log = Some(filter.into());
+        self
+    }
+
+    /// Debug mode of its own; see [`Options::debug`](crate::Options::debug).
+    pub fn debug(mut self, on: bool) -> Self {
+        self.spec.debug = on;
+        self
+    }
+
+    /// Gives it this process's standard input. By default it has none.
+    pub fn inherit_stdin(mut self) -> Self {
+        self.stdin = Stdin::Inherit;
+        self
+    }
+
+    /// Runs another executable, which must go through [`init`](crate::init) too.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = Program::Path(path.into());
+        self
+    }
+
+    /// Adds an argument to its command line. The library does not read them.
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Starts it as a daemon; see [`Nursery::start_actor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start(self) -> Result<Portal> {
+        self.launch(None).await
+    }
+
+    /// Starts it with one call to run; see [`Nursery::run_in_actor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run<E: CallEndpoint>(mut self, call: Call<E>) -> Result<Portal> {
+        self.spec.main = Some(MainTask {
+            endpoint: E::NAME.to_owned(),
+            schema: E::SCHEMA,
+            args: call.encode()?,
+        });
+        self.launch(Some(E::NAME)).await
+    }
+
+    async fn launch(self, main: Option<&'static str>) -> Result<Portal> {
+        let inner = self.nursery.inner.clone();
+        if self.program == Program::Own && !entry::entry_was_called() {
+            return Err(Error::misuse(format!(
+                "starting actor `{}`: this program would run its `main` again, since that did not \
+                 begin with `hatchery::init()`; call it first thing in `main`, or use \
+                 `#[hatchery::main]` (in tests: `#[hatchery::test]`)",
+                self.name
+            )));
+        }
+        let spec = postcard::to_allocvec(&self.spec)
+            .map_err(|error| Error::codec("the specification of an actor", error))?;
+        let kind = MemberKind::Actor { daemon: main.is_none() };
+        let id = inner.add(kind, &format!("actor `{}`", self.name))?;
+        let child = Child::new(&inner.actor, &self.name, main);
+        lock(&inner.state).members.insert(id, Member::Actor(child.clone()));
+        let request = SpawnRequest {
+            program: self.program,
+            name: self.name,
+            tree: inner.actor.tree(),
+            args: self.args,
+            env: Vec::new(),
+            stdin: self.stdin,
+        };
+        let busy = inner.actor.busy();
+        let (of_nursery, of_child) = (inner.clone(), child.clone());
+        let supervise = async move {
+            supervisor::supervise(of_child.clone(), request, spec).await;
+            let end = of_child.ended().await;
+            of_nursery.member_ended(id, of_child.failure(&end), of_child.was_asked());
+            drop(busy);
+        };
+        inner.actor.spawn(supervise).detach();
+        // A nursery that was cancelled meanwhile has not seen this member.
+        if lock(&inner.state).core.is_cancelled() {
+            let (by, budget) = inner.orders();
+            child.cancel(by, budget);
+        }
+        let mut ended_if_dropped = EndIfDropped(Some(child.clone()));
+        let up = child.up().await;
+        ended_if_dropped.0 = None;
+        up.map(|()| Portal::to(child))
+    }
+}
+
+impl fmt::Debug for ActorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Ends a child whose start nobody waits for any more.
+struct EndIfDropped(Option<Arc<Child>>);
+
+impl Drop for EndIfDropped {
+    fn drop(&mut self) {
+        if let Some(child) = self.0.take() {
+            child.cancel_asked();
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The supervisor's task: starts the child, does what the ladder says, hears its last words, and
+//! tells everyone who waits how it ended.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use event_listener::listener;
+use futures_lite::FutureExt;
+use hatchery_proto::nursery::ladder::{End, Step};
+use hatchery_proto::{
+    CancelRequest, Cause, Config, Connection, DialogId, ExitReport, ExitStatus, Instant, LinkKind,
+    Outcome, Role, Rung,
+};
+
+use super::{Child, ChildEnd, State};
+use crate::actor::Caller;
+use crate::context::by_us;
+use crate::driver::clock;
+use crate::driver::link::{Link, Loops, lock};
+use crate::driver::process::{
+    BootStderr, Process, Signal as OsSignal, SpawnError, SpawnRequest, Spawned,
+};
+use crate::driver::spawner::{self, Pending};
+use crate::error::{Error, Result};
+use crate::serving::Serving;
+
+/// How much of what a child wrote before it was up goes into the error about its death.
+const STDERR_TAIL: usize = 4096;
+
+/// What the supervisor waits for.
+enum Fact {
+    Spawned(std::result::Result<Box<Spawned>, SpawnError>),
+    Exited(std::io::Result<ExitStatus>),
+    Time,
+    Changed,
+}
+
+/// The operating system's side of a child, held by its supervisor alone.
+struct Body {
+    process: Process,
+    stderr: BootStderr,
+    link: Arc<Link>,
+    loops: Loops,
+}
+
+/// Starts the child and sees it to its end. Runs as a task of its own.
+pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Vec<u8>) {
+    let mut pending = Some(spawner::spawn(request));
+    let mut body: Option<Body> = None;
+    let mut refused: Option<Error> = None;
+    let mut status: Option<ExitStatus> = None;
+    let end = loop {
+        listener!(child.changed => changed);
+        if let Some(end) = run_steps(&child, &mut pending, body.as_ref()) {
+            break end;
+        }
+        let deadline = lock(&child.state).ladder.poll_timeout().map(|(at, _)| at);
+        match next_fact(pending.as_ref(), body.as_ref(), status, deadline, changed).await {
+            Fact::Changed => {}
+            Fact::Time => child.fact(|state, now| state.ladder.handle_timeout(now)),
+            Fact::Spawned(spawned) => {
+                pending = None;
+                match spawned
+                    .map_err(|error| could_not_start(&child, &error))
+                    .and_then(|spawned| begin(&child, *spawned, &spec))
+                {
+                    Ok(begun) => {
+                        child.fact(|state, now| state.ladder.handle_spawned(now));
+                        body = Some(begun);
+                    }
+                    Err(error) => {
+                        refused = Some(error);
+                        child.fact(|state, now| state.ladder.handle_spawn_failed(now));
+                    }
+                }
+            }
+            Fact::Exited(exited) => {
+                let exited = exited.unwrap_or(ExitStatus::Code(-1));
+                status = Some(exited);
+                if let Some(body) = &body {
+                    hear_last_words(&child, body, exited).await;
+                }
+                child.fact(|state, now| state.ladder.handle_exit(now, exited));
+            }
+        }
+    };
+    conclude(&child, &end, body, refused).await;
+}
+
+/// Does what the ladder says; returns the end when it has come.
+fn run_steps(child: &Child, pending: &mut Option<Pending>, body: Option<&Body>) -> Option<End> {
+    loop {
+        let (step, asked, name) = {
+            let mut state = lock(&child.state);
+            let step = state.ladder.poll_step()?;
+            (step, state.asked.clone(), state.id.name.clone())
+        };
+        tracing::debug!(actor = name, ?step, "teardown");
+        match (step, body) {
+            (Step::Done(end), _) => return Some(end),
+            (Step::Withdraw, _) => {
+                if pending.as_ref().is_some_and(Pending::withdraw) {
+                    *pending = None;
+                    child.fact(|state, now| state.ladder.handle_spawn_failed(now));
+                }
+            }
+            (Step::Ask { grace }, Some(body)) => {
+                let by = asked.unwrap_or_else(|| by_us(Cause::Asked));
+                body.link.with(|connection, now| {
+                    if let Some(mut caller) = connection.caller(DialogId::ACTOR) {
+                        caller.cancel(now, CancelRequest { by, grace });
+                    }
+                });
+            }
+            (Step::Terminate, Some(body)) => signal(&name, &body.process, OsSignal::TERM),
+            (Step::Kill, Some(body)) => signal(&name, &body.process, OsSignal::KILL),
+            (Step::Unkillable, _) => {
+                tracing::error!(
+                    actor = name,
+                    "a child outlives SIGKILL; it is still being watched"
+                );
+            }
+            (Step::Ask { .. } | Step::Terminate | Step::Kill, None) => {}
+        }
+    }
+}
+
+fn signal(name: &str, process: &Process, signal: OsSignal) {
+    tracing::info!(actor = name, pid = process.pid(), ?signal, "a child has to be ended by force");
+    if let Err(error) = process.signal(signal) {
+        tracing::error!(actor = name, %error, "a child could not be signalled");
+    }
+}
+
+async fn next_fact(
+    pending: Option<&Pending>,
+    body: Option<&Body>,
+    status: Option<ExitStatus>,
+    deadline: Option<Instant>,
+    changed: impl Future<Output = ()>,
+) -> Fact {
+    let changed = pin!(changed);
+    let changed = async {
+        changed.await;
+        Fact::Changed
+    };
+    let time = async {
+        match deadline {
+            Some(at) => clock::until(at).await,
+            None => std::future::pending().await,
+        };
+        Fact::Time
+    };
+    let process = async {
+        match (pending, body, status) {
+            (Some(pending), ..) => Fact::Spawned(pending.spawned().await.map(Box::new)),
+            (None, Some(body), None) => Fact::Exited(body.process.wait().await),
+            _ => std::future::pending().await,
+        }
+    };
+    changed.or(process).or(time).await
+}
+
+fn could_not_start(child: &Child, error: &SpawnError) -> Error {
+    let id = child.id();
+    Error::spawn(&id, format!("starting actor `{}`: {error}", id.name), None)
+}
+
+/// Opens the link to a process that was just started, and tells it what its life is.
+fn begin(child: &Arc<Child>, spawned: Spawned, spec: &[u8]) -> Result<Body> {
+    let name = child.id().name;
+    let config = Config {
+        kind: LinkKind::Parent,
+        role: Role::Even,
+        me: child.actor.id().clone(),
+        limits: child.actor.settings().limits.clone(),
+    };
+    let mut connection = Connection::new(config, clock::now());
+    connection
+        .start_actor(clock::now(), spec)
+        .map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;
+    child.fact(|state, _| state.id.pid = spawned.process.pid());
+    let watched = child.clone();
+    let ended = child.clone();
+    let serving = Serving::new(
+        child.actor.clone(),
+        Caller::Other,
+        Box::new(move |link, event| watched.watch(link, event)),
+    )
+    .on_eof(Box::new(move || ended.fact(|state, now| state.ladder.handle_eof(now))));
+    let (link, loops) = Link::open(connection, spawned.link, &child.actor.executor(), serving)
+        .map_err(|error| Error::os(format!("opening the link to actor `{name}`"), error))?;
+    child.fact(|state, _| state.link = Some(link.clone()));
+    Ok(Body { process: spawned.process, stderr: spawned.stderr, link, loops })
+}
+
+/// After the exit the link is read to its end, so that a terminal already sent wins (P-L4).
+async fn hear_last_words(child: &Child, body: &Body, status: ExitStatus) {
+    let exit = ExitReport {
+        actor: child.id(),
+        status: Some(status),
+        rung: lock(&child.state).ladder.rung(),
+        link_lost: false,
+        under_way: body.link.under_way(),
+        stderr_tail: String::new(),
+    };
+    body.link.with(|connection, now| connection.handle_exit(now, exit));
+    body.link.closed().await;
+}
+
+/// Reports the end to everyone who waits for it.
+async fn conclude(child: &Arc<Child>, end: &End, body: Option<Body>, refused: Option<Error>) {
+    let mut stderr_tail = String::new();
+    let mut under_way = Vec::new();
+    if let Some(body) = body {
+        under_way = body.link.under_way();
+        if !lock(&child.state).up {
+            stderr_tail = body.stderr.tail(STDERR_TAIL);
+        }
+        body.loops.stop().await;
+        if end.status.is_none() {
+            let process = body.process;
+            let id = child.id();
+            spawner::background(async move {
+                let status = process.wait().await;
+                tracing::warn!(actor = %id, ?status, "a child that outlived SIGKILL has ended");
+            });
+        }
+    }
+    let mut state = lock(&child.state);
+    let exit = ExitReport {
+        actor: state.id.clone(),
+        status: end.status,
+        rung: end.rung,
+        link_lost: end.link_lost,
+        under_way,
+        stderr_tail,
+    };
+    let spawn_error = match refused {
+        Some(error) => Some(error),
+        None if !state.up && state.outcome.is_none() => Some(never_up(&state, &exit)),
+        None => None,
+    };
+    let outcome = state.outcome.clone().unwrap_or_else(|| Outcome::Died(Box::new(exit.clone())));
+    state.end = Some(Arc::new(ChildEnd { exit, outcome, spawn_error }));
+    state.link = None;
+    drop(state);
+    child.changed.notify(usize::MAX);
+}
+
+/// The error of a child that ended, or was ended, before it was up.
+fn never_up(state: &State, exit: &ExitReport) -> Error {
+    let how = match (&state.asked, exit.status) {
+        (Some(by), _) => format!("it was {by} before it was up"),
+        (None, Some(status)) if exit.rung == Rung::Unasked => format!(
+            "its process {status} before it was up; does its `main` begin with \
+             `hatchery::init()` or `#[hatchery::main]`?"
+        ),
+        (None, _) => "it was not up within 10 s and had to be ended; does its `main` begin with \
+                      `hatchery::init()` or `#[hatchery::main]`?"
+            .to_owned(),
+    };
+    Error::spawn(
+        &state.id,
+        format!("starting actor `{}`: {how}", state.id.name),
+        Some(exit.clone()),
+    )
+}

@@ -31,7 +31,7 @@ pub fn deframer_against(bytes: &[u8]) {
 }
 
 /// `bytes` in pieces of these sizes, and what is then left.
-fn pieces<'a>(mut bytes: &'a [u8], sizes: impl Iterator<Item = usize>) -> Vec<&'a [u8]> {
+fn pieces(mut bytes: &[u8], sizes: impl Iterator<Item = usize>) -> Vec<&[u8]> {
     let mut found = Vec::new();
     for size in sizes {
         let (piece, rest) = bytes.split_at(size.min(bytes.len()));

@@ -13,6 +13,7 @@
 //! something behind for the checker to find. The tests are in `tests/`, one file for a subject.
 
 pub mod build;
+pub mod hostile;
 pub mod leaks;
 pub mod procfs;
 pub mod programs;

@@ -143,9 +143,10 @@ fn millis(took: Duration) -> f64 {
     took.as_secs_f64() * 1e3
 }
 
-/// Millions of items of `size` bytes in a second, where the copy takes no notice of items.
+/// Millions of items of `size` bytes in a second, where the copy takes no notice of items. It is so
+/// fast that it copies more than was asked for, or it would be over before it can be timed.
 fn items(scale: Scale, size: u64, copy: fn(Scale, u64) -> io::Result<Duration>) -> io::Result<f64> {
-    let bytes = u64::from(scale.times) * size;
+    let bytes = (u64::from(scale.times) * size).max(1 << 28);
     Ok(bytes as f64 / size as f64 / micros(copy(scale, bytes)?))
 }
 

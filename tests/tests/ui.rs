@@ -1,0 +1,8 @@
+//! What must not compile, and what the compiler then says: `ui/*.rs` beside their `*.stderr`.
+//!
+//! `TRYBUILD=overwrite` writes the latter anew.
+
+#[test]
+fn misuse_does_not_compile() {
+    trybuild::TestCases::new().compile_fail("ui/*.rs");
+}

@@ -33,6 +33,8 @@ pub enum Misuse {
     LinkGone,
     /// Dialog 0 was opened before, or is not this end's to open (P-L2).
     ActorOpened,
+    /// A child serves nothing before its parent has opened dialog 0 (P-L2).
+    ActorNotStarted,
     /// A name over `max_name`.
     NameTooLong {
         /// The longest allowed.
@@ -52,7 +54,7 @@ impl Misuse {
             Self::TooManyDialogs { .. } => "P-W5",
             Self::Closing => "P-L3",
             Self::LinkGone => "P-L4",
-            Self::ActorOpened => "P-L2",
+            Self::ActorOpened | Self::ActorNotStarted => "P-L2",
         }
     }
 }
@@ -71,6 +73,7 @@ impl fmt::Display for Misuse {
             Self::Closing => f.write_str("the link is closing")?,
             Self::LinkGone => f.write_str("the link has ended")?,
             Self::ActorOpened => f.write_str("dialog 0 cannot be opened (again) here")?,
+            Self::ActorNotStarted => f.write_str("the child's dialog 0 was not opened yet")?,
             Self::NameTooLong { max } => write!(f, "a name is longer than {max} bytes")?,
         }
         write!(f, " ({})", self.rule())

@@ -141,7 +141,7 @@ where
         });
         let mut abandon = Abandon(Some(inner.clone()));
         let nursery = Nursery { inner: inner.clone() };
-        let ended = task::run_in(&scope, async move { body(nursery).await }).await;
+        let ended = task::run_in(&scope, Box::pin(body(nursery))).await;
         let result = inner.body_ended(&scope, ended);
         inner.done(&scope).await;
         abandon.0 = None;
@@ -387,7 +387,7 @@ impl Nursery {
         lock(&inner.state).members.insert(id, member);
         let of_task = inner.clone();
         let task = inner.actor.spawn(async move {
-            let ended = task::run_in(&scope, task::catch_panic(future)).await;
+            let ended = task::run_in(&scope, Box::pin(task::catch_panic(future))).await;
             let asked = scope.cancelled();
             drop(scope);
             let failure = match ended {

@@ -216,9 +216,9 @@ where
 {
     let scope = Scope::open(actor, Some(actor.top()), ScopeKind::Body);
     let root = Root { actor: actor.clone() };
-    let body = async move { body(root).await };
     // A panic waits until the tree has ended; then it goes on.
-    let ended = task::run_in(&scope, AssertUnwindSafe(body).catch_unwind()).await;
+    let body = Box::pin(AssertUnwindSafe(body(root)).catch_unwind());
+    let ended = task::run_in(&scope, body).await;
     drop(scope);
     actor.end().await;
     ended
@@ -259,6 +259,7 @@ pub fn run_with<T, E>(options: Options, main: impl Future<Output = Result<T, E>>
 where
     E: From<Error>,
 {
+    let main = Box::pin(main);
     async_io::block_on(open_root_actor(options.signals(true), |_root| main))
 }
 

@@ -191,7 +191,7 @@ pub(crate) async fn run(
     deadline: Option<Duration>,
     name: &str,
 ) -> Terminal {
-    let body = task::run_in(scope, task::catch_panic(job));
+    let body = task::run_in(scope, Box::pin(task::catch_panic(job)));
     let ended = match deadline {
         None => body.await,
         Some(after) => {

@@ -199,8 +199,11 @@ pub(crate) fn poll_in<F: Future>(
 }
 
 /// Runs `body` as the content of `scope` until it ends or is due.
-pub(crate) async fn run_in<F: Future>(scope: &Scope, body: F) -> Ended<F::Output> {
-    let mut body = Some(Box::pin(body));
+///
+/// Boxed by the caller, as early as can be: a block inside a block inside a block would otherwise
+/// be stored, and moved, once for every function around it.
+pub(crate) async fn run_in<F: Future>(scope: &Scope, body: Pin<Box<F>>) -> Ended<F::Output> {
+    let mut body = Some(body);
     poll_fn(|cx| poll_in(scope, &mut body, cx)).await
 }
 

@@ -7,6 +7,7 @@
 //! | [`programs`] | examples and other programs run as processes, with their whole tree |
 //! | [`build`] | where these programs are, built on demand |
 //! | [`hostile`] | what the fuzz targets do with an input |
+//! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
 //! | [`tidy`] | rules about the sources themselves |
 //!
 //! `src/bin/repeat.rs` runs a command many times and looks after each run; `src/bin/leaky.rs` leaves
@@ -15,6 +16,7 @@
 pub mod build;
 pub mod hostile;
 pub mod leaks;
+pub mod pair;
 pub mod procfs;
 pub mod programs;
 pub mod tidy;

@@ -9,8 +9,9 @@ use hatchery_tests::hostile::{connection_against, deframer_against};
 use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
 
-const TARGETS: [(&str, fn(&[u8])); 2] =
-    [("connection", connection_against), ("deframer", deframer_against)];
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 2] = [("connection", connection_against), ("deframer", deframer_against)];
 
 fn entries(folder: &str) -> Vec<PathBuf> {
     let folder = workspace().join("fuzz").join(folder);

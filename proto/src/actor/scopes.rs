@@ -1,9 +1,11 @@
 //! The open scopes of one actor as a tree, and whom a cancel reaches first (P-C2).
 //!
-//! A scope is a task, a nursery's block or a context's block. A cancel marks a scope and everything
-//! below it; what is *due* is a marked scope with nothing open below it: its body is to be dropped
-//! now. Closing it makes the scope around it due in turn, so bodies go innermost first and a task is
-//! never dropped over an open scope.
+//! A scope is a task, a nursery's block, a context's block or a shield. A cancel marks a scope and
+//! everything below it; what is *due* is a marked scope with nothing open below it: its body is to
+//! be dropped now. Closing it makes the scope around it due in turn, so bodies go innermost first and
+//! a task is never dropped over an open scope.
+//!
+//! A shield holds a cancel off from what is in it, until its share of the grace has ended.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -34,24 +36,71 @@ pub struct CancelState {
     pub deadline: Instant,
 }
 
-#[derive(Debug)]
+/// Why a deadline was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A shield was opened in a scope that was cancelled already: its share begins when the time is
+    /// next told.
+    ShieldOpened,
+    /// A shield's share of the grace ends: the cancel goes through it.
+    ShieldShare,
+}
+
+/// What a shield does with a cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shield {
+    /// There is none, or its share has ended: cancels go through.
+    Open,
+    /// It will hold the next one off.
+    Ready,
+    /// It holds one off, and its share begins when the time is next told.
+    Begun(Instant),
+    /// It holds one off until then.
+    Until(Instant),
+}
+
+impl Shield {
+    const fn holds(self) -> bool {
+        !matches!(self, Self::Open)
+    }
+}
+
+#[derive(Clone, Debug)]
 struct Scope {
     parent: Option<ScopeId>,
-    kind: ScopeKind,
     below: BTreeSet<ScopeId>,
     cancel: Option<CancelState>,
+    shield: Shield,
     /// Whether closing it takes the ending of children.
     holding: bool,
-    /// A shield whose share has ended is due like any other scope.
-    expired: bool,
+    /// Whether it is in the queue of those that became due, and whether it was told already.
+    queued: bool,
+    told: bool,
+}
+
+impl Scope {
+    fn due(&self) -> bool {
+        self.cancel.is_some() && self.below.is_empty() && !self.shield.holds()
+    }
 }
 
 /// The tree.
-#[derive(Debug, Default)]
+///
+/// - Looks: [`due`](Self::due), [`cancelled`](Self::cancelled), [`share`](Self::share),
+///   [`len`](Self::len), [`is_empty`](Self::is_empty).
+/// - Facts: [`handle_timeout`](Self::handle_timeout).
+/// - Wishes: [`open`](Self::open), [`close`](Self::close), [`cancel`](Self::cancel),
+///   [`set_holding`](Self::set_holding). What names a scope that is not open does nothing.
+/// - Out: [`poll_due`](Self::poll_due), [`poll_timeout`](Self::poll_timeout).
+#[derive(Clone, Debug, Default)]
 pub struct Scopes {
     scopes: BTreeMap<ScopeId, Scope>,
     next: u64,
     due: VecDeque<ScopeId>,
+    /// The shields that hold a cancel off, by when they have to be looked at.
+    shields: BTreeSet<(Instant, ScopeId)>,
+    /// The latest time that was told.
+    seen: Instant,
 }
 
 impl Scopes {
@@ -61,59 +110,76 @@ impl Scopes {
         Self::default()
     }
 
-    /// Opens a scope below `parent`. Under a cancelled scope it is born cancelled; under a shield
-    /// that holds a cancel off, it is not.
+    /// Opens a scope below `parent`, or a tree of its own without one that is open. In a cancelled
+    /// scope it is born cancelled; in a shield that holds the cancel off, it is not.
     pub fn open(&mut self, parent: Option<ScopeId>, kind: ScopeKind) -> ScopeId {
         let id = ScopeId(self.next);
         self.next = self.next.saturating_add(1);
-        let around = parent.and_then(|parent| self.scopes.get_mut(&parent));
-        let (parent, cancel) = match around {
-            None => (None, None),
-            Some(around) => {
-                around.below.insert(id);
-                let held_off = around.kind == ScopeKind::Shield && !around.expired;
-                (parent, if held_off { None } else { around.cancel.clone() })
-            }
+        let mut scope = Scope {
+            parent: None,
+            below: BTreeSet::new(),
+            cancel: None,
+            shield: match kind {
+                ScopeKind::Body => Shield::Open,
+                ScopeKind::Shield => Shield::Ready,
+            },
+            holding: false,
+            queued: false,
+            told: false,
         };
-        let scope =
-            Scope { parent, kind, below: BTreeSet::new(), cancel, holding: false, expired: false };
+        if let Some(around) = parent.and_then(|parent| self.scopes.get_mut(&parent)) {
+            around.below.insert(id);
+            around.told = false;
+            scope.parent = parent;
+            if !around.shield.holds() {
+                scope.cancel = around.cancel.clone();
+            }
+        }
+        let held_off = scope.cancel.is_some() && scope.shield.holds();
         self.scopes.insert(id, scope);
+        if held_off {
+            self.hold_off(id, None);
+        }
         self.announce(id);
         id
     }
 
-    /// The scope has ended, and with it its body. Closing one that is not open does nothing; one
-    /// with scopes below it hands them to the scope around it.
+    /// The scope has ended, and with it its body. One with scopes below it hands them to the scope
+    /// around it, and that one's cancel with it.
     pub fn close(&mut self, id: ScopeId) {
         let Some(scope) = self.scopes.remove(&id) else { return };
-        for below in &scope.below {
-            if let Some(orphan) = self.scopes.get_mut(below) {
+        self.forget_shield(id, scope.shield);
+        let around = scope.parent.and_then(|parent| self.scopes.get_mut(&parent));
+        let handed_down = around.and_then(|around| {
+            around.below.remove(&id);
+            around.below.extend(scope.below.iter().copied());
+            around.cancel.clone().filter(|_| !around.shield.holds())
+        });
+        for below in scope.below {
+            if let Some(orphan) = self.scopes.get_mut(&below) {
                 orphan.parent = scope.parent;
             }
+            if let Some(state) = &handed_down {
+                self.spread(below, None, state);
+            }
         }
-        let Some(parent) = scope.parent else { return };
-        if let Some(around) = self.scopes.get_mut(&parent) {
-            around.below.remove(&id);
-            around.below.extend(scope.below);
+        if let Some(parent) = scope.parent {
+            self.announce(parent);
         }
-        self.announce(parent);
     }
 
     /// Asks a scope and everything below it to end within `grace`. Again: the deadline may come
     /// forward; who asked first stays (P-C1, P-C3).
     pub fn cancel(&mut self, id: ScopeId, now: Instant, by: Cancelled, grace: Duration) {
-        let mut reached: Vec<ScopeId> = [id].into();
-        while let Some(id) = reached.pop() {
-            let Some(scope) = self.scopes.get_mut(&id) else { continue };
-            let deadline = now + grace;
-            match &mut scope.cancel {
-                Some(known) => known.deadline = known.deadline.min(deadline),
-                None => scope.cancel = Some(CancelState { by: by.clone(), deadline }),
-            }
-            if scope.kind == ScopeKind::Body || scope.expired {
-                reached.extend(scope.below.iter().copied());
-            }
-            self.announce(id);
+        self.seen = self.seen.max(now);
+        self.spread(id, Some(now), &CancelState { by, deadline: now + grace });
+    }
+
+    /// Says whether closing the scope takes the ending of children, which then have to be left a
+    /// part of the grace.
+    pub fn set_holding(&mut self, id: ScopeId, holding: bool) {
+        if let Some(scope) = self.scopes.get_mut(&id) {
+            scope.holding = holding;
         }
     }
 
@@ -123,26 +189,17 @@ impl Scopes {
         self.scopes.get(&id)?.cancel.as_ref()
     }
 
-    /// Whether the scope's body is to be dropped now: it is cancelled, no shield, and nothing is
-    /// open below it.
+    /// Whether the scope's body is to be dropped now: it is cancelled, no shield that holds that
+    /// off, and nothing is open below it. It stays due until it is closed, or a scope is opened
+    /// below it.
     #[must_use]
     pub fn due(&self, id: ScopeId) -> bool {
-        self.scopes.get(&id).is_some_and(|scope| {
-            scope.cancel.is_some()
-                && scope.below.is_empty()
-                && (scope.kind == ScopeKind::Body || scope.expired)
-        })
+        self.scopes.get(&id).is_some_and(Scope::due)
     }
 
-    /// Says whether closing the scope takes the ending of children.
-    pub fn set_holding(&mut self, id: ScopeId, holding: bool) {
-        if let Some(scope) = self.scopes.get_mut(&id) {
-            scope.holding = holding;
-        }
-    }
-
-    /// The scope's own part of the grace that is left: scopes further out that hold children, and a
-    /// shield's body, need their part too (P-C2).
+    /// The scope's own part of the grace that is left: `left / (1 + n)` with the `n` cancelled
+    /// scopes further out that hold children, for they need their part too (P-C2). Nothing for a
+    /// scope that is not cancelled.
     #[must_use]
     pub fn share(&self, id: ScopeId, now: Instant) -> Duration {
         let Some(state) = self.cancelled(id) else { return Duration::ZERO };
@@ -162,32 +219,44 @@ impl Scopes {
     #[must_use]
     pub fn poll_due(&mut self) -> Option<ScopeId> {
         while let Some(id) = self.due.pop_front() {
-            if self.due(id) {
+            let Some(scope) = self.scopes.get_mut(&id) else { continue };
+            scope.queued = false;
+            if scope.due() {
                 return Some(id);
             }
         }
         None
     }
 
-    /// When the next shield's share ends. A pure function of the state.
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called, and why. A pure function of
+    /// the state.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.shields().map(|(_, at)| at).min()
+    pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
+        let (at, id) = *self.shields.first()?;
+        Some(match self.scopes.get(&id)?.shield {
+            Shield::Begun(_) => (at, Why::ShieldOpened),
+            _ => (at, Why::ShieldShare),
+        })
     }
 
-    /// Ends the shields whose share has ended: a cancel goes through them from here on.
+    /// The time is `now`: shields whose share has ended let the cancel through. Spurious calls do
+    /// nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let ended: Vec<ScopeId> =
-            self.shields().filter(|(_, at)| *at <= now).map(|(id, _)| id).collect();
-        for id in ended {
-            let Some(scope) = self.scopes.get_mut(&id) else { continue };
-            scope.expired = true;
-            let Some(state) = scope.cancel.clone() else { continue };
-            let below: Vec<ScopeId> = scope.below.iter().copied().collect();
-            for id in below {
-                self.cancel(id, now, state.by.clone(), state.deadline.since(now));
+        self.seen = self.seen.max(now);
+        // Each round either gives a shield a later time or takes it away.
+        while let Some((at, id)) = self.shields.first().copied() {
+            if at > now {
+                return;
             }
-            self.announce(id);
+            self.shields.pop_first();
+            let share = self.share(id, now);
+            let Some(scope) = self.scopes.get_mut(&id) else { continue };
+            if matches!(scope.shield, Shield::Begun(_)) && !share.is_zero() {
+                scope.shield = Shield::Until(now + share);
+                self.shields.insert((now + share, id));
+            } else {
+                self.break_through(id, now);
+            }
         }
     }
 
@@ -203,18 +272,75 @@ impl Scopes {
         self.scopes.is_empty()
     }
 
-    fn shields(&self) -> impl Iterator<Item = (ScopeId, Instant)> {
-        self.scopes.iter().filter_map(|(id, scope)| match &scope.cancel {
-            Some(state) if scope.kind == ScopeKind::Shield && !scope.expired => {
-                Some((*id, state.deadline))
+    /// Marks a scope and what is below it, as far as no shield holds that off.
+    ///
+    /// What is below a cancelled scope has its deadline or an earlier one, so this may stop where it
+    /// brings no news.
+    fn spread(&mut self, id: ScopeId, now: Option<Instant>, state: &CancelState) {
+        let mut reached: Vec<ScopeId> = [id].into();
+        while let Some(id) = reached.pop() {
+            let Some(scope) = self.scopes.get_mut(&id) else { continue };
+            match &mut scope.cancel {
+                Some(known) if known.deadline <= state.deadline => continue,
+                Some(known) => {
+                    known.deadline = state.deadline;
+                    scope.told = false;
+                }
+                None => scope.cancel = Some(state.clone()),
             }
-            _ => None,
-        })
+            if scope.shield.holds() {
+                self.hold_off(id, now);
+            } else {
+                reached.extend(scope.below.iter().copied());
+            }
+            self.announce(id);
+        }
+    }
+
+    /// Gives a shield that was cancelled its time, or less of it than before.
+    fn hold_off(&mut self, id: ScopeId, now: Option<Instant>) {
+        let until = now.map(|now| now + self.share(id, now));
+        let seen = self.seen;
+        let Some(scope) = self.scopes.get_mut(&id) else { return };
+        let (shield, at) = match (scope.shield, until) {
+            (Shield::Open, _) => return,
+            (Shield::Until(known), Some(until)) => {
+                (Shield::Until(known.min(until)), known.min(until))
+            }
+            (Shield::Until(known), None) => (Shield::Until(known), known),
+            (_, Some(until)) => (Shield::Until(until), until),
+            (_, None) => (Shield::Begun(seen), seen),
+        };
+        let before = core::mem::replace(&mut scope.shield, shield);
+        self.forget_shield(id, before);
+        self.shields.insert((at, id));
+    }
+
+    /// Lets the cancel that a shield held off through.
+    fn break_through(&mut self, id: ScopeId, now: Instant) {
+        let Some(scope) = self.scopes.get_mut(&id) else { return };
+        scope.shield = Shield::Open;
+        let below: Vec<ScopeId> = scope.below.iter().copied().collect();
+        let Some(state) = scope.cancel.clone() else { return };
+        for below in below {
+            self.spread(below, Some(now), &state);
+        }
+        self.announce(id);
+    }
+
+    fn forget_shield(&mut self, id: ScopeId, shield: Shield) {
+        if let Shield::Begun(at) | Shield::Until(at) = shield {
+            self.shields.remove(&(at, id));
+        }
     }
 
     fn announce(&mut self, id: ScopeId) {
-        if self.due(id) && !self.due.contains(&id) {
-            self.due.push_back(id);
+        let Some(scope) = self.scopes.get_mut(&id) else { return };
+        if scope.due() && !scope.told {
+            scope.told = true;
+            if !core::mem::replace(&mut scope.queued, true) {
+                self.due.push_back(id);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! Every open dialog ends exactly once (P-L4).
 
 use alloc::boxed::Box;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
@@ -11,7 +12,6 @@ use crate::error::Violation;
 use crate::id::DialogId;
 use crate::report::{ExitReport, LostCause, Outcome};
 use crate::time::Instant;
-use alloc::string::ToString;
 
 impl Connection {
     /// Says that we open no more dialogs; the peer's are still answered (P-L3).
@@ -21,7 +21,7 @@ impl Connection {
     }
 
     pub(super) fn say_goodbye(&mut self, reason: GoodbyeReason) {
-        if !core::mem::replace(&mut self.goodbye_sent, true) {
+        if !core::mem::replace(&mut self.goodbye_sent, true) && !self.out.mute {
             self.out.goodbye = Some(reason);
         }
     }
@@ -47,16 +47,22 @@ impl Connection {
         if self.phase == Phase::Closed || core::mem::replace(&mut self.eof, true) {
             return;
         }
-        match (self.config.kind, &self.exit) {
-            (LinkKind::Parent, None) => self.hold = Some(now + self.config.limits.hold_back),
-            (LinkKind::Parent, Some(_)) => self.hold_ended(),
-            _ => self.finalize(LostCause::LinkEnded),
+        if self.config.kind != LinkKind::Parent {
+            return self.finalize(LostCause::LinkEnded);
+        }
+        // What the child asked for is cancelled at once; what it was asked for may yet be told why.
+        self.lose_all(Some(Side::Callee), &Outcome::Lost(LostCause::LinkEnded));
+        self.theirs = 0;
+        if self.exit.is_some() || self.ours == 0 {
+            self.hold_ended();
+        } else {
+            self.hold = Some(now + self.config.limits.hold_back);
         }
     }
 
     /// Nothing more can be written; reading goes on (P-L4).
     pub fn handle_write_closed(&mut self) {
-        self.out.mute = true;
+        self.out.mute();
         self.settle();
     }
 
@@ -93,7 +99,7 @@ impl Connection {
             _ => violation.to_string(),
         };
         self.goodbye_sent = true;
-        self.out.goodbye = Some(GoodbyeReason::Protocol(told));
+        self.out.goodbye = (!self.out.mute).then_some(GoodbyeReason::Protocol(told));
         self.events.push_back(Event::Broken(violation.clone()));
         self.finalize(LostCause::Protocol(violation.to_string()));
     }
@@ -113,20 +119,26 @@ impl Connection {
         self.handshake = None;
         self.hold = None;
         self.drain = None;
-        let open: Vec<DialogId> = self
-            .dialogs
-            .iter()
-            .filter(|(_, dialog)| dialog.life != Life::Done)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in open {
-            self.lose(id, outcome);
-        }
+        self.lose_all(None, outcome);
         self.ours = 0;
         self.theirs = 0;
         self.events.push_back(Event::Closed);
     }
 
+    fn lose_all(&mut self, side: Option<Side>, outcome: &Outcome) {
+        let open: Vec<DialogId> = self
+            .dialogs
+            .iter()
+            .filter(|(_, dialog)| dialog.life != Life::Done)
+            .filter(|(_, dialog)| side.is_none_or(|side| side == dialog.side))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in open {
+            self.lose(id, outcome);
+        }
+    }
+
+    /// One function for a dialog's loss, so that it is told once.
     fn lose(&mut self, id: DialogId, outcome: &Outcome) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         if dialog.side == Side::Opener && !dialog.released {
@@ -134,11 +146,11 @@ impl Connection {
                 dialog.outcome = Some(outcome.clone());
                 self.events.push_back(Event::Finished(id));
             }
-            let _ = dialog.end(LifeStep::Lose);
-            dialog.queue.clear();
+            dialog.end(LifeStep::Lose);
             return;
         }
-        if dialog.side == Side::Callee && !dialog.finished {
+        // Nobody was told of a task whose arguments never were whole.
+        if dialog.side == Side::Callee && !dialog.finished && dialog.arrived {
             self.events.push_back(Event::Finished(id));
         }
         self.dialogs.remove(&id);

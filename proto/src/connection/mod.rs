@@ -3,32 +3,31 @@
 //! Facts come in by `handle_*`, wishes by methods and role views, what follows is polled out. Any
 //! order of calls is legal; a call that changes nothing is not an error.
 
+mod clock;
 mod close;
-mod deadlines;
+mod config;
+mod finish;
+mod messages;
 mod outbox;
 mod receive;
-mod start;
-mod surface;
-mod terminal;
 mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::dialog::tables::Life;
-use crate::dialog::{Dialog, Incoming, Kind, Outgoing, Side};
+use crate::dialog::{Dialog, Kind, Side, cost};
 use crate::error::{Misuse, Violation};
 use crate::id::{ActorId, DialogId, Role};
 use crate::limits::Limits;
 use crate::report::ExitReport;
 use crate::time::Instant;
-use crate::wire::body;
 use crate::wire::deframer::Deframer;
-use crate::wire::hello::{Announced, MAX_HELLO};
-use crate::wire::{Tag, hello};
+use crate::wire::hello::{Announced, Hello, MAX_HELLO, VERSIONS};
+use crate::wire::{Tag, body};
+use outbox::{Outbox, message};
 
-pub use surface::{Config, Event, GoodbyeReason, LinkKind, Recv, StartWish, Terminal, Why};
+pub use config::{Config, Event, GoodbyeReason, LinkKind, Recv, StartWish, Terminal, Why};
 pub use views::{Callee, Caller};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,15 +52,20 @@ pub struct Connection {
     config: Config,
     phase: Phase,
     peer: Option<ActorId>,
+    /// Both sides' frames and messages, and the dialogs that the peer takes.
     announced: Announced,
     deframer: Deframer,
     dialogs: BTreeMap<DialogId, Dialog>,
-    /// Dialogs without an outcome that we opened, and that the peer did.
+    /// Slots in use: of dialogs that we opened, and that the peer did.
     ours: u32,
     theirs: u32,
     next: u64,
     highest: Option<u64>,
-    out: outbox::Outbox,
+    /// Dialog 0 was opened here and not taken back (P-L2).
+    actor_opened: bool,
+    /// The task of dialog 0 is over here: nothing is served any more.
+    actor_over: bool,
+    out: Outbox,
     events: VecDeque<Event>,
     goodbye_sent: bool,
     goodbye_received: bool,
@@ -73,6 +77,9 @@ pub struct Connection {
     waits: BTreeSet<(Instant, DialogId)>,
     heard: Instant,
     pinged: Option<Instant>,
+    /// The last of the peer's pings that was free.
+    ping_heard: Instant,
+    pongs_due: u32,
     /// What the peer may still cost us beyond what it is free to (P-A4).
     budget: u64,
     refusals: u32,
@@ -81,41 +88,46 @@ pub struct Connection {
 impl Connection {
     /// A connection that is about to greet its peer.
     #[must_use]
-    pub fn new(config: Config, now: Instant) -> Self {
-        let limits = &config.limits;
-        let hello = hello::Hello {
-            versions: hello::VERSIONS,
-            id: config.me.clone(),
-            role: config.role,
-            announced: Announced::of(limits),
-        };
-        let first = match config.role {
-            Role::Even => 2,
-            Role::Odd => 1,
-        };
+    pub fn new(mut config: Config, now: Instant) -> Self {
+        let limits = &mut config.limits;
+        limits.max_frame = limits.max_frame.max(Limits::FLOOR);
+        limits.window = limits.window.max(Limits::FLOOR);
+        limits.max_message = limits.max_message.min(Limits::MESSAGE_CEILING);
+        let announced = Announced::of(limits);
+        let mut id = config.me.clone();
+        // The greeting has room for no more (P-A6).
+        finish::cut(&mut id.name, limits.max_name.min(255));
+        let hello = Hello { versions: VERSIONS, id, role: config.role, announced };
         Self {
             phase: Phase::Greeting,
             peer: None,
-            announced: Announced::of(limits),
+            announced,
             deframer: Deframer::new(MAX_HELLO),
             dialogs: BTreeMap::new(),
             ours: 0,
             theirs: 0,
-            next: first,
+            next: match config.role {
+                Role::Even => 2,
+                Role::Odd => 1,
+            },
             highest: None,
-            out: outbox::Outbox::greeting(&hello),
+            actor_opened: false,
+            actor_over: false,
+            out: Outbox::greeting(&hello),
             events: VecDeque::new(),
             goodbye_sent: false,
             goodbye_received: false,
             eof: false,
             exit: None,
-            handshake: Some(now + limits.handshake_timeout),
+            handshake: Some(now + config.limits.handshake_timeout),
             hold: None,
             drain: None,
             waits: BTreeSet::new(),
             heard: now,
             pinged: None,
-            budget: u64::from(limits.misbehaviour_budget) * u64::from(Limits::FRAME_COST),
+            ping_heard: now,
+            pongs_due: 0,
+            budget: u64::from(config.limits.misbehaviour_budget) * u64::from(Limits::FRAME_COST),
             refusals: 0,
             config,
         }
@@ -141,12 +153,6 @@ impl Connection {
         self.phase == Phase::Closed
     }
 
-    /// Whether [`poll_transmit`](Self::poll_transmit) has something to give.
-    #[must_use]
-    pub fn wants_transmit(&self) -> bool {
-        self.out.wants(self.phase == Phase::Open)
-    }
-
     /// Dialogs that are open, either way.
     #[must_use]
     pub fn live_dialogs(&self) -> usize {
@@ -168,7 +174,9 @@ impl Connection {
     /// Asks the peer to run an endpoint.
     ///
     /// # Errors
-    /// `TooManyDialogs`, `TooLarge`, `NameTooLong`, `Closing`, `LinkGone`; nothing has changed then.
+    /// `TooManyDialogs`, `TooLarge`, `NameTooLong`, `Closing`, `LinkGone`, `WrongKind`, and
+    /// `ActorNotStarted` at a parent that has not said what its child is to be; nothing has changed
+    /// then.
     pub fn start(
         &mut self,
         _now: Instant,
@@ -176,14 +184,20 @@ impl Connection {
         args: &[u8],
     ) -> Result<DialogId, Misuse> {
         self.may_open()?;
+        if wish.kind == Kind::Actor {
+            return Err(Misuse::WrongKind);
+        }
+        if self.config.kind == LinkKind::Parent && !self.actor_opened {
+            return Err(Misuse::ActorNotStarted);
+        }
         let max = self.announced.max_dialogs;
         if self.ours >= max {
             return Err(Misuse::TooManyDialogs { max });
         }
-        self.fits(wish.endpoint, args.len())?;
+        let head = self.head(&wish, args.len())?;
         let id = DialogId::new(self.next);
         self.next = self.next.saturating_add(2);
-        self.open(id, wish, args);
+        self.open(id, wish.kind, head, args);
         Ok(id)
     }
 
@@ -193,14 +207,15 @@ impl Connection {
     /// `ActorOpened` where this is not the parent's end, or it was opened before; else as
     /// [`start`](Self::start).
     pub fn start_actor(&mut self, _now: Instant, spec: &[u8]) -> Result<(), Misuse> {
-        if self.config.kind != LinkKind::Parent || self.dialogs.contains_key(&DialogId::ACTOR) {
+        if self.config.kind != LinkKind::Parent || self.actor_opened {
             return Err(Misuse::ActorOpened);
         }
         self.may_open()?;
-        self.fits("", spec.len())?;
-        let wish =
-            StartWish { endpoint: "", kind: Kind::Actor, schema: 0, deadline: None, trace: None };
-        self.open(DialogId::ACTOR, wish, spec);
+        let kind = Kind::Actor;
+        let wish = StartWish { endpoint: "", kind, schema: 0, deadline: None, trace: None };
+        let head = self.head(&wish, spec.len())?;
+        self.actor_opened = true;
+        self.open(DialogId::ACTOR, kind, head, spec);
         Ok(())
     }
 
@@ -226,18 +241,16 @@ impl Connection {
         Ok(())
     }
 
-    fn fits(&self, endpoint: &str, size: usize) -> Result<(), Misuse> {
+    /// What stands before the arguments in the first frame of a `Start`.
+    fn head(&self, wish: &StartWish<'_>, size: usize) -> Result<Vec<u8>, Misuse> {
         let max = self.max_message();
         if size > max {
             return Err(Misuse::TooLarge { size, max });
         }
         let max = self.config.limits.max_name;
-        if endpoint.len() > max { Err(Misuse::NameTooLong { max }) } else { Ok(()) }
-    }
-
-    fn open(&mut self, id: DialogId, wish: StartWish<'_>, args: &[u8]) {
-        let window = self.config.limits.window;
-        let mut dialog = Dialog::new(Side::Opener, wish.kind, window);
+        if wish.endpoint.len() > max {
+            return Err(Misuse::NameTooLong { max });
+        }
         let mut head = Vec::new();
         body::put(
             &mut head,
@@ -245,19 +258,23 @@ impl Connection {
                 endpoint: wish.endpoint,
                 kind: wish.kind,
                 schema: wish.schema,
-                codec: 0,
-                credit: window,
+                codec: body::POSTCARD,
+                credit: self.config.limits.window,
                 deadline: wish.deadline,
                 trace: wish.trace,
             },
         );
-        dialog.queue.push_back(Outgoing {
-            tag: Tag::Start,
-            head,
-            payload: args.to_vec(),
-            written: 0,
-            begun: false,
-        });
+        // It stands in one frame, however small the peer's frames may be.
+        let max = usize::try_from(Limits::FLOOR - Limits::HEADER_ROOM).unwrap_or(usize::MAX);
+        let size = head.len();
+        if size > max { Err(Misuse::TooLarge { size, max }) } else { Ok(head) }
+    }
+
+    fn open(&mut self, id: DialogId, kind: Kind, head: Vec<u8>, args: &[u8]) {
+        let mut dialog = Dialog::new(Side::Opener, kind, self.config.limits.window);
+        let mut start = message(Tag::Start, self.out.buffer(args));
+        start.head = head;
+        dialog.queue.push_back(start);
         self.out.start(id);
         self.dialogs.insert(id, dialog);
         self.ours = self.ours.saturating_add(1);
@@ -271,6 +288,10 @@ impl Connection {
     fn chunk(&self) -> usize {
         let room = self.announced.max_frame.saturating_sub(Limits::HEADER_ROOM);
         usize::try_from(room).unwrap_or(usize::MAX).max(1)
+    }
+
+    fn cost(&self, size: usize) -> i64 {
+        i64::try_from(cost(size, self.chunk())).unwrap_or(i64::MAX)
     }
 
     // Out.
@@ -292,7 +313,7 @@ impl Connection {
                 message,
                 "P-A4",
                 self.state(),
-                "its budget for late, repeated and provoked frames is spent".to_string(),
+                "its budget for late, repeated and provoked frames is spent",
             )),
         }
     }
@@ -304,9 +325,4 @@ impl Connection {
             Phase::Closed => "closed",
         }
     }
-}
-
-/// Whether a dialog's arguments are credited when its task takes them (P-W1).
-const fn credits_args(start: &Incoming) -> bool {
-    matches!(start.kind, Kind::Context | Kind::Stream)
 }

@@ -1,16 +1,23 @@
 //! What waits to be written, and in which order (P-W4): control first, then `Start`s in the order
-//! of their ids, then one frame of data from each dialog in turn.
+//! of their ids, then one frame of data from each dialog in turn, and a `Goodbye` last.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
+use super::finish::fit_cancelled;
+use super::{Connection, GoodbyeReason, LinkKind, Phase};
+use crate::dialog::tables::Life;
 use crate::dialog::{Outgoing, Side};
 use crate::id::DialogId;
 use crate::limits::Limits;
 use crate::time::Instant;
 use crate::wire::hello::Hello;
 use crate::wire::{self, CONTINUED, MORE, Tag, body};
+
+/// Buffers that are kept for the next messages, so that a busy stream allocates nothing.
+const SPARE: usize = 16;
+/// Larger ones are given back to the allocator.
+const SPARE_SIZE: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -23,6 +30,7 @@ pub(super) struct Outbox {
     pub(super) goodbye: Option<GoodbyeReason>,
     /// The write side is gone.
     pub(super) mute: bool,
+    spare: Vec<Vec<u8>>,
 }
 
 impl Outbox {
@@ -38,17 +46,8 @@ impl Outbox {
             pong: false,
             goodbye: None,
             mute: false,
+            spare: Vec::new(),
         }
-    }
-
-    /// Whether anything can be written; before the greeting is done only our half of it can.
-    pub(super) fn wants(&self, open: bool) -> bool {
-        let waiting = self.ping
-            || self.pong
-            || !self.control.is_empty()
-            || !self.starts.is_empty()
-            || !self.data.is_empty();
-        !self.mute && (!self.hello.is_empty() || self.goodbye.is_some() || (open && waiting))
     }
 
     pub(super) fn start(&mut self, id: DialogId) {
@@ -58,43 +57,101 @@ impl Outbox {
     /// A `Start` that was not written is not to be.
     pub(super) fn withdraw(&mut self, id: DialogId) {
         self.starts.retain(|known| *known != id);
-        self.control.retain(|known| *known != id);
     }
 
-    /// Forgets everything but a last `Goodbye`.
+    /// Forgets everything but a greeting and a last `Goodbye`.
     pub(super) fn clear(&mut self) {
         self.control.clear();
         self.starts.clear();
         self.data.clear();
+        self.spare = Vec::new();
         self.ping = false;
         self.pong = false;
+    }
+
+    /// Nothing will be written any more.
+    pub(super) fn mute(&mut self) {
+        self.clear();
+        self.mute = true;
+        self.hello = Vec::new();
+        self.goodbye = None;
+    }
+
+    /// A buffer with these bytes in it.
+    pub(super) fn buffer(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.extend_from_slice(bytes);
+        buffer
+    }
+
+    /// Takes a buffer back.
+    pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
+        let wanted = 0 < buffer.capacity() && buffer.capacity() <= SPARE_SIZE;
+        if wanted && self.spare.len() < SPARE {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
     }
 }
 
 impl Connection {
+    /// Whether [`poll_transmit`](Self::poll_transmit) may have something to give.
+    #[must_use]
+    pub fn wants_transmit(&self) -> bool {
+        let out = &self.out;
+        let waiting = match self.phase {
+            // Who answers a greeting before it came says nothing but its own.
+            Phase::Greeting => false,
+            Phase::Open => {
+                out.ping
+                    || out.pong
+                    || !out.control.is_empty()
+                    || self.start_ready()
+                    || !out.data.is_empty()
+                    || out.goodbye.is_some()
+            }
+            Phase::Closed => out.goodbye.is_some(),
+        };
+        !out.mute && (waiting || !out.hello.is_empty())
+    }
+
     /// Appends frames to `out` until about `budget` bytes are there or nothing is left; at least one
     /// frame if there is any. Returns how many bytes were appended.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>, budget: usize) -> usize {
         let before = out.len();
-        if self.out.mute {
-            return 0;
-        }
         out.append(&mut self.out.hello);
-        while out.len().saturating_sub(before) < budget && self.transmit_one(out) {}
-        if self.goodbye_sent && !self.goodbye_received && self.drain.is_none() {
-            let written = !self.wants_transmit() && self.out.goodbye.is_none();
-            if written && self.config.kind != LinkKind::Parent && self.phase == Phase::Open {
-                self.drain = Some(now + self.config.limits.hold_back);
+        loop {
+            let written = out.len().saturating_sub(before);
+            if (written > 0 && written >= budget) || !self.transmit_one(out) {
+                break;
             }
         }
         self.settle();
+        self.arm_drain(now);
         out.len().saturating_sub(before)
     }
 
+    /// Whether the next `Start` may leave: never more than the peer takes (P-W5), and none before
+    /// the child knows what it is (P-L2).
+    fn start_ready(&self) -> bool {
+        let waiting = u32::try_from(self.out.starts.len()).unwrap_or(u32::MAX);
+        let begun = self.ours.saturating_sub(waiting);
+        let actor_first = self.config.kind == LinkKind::Parent
+            && self
+                .dialogs
+                .get(&DialogId::ACTOR)
+                .is_some_and(|actor| actor.queue.front().is_some_and(|message| message.begun));
+        waiting > 0 && begun < self.announced.max_dialogs && !actor_first
+    }
+
     fn transmit_one(&mut self, out: &mut Vec<u8>) -> bool {
+        if self.phase == Phase::Greeting || self.out.mute {
+            return false;
+        }
         if self.phase == Phase::Open {
             if core::mem::take(&mut self.out.ping) {
+                self.pongs_due = self.pongs_due.saturating_add(1);
                 wire::put_frame(out, Tag::Ping, DialogId::ACTOR, 0, |_| ());
                 return true;
             }
@@ -106,14 +163,20 @@ impl Connection {
                 self.transmit_control(id, out);
                 return true;
             }
-            if let Some(id) = self.out.starts.pop_front() {
+            if self.start_ready()
+                && let Some(id) = self.out.starts.pop_front()
+            {
                 self.transmit_data(id, out);
-                self.requeue_control(id);
+                // What was wanted meanwhile waited for it (P-W4).
+                self.queue_control(id);
                 return true;
             }
             if let Some(id) = self.out.data.pop_front() {
                 self.transmit_data(id, out);
                 return true;
+            }
+            if !self.out.starts.is_empty() {
+                return false;
             }
         }
         match self.out.goodbye.take() {
@@ -130,28 +193,26 @@ impl Connection {
     /// Has a dialog's control frames written at the next frame boundary.
     pub(super) fn queue_control(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        if !dialog.control.queued {
+        let control = &dialog.control;
+        let waiting = control.ack
+            || control.cancel.is_some()
+            || control.cancel_ack
+            || control.credit
+            || control.done;
+        if waiting && !control.queued && !self.out.mute {
             dialog.control.queued = true;
             self.out.control.push_back(id);
-        }
-    }
-
-    /// None of them passes the first frame of its own `Start`: they wait for it (P-W4).
-    fn requeue_control(&mut self, id: DialogId) {
-        let waiting = self.dialogs.get(&id).is_some_and(|dialog| {
-            let control = &dialog.control;
-            control.cancel.is_some() || control.credit || control.done
-        });
-        if waiting {
-            self.queue_control(id);
         }
     }
 
     /// Puts a message into the dialog's own order of data.
     pub(super) fn queue_data(&mut self, id: DialogId, message: Outgoing) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        if self.out.mute {
+            return;
+        }
         dialog.queue.push_back(message);
-        if !dialog.queued && !self.out.starts.contains(&id) {
+        if !dialog.queued {
             dialog.queued = true;
             self.out.data.push_back(id);
         }
@@ -161,27 +222,27 @@ impl Connection {
         let chunk = self.chunk();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         dialog.control.queued = false;
-        if core::mem::take(&mut dialog.control.ack) {
+        let control = &mut dialog.control;
+        if core::mem::take(&mut control.ack) {
             let ack = body::StartAck { kind: dialog.kind, credit: dialog.window };
             wire::put_frame(out, Tag::StartAck, id, 0, |out| body::put(out, &ack));
         }
-        let unbegun =
-            dialog.queue.front().is_some_and(|message| message.tag == Tag::Start && !message.begun);
-        if unbegun {
+        // None passes the `Start` or the `StartAck` of its own dialog: they wait for it (P-W4).
+        let unanswered = dialog.side == Side::Callee && dialog.life == Life::Opening;
+        if unanswered || dialog.is_unwritten() {
             return;
         }
-        if let Some(mut request) = dialog.control.cancel.take() {
-            if let crate::report::Cause::OpenerFailed(report) = &mut request.by.cause {
-                report.truncate_to(&self.config.limits, chunk / 2);
-            }
+        let control = &mut dialog.control;
+        if let Some(mut request) = control.cancel.take() {
+            fit_cancelled(&mut request.by, &self.config.limits, chunk.saturating_sub(16));
+            dialog.acks_due = dialog.acks_due.saturating_add(1);
             wire::put_frame(out, Tag::Cancel, id, 0, |out| body::put(out, &request));
-            dialog.unacked = dialog.unacked.saturating_add(1);
         }
-        if core::mem::take(&mut dialog.control.cancel_ack) {
+        if core::mem::take(&mut control.cancel_ack) {
             wire::put_frame(out, Tag::CancelAck, id, 0, |_| ());
         }
-        let credit = core::mem::take(&mut dialog.control.credit);
-        let done = core::mem::take(&mut dialog.control.done);
+        let credit = core::mem::take(&mut control.credit);
+        let done = core::mem::take(&mut control.done);
         if credit || done {
             let bytes = u32::try_from(dialog.owed).unwrap_or(u32::MAX);
             dialog.owed = 0;
@@ -218,8 +279,8 @@ impl Connection {
         message.written = message.written.saturating_add(now.len());
         message.begun = true;
         message.head = Vec::new();
-        if last {
-            dialog.queue.pop_front();
+        if last && let Some(message) = dialog.queue.pop_front() {
+            self.out.recycle(message.payload);
         }
         if !dialog.queue.is_empty() {
             dialog.queued = true;
@@ -229,21 +290,9 @@ impl Connection {
             self.flushed(id);
         }
     }
+}
 
-    /// A callee's terminal is written: the dialog is free (P-D5).
-    fn flushed(&mut self, id: DialogId) {
-        let Some(dialog) = self.dialogs.remove(&id) else { return };
-        debug_assert!(dialog.side == Side::Callee, "only callees send terminals");
-        // What the peer has already sent, and may still send before it hears of this, is honest.
-        let under_way = u64::try_from(dialog.allowance).unwrap_or(0);
-        let message = u64::from(self.config.limits.max_message);
-        let control = 8 * u64::from(Limits::FRAME_COST);
-        self.budget = self.budget.saturating_add(under_way + message + control);
-        if dialog.refused {
-            self.refusals = self.refusals.saturating_sub(1);
-        } else {
-            self.theirs = self.theirs.saturating_sub(1);
-        }
-        self.events.push_back(Event::Flushed(id));
-    }
+/// A message of which nothing is written.
+pub(super) const fn message(tag: Tag, payload: Vec<u8>) -> Outgoing {
+    Outgoing { tag, head: Vec::new(), payload, written: 0, begun: false }
 }

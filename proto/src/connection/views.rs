@@ -3,15 +3,21 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
+use super::outbox::message;
 use super::{Connection, Event, Recv, Terminal};
+use crate::dialog::step::{Act, Refused};
 use crate::dialog::tables::{Cancel, Half, Life, LifeStep};
-use crate::dialog::{Dialog, Incoming, Kind, Outgoing, cost};
+use crate::dialog::{Dialog, Incoming, Reading, Side};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
 use crate::report::{CancelRequest, Cancelled, Outcome, Refusal};
 use crate::time::Instant;
 use crate::wire::Tag;
+
+/// What a dropped handle leaves its task for its end: the default of a root.
+const DROP_GRACE: Duration = Duration::from_millis(4600);
 
 /// The opener's view of a dialog.
 #[must_use]
@@ -106,10 +112,8 @@ impl<'a> Caller<'a> {
     pub fn take_started(&mut self) -> Option<Vec<u8>> {
         let dialog = self.connection.dialogs.get_mut(&self.id)?;
         let (first, cost) = dialog.first.take()?;
-        if dialog.consumed(cost) {
-            dialog.control.credit = true;
-            self.connection.queue_control(self.id);
-        }
+        dialog.control.credit |= dialog.consumed(cost);
+        self.connection.queue_control(self.id);
         Some(first)
     }
 
@@ -145,11 +149,13 @@ impl<'a> Caller<'a> {
             self.connection.dialogs.remove(&self.id);
             return;
         }
+        if let Some((_, cost)) = dialog.first.take() {
+            dialog.owed = dialog.owed.saturating_add(cost);
+        }
         let called = dialog.request.is_some();
         self.connection.discard(self.id, false);
         if !called {
-            let grace = core::time::Duration::from_millis(4600);
-            self.connection.ask(now, self.id, CancelRequest { by, grace });
+            self.connection.ask(now, self.id, CancelRequest { by, grace: DROP_GRACE });
         }
     }
 }
@@ -169,20 +175,14 @@ impl<'a> Callee<'a> {
             return None;
         }
         let (incoming, cost) = dialog.start.take()?;
-        dialog.owed = dialog.owed.saturating_add(cost);
+        dialog.control.credit |= dialog.consumed(cost);
+        self.connection.queue_control(self.id);
         Some(incoming)
     }
 
     /// The task is scheduled: says so with the credit the opener has (P-D2).
     pub fn accept(&mut self) {
-        let Some(dialog) = self.connection.dialogs.get_mut(&self.id) else { return };
-        if dialog.life.step(LifeStep::Ack) {
-            dialog.control.ack = true;
-            if dialog.owed >= u64::from(dialog.window / 4) {
-                dialog.control.credit = true;
-            }
-            self.connection.queue_control(self.id);
-        }
+        self.connection.accept(self.id);
     }
 
     /// The task will not run (P-D2).
@@ -214,21 +214,23 @@ impl<'a> Callee<'a> {
 impl Connection {
     fn send(&mut self, id: DialogId, value: &[u8]) -> Result<(), SendError> {
         let max = self.max_message();
-        let cost = i64::try_from(cost(value.len(), self.chunk())).unwrap_or(i64::MAX);
+        let cost = self.cost(value.len());
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(SendError::Ended) };
         if let Err(refused) = dialog.may_send(value.len(), max) {
             dialog.wants_credit |= refused == SendError::Full;
             return Err(refused);
         }
+        let _ = dialog.step(dialog.side, Act::Yield);
         dialog.balance = dialog.balance.saturating_sub(cost);
-        self.queue_data(id, data(Tag::Yield, value.to_vec()));
+        let payload = self.out.buffer(value);
+        self.queue_data(id, message(Tag::Yield, payload));
         Ok(())
     }
 
     fn stop(&mut self, id: DialogId) -> Result<(), Misuse> {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
         if dialog.stop()? {
-            self.queue_data(id, data(Tag::Stop, Vec::new()));
+            self.queue_data(id, message(Tag::Stop, Vec::new()));
         }
         Ok(())
     }
@@ -236,10 +238,12 @@ impl Connection {
     fn recv(&mut self, id: DialogId, out: &mut Vec<u8>) -> Recv {
         out.clear();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Recv::Ended };
-        if let Some((value, cost)) = dialog.inbox.pop_front() {
-            *out = value;
-            if dialog.consumed(cost) {
-                dialog.control.credit = true;
+        if let Some((mut value, cost)) = dialog.inbox.pop_front() {
+            core::mem::swap(out, &mut value);
+            let credit = dialog.consumed(cost);
+            dialog.control.credit |= credit;
+            self.out.recycle(value);
+            if credit {
                 self.queue_control(id);
             }
             return Recv::Value;
@@ -247,13 +251,15 @@ impl Connection {
         match dialog.inc {
             Half::Stopped => Recv::End,
             Half::Closed => Recv::Ended,
+            // Whoever waited for it has given up on it (P-C1).
+            Half::Open if dialog.outcome.is_some() => Recv::Ended,
             Half::Open => Recv::Empty,
         }
     }
 
     fn discard(&mut self, id: DialogId, done: bool) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        let tell = done && dialog.reading != crate::dialog::Reading::Done;
+        let tell = done && dialog.reading != Reading::Done;
         let credit = dialog.discard(done);
         let sends = dialog.inc == Half::Open && dialog.life != Life::Done;
         if (credit || tell) && sends {
@@ -263,27 +269,61 @@ impl Connection {
         }
     }
 
+    /// Says that the task is scheduled, once.
+    pub(super) fn accept(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        if dialog.arrived && !dialog.finished && dialog.step(Side::Callee, Act::StartAck).is_ok() {
+            dialog.control.ack = true;
+            self.queue_control(id);
+        }
+    }
+
+    fn started(&mut self, id: DialogId, first: &[u8]) -> Result<(), Misuse> {
+        let max = self.max_message();
+        let size = first.len();
+        let cost = self.cost(size);
+        if size > max {
+            return Err(Misuse::TooLarge { size, max });
+        }
+        let Some(dialog) = self.dialogs.get(&id) else { return Err(Misuse::Ended) };
+        match dialog.permits(Side::Callee, Act::Started) {
+            Ok(()) => {}
+            Err(Refused::TooEarly) => self.accept(id),
+            Err(refused) => return Err(refused.into()),
+        }
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(Misuse::Ended) };
+        dialog.step(Side::Callee, Act::Started)?;
+        dialog.balance = dialog.balance.saturating_sub(cost);
+        let payload = self.out.buffer(first);
+        self.queue_data(id, message(Tag::Started, payload));
+        Ok(())
+    }
+
     /// Asks to cancel; the dialog's own queued values and arguments go in the same step (P-D3).
     fn ask(&mut self, now: Instant, id: DialogId, request: CancelRequest) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        if dialog.life == Life::Done {
+        if dialog.step(Side::Opener, Act::Cancel).is_err() {
             return;
         }
-        dialog.ask();
-        let known = dialog.request.get_or_insert_with(|| request.clone());
-        known.grace = known.grace.min(request.grace);
-        let unwritten =
-            dialog.queue.front().is_some_and(|message| message.tag == Tag::Start && !message.begun);
-        if unwritten {
+        if core::mem::take(&mut dialog.wants_credit) {
+            self.events.push_back(Event::Writable(id));
+        }
+        if dialog.is_unwritten() {
             self.withdraw(id, request.by);
             return;
         }
         dialog.queue.clear();
-        dialog.control.cancel = dialog.request.clone();
+        let grace = request.grace;
+        match &mut dialog.request {
+            // The first canceller and cause stay (P-C1).
+            Some(known) if known.grace <= grace => return,
+            Some(known) => known.grace = grace,
+            None => dialog.request = Some(request),
+        }
+        dialog.control.cancel.clone_from(&dialog.request);
         self.queue_control(id);
         if !id.is_actor() {
-            let patience = request.grace + core::time::Duration::from_millis(500);
-            self.cancel_wait(id, now + patience);
+            self.cancel_wait(now, id, grace);
         }
     }
 
@@ -291,39 +331,15 @@ impl Connection {
     fn withdraw(&mut self, id: DialogId, by: Cancelled) {
         self.out.withdraw(id);
         self.ours = self.ours.saturating_sub(1);
+        if id.is_actor() {
+            self.actor_opened = false;
+        }
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        dialog.queue.clear();
         dialog.outcome = Some(Outcome::Cancelled(by));
-        let _ = dialog.end(LifeStep::Finish);
+        dialog.end(LifeStep::Lose);
         self.events.push_back(Event::Finished(id));
         if dialog.released {
             self.dialogs.remove(&id);
         }
     }
-
-    fn started(&mut self, id: DialogId, first: &[u8]) -> Result<(), Misuse> {
-        let max = self.max_message();
-        let size = first.len();
-        let cost = i64::try_from(cost(size, self.chunk())).unwrap_or(i64::MAX);
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(Misuse::Ended) };
-        if !matches!(dialog.kind, Kind::Context | Kind::Actor) {
-            return Err(Misuse::WrongKind);
-        }
-        if size > max {
-            return Err(Misuse::TooLarge { size, max });
-        }
-        if !dialog.life.step(LifeStep::Started) {
-            return Err(match dialog.life {
-                Life::Live => Misuse::StartedTwice,
-                _ => Misuse::Ended,
-            });
-        }
-        dialog.balance = dialog.balance.saturating_sub(cost);
-        self.queue_data(id, data(Tag::Started, first.to_vec()));
-        Ok(())
-    }
-}
-
-pub(super) fn data(tag: Tag, payload: Vec<u8>) -> Outgoing {
-    Outgoing { tag, head: Vec::new(), payload, written: 0, begun: false }
 }

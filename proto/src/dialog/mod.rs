@@ -4,6 +4,7 @@
 //! the tables in [`tables`]; a row that does not exist is refused, and whoever asked says whose
 //! fault that is.
 
+pub(crate) mod step;
 pub mod tables;
 
 use alloc::collections::VecDeque;
@@ -14,7 +15,10 @@ use core::time::Duration;
 use crate::error::{Misuse, SendError};
 use crate::limits::Limits;
 use crate::report::{CancelRequest, Outcome};
+use crate::time::Instant;
+use crate::wire::Tag;
 pub use crate::wire::body::Kind;
+use step::{Act, Refused};
 use tables::{Cancel, CancelStep, Half, HalfStep, Life, LifeStep};
 
 /// What a callee was asked to run.
@@ -66,7 +70,7 @@ pub(crate) struct Control {
 /// A message on its way out, fragment by fragment.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) tag: crate::wire::Tag,
+    pub(crate) tag: Tag,
     /// What stands before the payload in the first frame: a `Start`'s or an `Error`'s own body.
     pub(crate) head: Vec<u8>,
     pub(crate) payload: Vec<u8>,
@@ -81,6 +85,8 @@ pub(crate) struct Dialog {
     pub(crate) kind: Kind,
     pub(crate) life: Life,
     pub(crate) cancel: Cancel,
+    /// `Cancel`s that were written and may still be answered (P-C1).
+    pub(crate) acks_due: u32,
     /// What this side sends, and what it receives.
     pub(crate) out: Half,
     pub(crate) inc: Half,
@@ -104,8 +110,8 @@ pub(crate) struct Dialog {
     pub(crate) arrived: bool,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) request: Option<CancelRequest>,
-    /// Cancels written and not answered one by one: an ack may answer several (P-C1).
-    pub(crate) unacked: u32,
+    /// When whoever cancelled it stops waiting.
+    pub(crate) wait: Option<Instant>,
     pub(crate) queue: VecDeque<Outgoing>,
     pub(crate) queued: bool,
     pub(crate) control: Control,
@@ -124,8 +130,10 @@ pub(crate) struct Dialog {
 /// The part of a fragmented message that has arrived.
 #[derive(Debug)]
 pub(crate) struct Partial {
-    pub(crate) tag: crate::wire::Tag,
+    pub(crate) tag: Tag,
     pub(crate) bytes: Vec<u8>,
+    /// What has arrived, kept or not.
+    pub(crate) size: usize,
     pub(crate) cost: u64,
 }
 
@@ -136,6 +144,7 @@ impl Dialog {
             kind,
             life: Life::default(),
             cancel: Cancel::default(),
+            acks_due: 0,
             out: Half::default(),
             inc: Half::default(),
             balance: 0,
@@ -152,7 +161,7 @@ impl Dialog {
             arrived: false,
             outcome: None,
             request: None,
-            unacked: 0,
+            wait: None,
             queue: VecDeque::new(),
             queued: false,
             control: Control::default(),
@@ -162,10 +171,6 @@ impl Dialog {
             refused: false,
             ceiling: 0,
         }
-    }
-
-    pub(crate) const fn has_stream(&self) -> bool {
-        matches!(self.kind, Kind::Context | Kind::Stream)
     }
 
     /// Where the dialog stands, for reports.
@@ -180,27 +185,12 @@ impl Dialog {
         }
     }
 
-    /// Whether the next message may begin (P-W1), and why not.
+    /// Whether this side's next message may begin (P-W1), and why not.
     pub(crate) fn may_send(&self, size: usize, max: usize) -> Result<(), SendError> {
-        if self.life == Life::Done || self.finished {
+        if self.finished {
             return Err(SendError::Ended);
         }
-        if self.side == Side::Opener && self.cancel != Cancel::Idle {
-            return Err(SendError::Cancelling);
-        }
-        match self.out {
-            Half::Open => {}
-            Half::Stopped => return Err(SendError::Stopped),
-            Half::Closed => return Err(SendError::Ended),
-        }
-        let streaming = match self.kind {
-            Kind::Context => self.life == Life::Live,
-            Kind::Stream => self.side == Side::Callee && self.life != Life::Opening,
-            Kind::Call | Kind::Actor => false,
-        };
-        if !streaming {
-            return Err(SendError::NotStarted);
-        }
+        self.permits(self.side, Act::Yield)?;
         if self.peer_done {
             return Err(SendError::ReceiverGone);
         }
@@ -212,46 +202,42 @@ impl Dialog {
 
     /// Ends the own direction gracefully; `true` where a `Stop` has to be said.
     pub(crate) fn stop(&mut self) -> Result<bool, Misuse> {
-        if self.life == Life::Done || self.finished {
+        if self.finished {
             return Ok(false);
         }
-        if !self.has_stream() {
-            return Err(Misuse::WrongKind);
-        }
-        if self.kind == Kind::Context && self.life != Life::Live {
-            return Err(Misuse::NotStarted);
-        }
-        Ok(self.out.step(HalfStep::Stop))
-    }
-
-    /// The opener asks to cancel: its own half closes in the same step (P-D3).
-    pub(crate) fn ask(&mut self) {
-        let _ = self.cancel.step(CancelStep::Ask);
-        match self.side {
-            Side::Opener => {
-                let _ = self.out.step(HalfStep::Close);
-                self.queue.retain(|message| message.tag == crate::wire::Tag::Start);
-            }
-            Side::Callee => {
-                let _ = self.inc.step(HalfStep::Close);
-                self.partial = None;
-            }
+        match self.step(self.side, Act::Stop) {
+            Ok(()) => Ok(true),
+            // Whatever ended the direction before, it is ended.
+            Err(Refused::Stopped | Refused::Cancelling | Refused::Ended) => Ok(false),
+            Err(refused) => Err(refused.into()),
         }
     }
 
-    /// The dialog is over: both halves close and the cancel settles (the joint rule).
-    pub(crate) fn end(&mut self, step: LifeStep) -> bool {
+    /// The dialog is over: both halves end and the cancel settles (the joint rule). What the peer
+    /// sent ended gracefully where the dialog did (P-D7).
+    pub(crate) fn end(&mut self, step: LifeStep) {
         if !self.life.step(step) {
-            return false;
+            return;
         }
-        let _ = self.out.step(HalfStep::Close);
-        let graceful = matches!(self.outcome, Some(Outcome::Returned(_)));
-        if !graceful || self.inc == Half::Open {
-            let _ = self.inc.step(if graceful { HalfStep::Stop } else { HalfStep::Close });
+        self.out.close();
+        if matches!(self.outcome, Some(Outcome::Returned(_))) {
+            let _ = self.inc.step(HalfStep::Stop);
         }
+        self.inc.close();
         let _ = self.cancel.step(CancelStep::Finish);
         self.partial = None;
-        true
+        self.queue.clear();
+        self.control = Control::default();
+    }
+
+    /// Whether not one byte of the dialog has been written.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        self.queue.front().is_some_and(|message| message.tag == Tag::Start && !message.begun)
+    }
+
+    /// Whether values that arrive are wanted.
+    pub(crate) fn keeps(&self) -> bool {
+        self.reading == Reading::Kept && !self.finished
     }
 
     /// A value was consumed; `true` once enough is owed to be worth a `Credit` (P-W1).

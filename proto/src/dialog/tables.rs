@@ -9,7 +9,6 @@ table! {
         Opening + Finish => Done;
         Accepted + Started => Live;
         Accepted + Finish => Done;
-        Live + Yield => Live;
         Live + Finish => Done;
         Opening + Lose => Done;
         Accepted + Lose => Done;
@@ -30,8 +29,6 @@ table! {
         Ack,
         /// `Started`.
         Started,
-        /// `Yield` from the callee.
-        Yield,
         /// `Return` or `Error`.
         Finish,
         /// The link's end.
@@ -45,7 +42,7 @@ table! {
         Open + Yield => Open;
         Open + Stop => Stopped;
         Open + Close => Closed;
-        Stopped + Close => Closed;
+        Stopped + Close => Stopped;
     }
     states {
         /// Values may flow.
@@ -71,7 +68,7 @@ table! {
         Idle + Ask => Asked;
         Asked + Ask => Asked;
         Asked + Ack => Acked;
-        Acked + Ask => Asked;
+        Acked + Ask => Acked;
         Acked + Ack => Acked;
         Idle + Finish => Settled;
         Asked + Finish => Settled;

@@ -30,12 +30,13 @@ pub struct Budget {
 
 impl Budget {
     /// Divides `rest`: `d = min(clamp(rest / 32, 20 ms, 100 ms), rest / 4)` for each rung of force.
-    /// Below 20 ms there is no time for asking: SIGKILL at once.
+    /// Below 20 ms there is no time for asking: SIGKILL at once, and 100 ms to be waited for, since
+    /// nobody can be reaped in no time.
     #[must_use]
     pub fn of(rest: Duration) -> Self {
         let zero = Duration::ZERO;
         if rest < LOWEST {
-            return Self { grace: zero, ack: zero, terminate: zero, kill: zero, over: rest };
+            return Self { grace: zero, ack: zero, terminate: zero, kill: zero, over: HIGHEST };
         }
         let d = Self::step(rest);
         let kill = rest.saturating_sub(d);
@@ -49,9 +50,16 @@ impl Budget {
         (rest / 32).clamp(LOWEST, HIGHEST).min(rest / 4)
     }
 
-    /// What a child gets whose link was lost without anyone asking: enough for it to end itself.
+    /// What a child gets whose link was lost without anyone asking: never below what it takes to
+    /// end itself (P-T4) and then to be ended by force.
     #[must_use]
     pub fn after_loss(rest: Duration) -> Duration {
-        rest.max(ORPHAN.saturating_add(Self::step(rest).saturating_mul(2)))
+        rest.max(ORPHAN.saturating_add(HIGHEST).saturating_add(HIGHEST))
+    }
+
+    /// Forces a child that nobody asked: SIGTERM after `rest`, then `d` for each rung.
+    pub(super) fn unasked(rest: Duration, d: Duration) -> Self {
+        let kill = rest.saturating_add(d);
+        Self { grace: rest, ack: rest, terminate: rest, kill, over: kill.saturating_add(d) }
     }
 }

@@ -8,99 +8,17 @@ use core::time::Duration;
 use alloc::collections::VecDeque;
 
 use super::budget::{self, Budget};
+pub use super::rungs::{Fact, State};
 use crate::report::{ExitStatus, Rung};
-use crate::table::table;
 use crate::time::Instant;
 
-table! {
-    /// The states of the ladder, as the teardown table of the protocol has them.
-    pub machine State by Fact starts Spawning {
-        Spawning + Spawned => Connecting;
-        Spawning + SpawnFailed => Reaped;
-        Spawning + Cancel => Withdrawing;
-        Withdrawing + Spawned => Killing;
-        Withdrawing + SpawnFailed => Reaped;
-        Withdrawing + Over => Unkillable;
-        Connecting + Written => Starting;
-        Connecting + Up => Running;
-        Connecting + Left => Leaving;
-        Connecting + Eof => Terminating;
-        Connecting + Late => Killing;
-        Connecting + Cancel => Killing;
-        Connecting + Exited => Reaped;
-        Starting + Up => Running;
-        Starting + Left => Leaving;
-        Starting + Eof => Terminating;
-        Starting + Late => Killing;
-        Starting + Cancel => Cancelling;
-        Starting + Exited => Reaped;
-        Running + Left => Leaving;
-        Running + Eof => Terminating;
-        Running + Cancel => Cancelling;
-        Running + Exited => Reaped;
-        Leaving + Late => Terminating;
-        Leaving + Exited => Reaped;
-        Cancelling + Left => Leaving;
-        Cancelling + Eof => Terminating;
-        Cancelling + Late => Terminating;
-        Cancelling + Exited => Reaped;
-        Terminating + Late => Killing;
-        Terminating + Exited => Reaped;
-        Killing + Exited => Reaped;
-        Killing + Over => Unkillable;
-    }
-    states {
-        /// The process is being made.
-        Spawning,
-        /// The same, and it is no longer wanted.
-        Withdrawing,
-        /// It has not been told yet what it is to be.
-        Connecting,
-        /// It has been told.
-        Starting,
-        /// It is up.
-        Running,
-        /// It has said its last word.
-        Leaving,
-        /// It was asked to end.
-        Cancelling,
-        /// It was sent SIGTERM.
-        Terminating,
-        /// It was sent SIGKILL.
-        Killing,
-        /// It outlived that. Over, but still watched.
-        Unkillable,
-        /// It has ended and been waited for, or never was.
-        Reaped,
-    }
-    steps {
-        /// There is a process.
-        Spawned,
-        /// There is none and there will be none.
-        SpawnFailed,
-        /// The first byte of `Start(0)` is on its way.
-        Written,
-        /// `Started(0)`.
-        Up,
-        /// The terminal of dialog 0, or `Goodbye`.
-        Left,
-        /// The link ended.
-        Eof,
-        /// The process ended.
-        Exited,
-        /// Asked to end it.
-        Cancel,
-        /// A rung's time has ended.
-        Late,
-        /// The whole budget has.
-        Over,
-    }
-}
+/// The number of the signal that asks a process to end, on every system there is.
+const SIGTERM: i32 = 15;
 
 /// The time that a child has where nobody asks for its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// From its start to being up.
+    /// From there being a process to its being up.
     pub connect: Duration,
     /// From its last word to its exit.
     pub leave: Duration,
@@ -129,7 +47,7 @@ pub enum Step {
         /// What the child has for it.
         grace: Duration,
     },
-    /// Send SIGTERM.
+    /// Send SIGTERM, to its process group where it leads one.
     Terminate,
     /// Send SIGKILL.
     Kill,
@@ -148,6 +66,8 @@ pub struct End {
     pub rung: Rung,
     /// Its link was lost before anyone asked.
     pub link_lost: bool,
+    /// There was a process: neither did its start fail nor was it taken back, or is it stuck.
+    pub spawned: bool,
     /// It had been up.
     pub up: bool,
 }
@@ -157,31 +77,48 @@ pub struct End {
 pub enum Why {
     /// It has to be up.
     Connect,
+    /// It has said its last word and has to be gone.
+    Leave,
     /// It has to answer the request.
     Ack,
-    /// It has to be gone.
-    Rung,
+    /// Its grace ends: SIGTERM.
+    Terminate,
+    /// SIGTERM was not enough: SIGKILL.
+    Kill,
     /// The teardown has to be over.
     Over,
 }
 
 /// One child's life and teardown.
-#[derive(Debug)]
+///
+/// - Looks: [`state`](Self::state), [`rung`](Self::rung), [`rung_of`](Self::rung_of).
+/// - Facts: `handle_*`. Any order is legal; what says nothing new does nothing.
+/// - Wish: [`cancel`](Self::cancel).
+/// - Out: [`poll_step`](Self::poll_step), [`poll_timeout`](Self::poll_timeout).
+#[derive(Clone, Debug)]
 pub struct Ladder {
     policy: Policy,
     state: State,
     rung: Rung,
+    spawned: bool,
     up: bool,
     link_lost: bool,
+    /// The rung on which it closed its link, and was sent SIGTERM for that.
+    closed_on: Option<Rung>,
     /// Somebody asked for the end.
     asked: bool,
     acked: bool,
     status: Option<ExitStatus>,
-    /// When the state has to be left, and why.
-    late: Option<(Instant, Why)>,
-    /// When SIGTERM's time ends, and the whole.
-    kill: Option<Instant>,
-    over: Option<Instant>,
+    /// When it has to be up.
+    connect: Instant,
+    /// When the request has to be answered, SIGTERM and SIGKILL come, and all is over. They only
+    /// ever move forward, but for the time that SIGKILL is owed.
+    ack: Instant,
+    terminate: Instant,
+    kill: Instant,
+    over: Instant,
+    /// What SIGKILL is owed before the child is called unkillable.
+    reap: Duration,
     steps: VecDeque<Step>,
 }
 
@@ -192,14 +129,19 @@ impl Ladder {
         Self {
             state: State::default(),
             rung: Rung::Unasked,
+            spawned: false,
             up: false,
             link_lost: false,
+            closed_on: None,
             asked: false,
             acked: false,
             status: None,
-            late: Some((now + policy.connect, Why::Connect)),
-            kill: None,
-            over: None,
+            connect: now + policy.connect,
+            ack: Instant::FAR_FUTURE,
+            terminate: Instant::FAR_FUTURE,
+            kill: Instant::FAR_FUTURE,
+            over: Instant::FAR_FUTURE,
+            reap: Budget::step(policy.teardown),
             steps: VecDeque::new(),
             policy,
         }
@@ -217,36 +159,48 @@ impl Ladder {
         self.rung
     }
 
+    /// Which rung ends it, if it ends now and so.
+    ///
+    /// A process that dies closes its link first, and may be sent SIGTERM for that before its exit
+    /// is known: only a death by that very signal is put down to it then.
+    #[must_use]
+    pub const fn rung_of(&self, status: ExitStatus) -> Rung {
+        match (self.rung, self.closed_on, status) {
+            (Rung::Terminated, Some(_), ExitStatus::Signal { number: SIGTERM, .. }) => self.rung,
+            (Rung::Terminated, Some(closed_on), _) => closed_on,
+            (rung, ..) => rung,
+        }
+    }
+
     /// There is a process.
     pub fn handle_spawned(&mut self, now: Instant) {
-        if self.state.step(Fact::Spawned) && self.state == State::Killing {
-            self.force(now, Rung::Killed, Step::Kill);
+        if !self.spawned && self.state == State::Unkillable {
+            // The teardown ended while the start was stuck, and now there is something to end.
+            self.spawned = true;
+            self.steps.push_back(Step::Kill);
         }
+        self.take(now, Fact::Spawned);
     }
 
     /// There is no process and there will be none.
-    pub fn handle_spawn_failed(&mut self, _now: Instant) {
-        if self.state.step(Fact::SpawnFailed) {
-            self.done();
-        }
+    pub fn handle_spawn_failed(&mut self, now: Instant) {
+        self.take(now, Fact::SpawnFailed);
     }
 
     /// The first byte of `Start(0)` is on its way: from here on the child is asked first.
-    pub fn handle_start_written(&mut self, _now: Instant) {
-        let _ = self.state.step(Fact::Written);
+    pub fn handle_start_written(&mut self, now: Instant) {
+        self.take(now, Fact::Written);
     }
 
     /// The child is up.
-    pub fn handle_up(&mut self, _now: Instant) {
-        if self.state.step(Fact::Up) {
-            self.up = true;
-            self.late = None;
-        }
+    pub fn handle_up(&mut self, now: Instant) {
+        self.up |= !self.state.is_over();
+        self.take(now, Fact::Up);
     }
 
     /// The child has heard the request.
     pub fn handle_ack(&mut self, _now: Instant) {
-        self.heard();
+        self.acked |= self.asked;
     }
 
     /// The child's last word: the terminal of dialog 0.
@@ -261,56 +215,45 @@ impl Ladder {
 
     /// The link has ended.
     pub fn handle_eof(&mut self, now: Instant) {
-        if !self.state.step(Fact::Eof) {
-            return;
+        if self.state.after(Fact::Eof) == Some(State::Terminating) {
+            self.closed_on = Some(self.rung);
+            if !self.asked {
+                // It may be ending itself, and what is below it (P-T4).
+                self.link_lost = true;
+                let budget = Budget::of(Budget::after_loss(self.policy.teardown));
+                self.hasten(now, &budget);
+            }
         }
-        if !self.asked {
-            // Nobody asked: it may be ending itself, and what is below it (P-T4).
-            self.link_lost = true;
-            let rest = Budget::after_loss(self.policy.teardown);
-            self.over = Some(now + rest);
-            self.kill = Some(now + rest.saturating_sub(Budget::step(rest)));
-        }
-        self.force(now, Rung::Terminated, Step::Terminate);
+        self.take(now, Fact::Eof);
     }
 
     /// The process has ended and been waited for.
-    pub fn handle_exit(&mut self, _now: Instant, status: ExitStatus) {
-        if self.state.step(Fact::Exited) {
+    pub fn handle_exit(&mut self, now: Instant, status: ExitStatus) {
+        if self.state.after(Fact::Exited).is_some() {
             self.status = Some(status);
-            self.done();
+            self.rung = self.rung_of(status);
         }
+        self.take(now, Fact::Exited);
     }
 
     /// The child is to end within `rest`. Again: the time may get shorter (P-C1).
     pub fn cancel(&mut self, now: Instant, rest: Duration) {
-        let budget = Budget::of(rest);
-        let over = now + budget.over;
-        // A few milliseconds less are no reason to ask again.
-        let sooner = self.over.is_none_or(|known| over + budget::LOWEST < known);
-        if sooner && !matches!(self.state, State::Unkillable | State::Reaped) {
-            self.over = Some(over);
-            self.kill = Some(now + budget.kill);
+        if self.state.is_over() {
+            return;
         }
+        let before = self.terminate;
+        self.hasten(now, &Budget::of(rest));
         let first = !core::mem::replace(&mut self.asked, true);
-        let before = self.state;
-        let _ = self.state.step(Fact::Cancel);
-        match (before, self.state) {
-            (State::Spawning, State::Withdrawing) => {
-                self.late = None;
-                self.steps.push_back(Step::Withdraw);
-            }
-            (State::Connecting, State::Killing) => self.force(now, Rung::Killed, Step::Kill),
-            (_, State::Cancelling) if first || sooner => self.ask(now, &budget),
-            (_, State::Leaving) => {
-                let rest = (now + budget.terminate, Why::Rung);
-                self.late = Some(self.late.map_or(rest, |known| earlier(known, rest)));
-                self.rung = self.rung.max(Rung::Asked);
-            }
-            (_, State::Terminating) if sooner => self.late = self.kill.map(|at| (at, Why::Rung)),
-            (_, State::Killing | State::Withdrawing) if sooner => self.late = None,
-            _ => {}
+        let fact = if self.kill <= now { Fact::Rush } else { Fact::Cancel };
+        self.take(now, fact);
+        // A few milliseconds less are no reason to ask again.
+        if self.state == State::Cancelling && (first || self.terminate + budget::LOWEST < before) {
+            self.ask(now);
         }
+        if self.state == State::Leaving {
+            self.rung = self.rung.max(Rung::Asked);
+        }
+        self.handle_timeout(now);
     }
 
     /// What is to be done now, each once.
@@ -323,107 +266,116 @@ impl Ladder {
     /// the state.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        match self.state {
-            State::Reaped | State::Unkillable => None,
-            State::Killing | State::Withdrawing => self.over.map(|at| (at, Why::Over)),
-            _ => self.late,
-        }
+        Some(match self.state {
+            State::Spawning | State::Running | State::Unkillable | State::Reaped => return None,
+            State::Connecting | State::Starting => (self.connect, Why::Connect),
+            State::Leaving => (self.terminate, Why::Leave),
+            State::Cancelling if !self.acked && self.ack < self.terminate => (self.ack, Why::Ack),
+            State::Cancelling => (self.terminate, Why::Terminate),
+            State::Terminating => (self.kill, Why::Kill),
+            State::Killing | State::Withdrawing => (self.over, Why::Over),
+        })
     }
 
     /// The time is `now`. Spurious calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
+        // Each round is one rung down, so there are few.
         while let Some((at, why)) = self.poll_timeout() {
             if at > now {
                 return;
             }
-            let fact = if why == Why::Over { Fact::Over } else { Fact::Late };
-            self.late = None;
-            if !self.state.step(fact) {
+            let fact = match why {
+                Why::Over => Fact::Over,
+                _ => Fact::Late,
+            };
+            if !self.take(now, fact) {
                 return;
             }
-            match self.state {
-                State::Terminating => self.force(now, Rung::Terminated, Step::Terminate),
-                State::Killing => self.force(now, Rung::Killed, Step::Kill),
-                State::Unkillable => {
-                    self.rung = Rung::Unkillable;
-                    self.steps.push_back(Step::Unkillable);
-                    self.done();
-                }
-                _ => {}
+        }
+    }
+
+    /// The one place where the state changes, and where entering one does what the table says.
+    fn take(&mut self, now: Instant, fact: Fact) -> bool {
+        let before = self.state;
+        if !self.state.step(fact) {
+            return false;
+        }
+        self.spawned |= fact.proves_a_process();
+        if before == State::Spawning {
+            self.connect = now + self.policy.connect;
+        }
+        match self.state {
+            State::Withdrawing => self.steps.push_back(Step::Withdraw),
+            State::Leaving => self.leave(now),
+            State::Terminating => self.terminate(),
+            State::Killing => self.kill(now),
+            State::Unkillable => {
+                self.rung = Rung::Unkillable;
+                self.steps.push_back(Step::Unkillable);
+                self.done();
             }
+            State::Reaped => {
+                // There is nothing left to do anything to.
+                self.steps.clear();
+                self.done();
+            }
+            _ => {}
         }
+        true
     }
 
-    /// Asks the child, or goes straight to force where there is no time for asking.
-    fn ask(&mut self, now: Instant, budget: &Budget) {
-        if budget.grace.is_zero() {
-            self.state = State::Killing;
-            self.force(now, Rung::Killed, Step::Kill);
-            return;
-        }
+    /// Brings every deadline forward that `budget` has earlier.
+    fn hasten(&mut self, now: Instant, budget: &Budget) {
+        self.ack = self.ack.min(now + budget.ack);
+        self.terminate = self.terminate.min(now + budget.terminate);
+        self.kill = self.kill.min(now + budget.kill);
+        self.over = self.over.min(now + budget.over);
+        self.reap = self.reap.min(budget.over.saturating_sub(budget.kill));
+    }
+
+    /// Asks the child, or again with less time; one that nobody took yet is taken back.
+    fn ask(&mut self, now: Instant) {
         self.rung = self.rung.max(Rung::Asked);
-        self.steps.push_back(Step::Ask { grace: budget.grace });
-        let rung = (now + budget.terminate, Why::Rung);
-        self.late =
-            Some(if self.acked { rung } else { earlier((now + budget.ack, Why::Ack), rung) });
+        self.steps.retain(|step| !matches!(step, Step::Ask { .. }));
+        self.steps.push_back(Step::Ask { grace: self.terminate.since(now) });
     }
 
-    /// The request was answered: the child has all of its grace.
-    fn heard(&mut self) {
-        self.acked = true;
-        if self.state == State::Cancelling && self.late.is_some_and(|(_, why)| why == Why::Ack) {
-            let step = self.kill.zip(self.over).map(|(kill, over)| over.since(kill));
-            // SIGTERM comes as long before SIGKILL as that comes before the end.
-            self.late = self.kill.zip(step).map(|(kill, step)| {
-                let before = kill
-                    .as_micros()
-                    .saturating_sub(u64::try_from(step.as_micros()).unwrap_or(u64::MAX));
-                (Instant::from_micros(before), Why::Rung)
-            });
-        }
-    }
-
+    /// The last word counts as the ack.
     fn left(&mut self, now: Instant) {
-        self.heard();
-        let known = self.late;
-        if !self.state.step(Fact::Left) {
-            return;
-        }
-        self.late = match (self.asked, known) {
-            (true, Some((at, _))) => Some((at, Why::Rung)),
-            _ => Some((now + self.policy.leave, Why::Rung)),
-        };
+        self.acked |= self.asked;
+        self.take(now, Fact::Left);
     }
 
-    /// Reaches a rung of force: does it, and says until when it may take.
-    fn force(&mut self, now: Instant, rung: Rung, step: Step) {
-        self.rung = self.rung.max(rung);
-        self.steps.push_back(step);
-        let d = Budget::step(self.policy.teardown);
-        let over = *self.over.get_or_insert(now + d + d);
-        let kill = *self.kill.get_or_insert(now + d);
-        self.late = match self.state {
-            State::Terminating => Some((kill.min(over), Why::Rung)),
-            _ => None,
-        };
-        if self.state == State::Killing && over <= now {
-            // Even an unkillable child gets the time of one rung to be waited for.
-            self.over = Some(now + d);
+    /// It has what is left of its grace, or the time for those that nobody asked.
+    fn leave(&mut self, now: Instant) {
+        if !self.asked {
+            self.hasten(now, &Budget::unasked(self.policy.leave, self.reap));
         }
+    }
+
+    fn terminate(&mut self) {
+        self.rung = self.rung.max(Rung::Terminated);
+        self.steps.push_back(Step::Terminate);
+    }
+
+    /// SIGKILL is owed its time, however late it is sent.
+    fn kill(&mut self, now: Instant) {
+        self.rung = self.rung.max(Rung::Killed);
+        self.steps.push_back(Step::Kill);
+        let owed = now + self.reap;
+        self.over = match self.over {
+            Instant::FAR_FUTURE => owed,
+            over => over.max(owed),
+        };
     }
 
     fn done(&mut self) {
-        self.late = None;
-        self.over = None;
         self.steps.push_back(Step::Done(End {
             status: self.status,
             rung: self.rung,
             link_lost: self.link_lost,
+            spawned: self.spawned,
             up: self.up,
         }));
     }
-}
-
-fn earlier(a: (Instant, Why), b: (Instant, Why)) -> (Instant, Why) {
-    if b.0 < a.0 { b } else { a }
 }

@@ -1,17 +1,17 @@
 //! Children and tasks as a set: who is cancelled when, and what the block comes to.
 //!
-//! Beside it, the [`ladder`] of one child. Neither knows a link.
+//! Beside it, the [`ladder`] of one child and the [`budget`] of its rungs. None knows a link.
 
 pub mod budget;
 pub mod ladder;
+mod rungs;
+mod verdict;
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 use crate::table::table;
-
-/// Names a failure: the id of its report.
-pub type FailureId = (u128, u64);
+use verdict::Ends;
+pub use verdict::{FailureId, MemberEnd, Verdict};
 
 /// Names a member of a nursery. Never reused in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,17 +29,6 @@ pub enum MemberKind {
     },
 }
 
-/// How a member, or the body, ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemberEnd {
-    /// By itself, well.
-    Fine,
-    /// With this failure.
-    Failed(FailureId),
-    /// Because it was cancelled.
-    Cancelled,
-}
-
 /// The nursery takes no new members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
@@ -48,25 +37,13 @@ pub struct Closed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum NurseryStep {
-    /// Cancel the body.
+    /// Cancel the body, and say when it has ended.
     DropBody,
-    /// Cancel every member that has not ended; more may not come.
+    /// Cancel every member that has not ended. Where all is to end it comes when the body has ended
+    /// (P-C2), and again when the time gets shorter.
     CancelMembers,
     /// Body and members have ended: the verdict is final.
     Done,
-}
-
-/// What the block comes to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// The failure that was first; every other end followed from it.
-    pub cause: Option<FailureId>,
-    /// Whether that was the body's own.
-    pub by_body: bool,
-    /// The other failures, in the order they came in.
-    pub also: Vec<FailureId>,
-    /// Members that were merely cancelled.
-    pub cancelled: usize,
 }
 
 table! {
@@ -106,18 +83,27 @@ table! {
 }
 
 /// The set.
-#[derive(Debug, Default)]
+///
+/// - Looks: [`is_cancelled`](Self::is_cancelled), [`is_done`](Self::is_done),
+///   [`members`](Self::members), [`verdict`](Self::verdict).
+/// - Facts: [`handle_member_ended`](Self::handle_member_ended),
+///   [`handle_body_ended`](Self::handle_body_ended). Once each; repeats do nothing.
+/// - Wishes: [`add`](Self::add), [`cancel`](Self::cancel),
+///   [`cancel_members`](Self::cancel_members).
+/// - Out: [`poll_step`](Self::poll_step).
+#[derive(Clone, Debug, Default)]
 pub struct Nursery {
     phase: Phase,
     members: BTreeMap<MemberId, MemberKind>,
     next: u64,
     body_ended: bool,
+    ends: Ends,
     drop_body: bool,
+    /// All is to end, members as soon as the body has.
+    cancel_all: bool,
+    /// The members are to end, whatever the body does.
     cancel_members: bool,
     done: bool,
-    failures: Vec<FailureId>,
-    body_failure: Option<FailureId>,
-    cancelled: usize,
 }
 
 impl Nursery {
@@ -146,10 +132,9 @@ impl Nursery {
         if self.members.remove(&id).is_none() {
             return;
         }
-        match end {
-            MemberEnd::Fine => {}
-            MemberEnd::Cancelled => self.cancelled = self.cancelled.saturating_add(1),
-            MemberEnd::Failed(failure) => self.fail(failure),
+        self.ends.member(end);
+        if matches!(end, MemberEnd::Failed(_)) {
+            self.fail();
         }
         self.settle();
     }
@@ -160,27 +145,21 @@ impl Nursery {
             return;
         }
         self.drop_body = false;
+        self.ends.body(end);
         match end {
             MemberEnd::Fine => {
                 let _ = self.phase.step(PhaseStep::BodyEnded);
             }
-            MemberEnd::Cancelled => {
-                let _ = self.phase.step(PhaseStep::BodyEnded);
-                self.cancel();
-            }
-            MemberEnd::Failed(failure) => {
-                self.body_failure = Some(failure);
-                self.fail(failure);
-            }
+            MemberEnd::Cancelled => self.cancel(),
+            MemberEnd::Failed(_) => self.fail(),
         }
         self.settle();
     }
 
-    /// Everything is to end, from outside.
+    /// Everything is to end, from outside. Again: members are to hear of a shorter time.
     pub fn cancel(&mut self) {
         if self.phase.step(PhaseStep::Cancel) {
-            self.drop_body = !self.body_ended;
-            self.cancel_members = true;
+            self.end_all();
         }
         self.settle();
     }
@@ -196,13 +175,15 @@ impl Nursery {
         if core::mem::take(&mut self.drop_body) {
             return Some(NurseryStep::DropBody);
         }
-        if core::mem::take(&mut self.cancel_members) {
+        // The body first, and whatever is open in it: it may need them to end well (P-C2).
+        let all = self.body_ended && core::mem::take(&mut self.cancel_all);
+        if core::mem::take(&mut self.cancel_members) || all {
             return Some(NurseryStep::CancelMembers);
         }
         core::mem::take(&mut self.done).then_some(NurseryStep::Done)
     }
 
-    /// Whether everything is being cancelled, or was.
+    /// Whether everything is being cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.phase == Phase::Cancelling
@@ -214,35 +195,33 @@ impl Nursery {
         self.phase == Phase::Done
     }
 
+    /// The members that have not ended.
+    pub fn members(&self) -> impl Iterator<Item = (MemberId, MemberKind)> + '_ {
+        self.members.iter().map(|(id, kind)| (*id, *kind))
+    }
+
     /// What the block comes to so far; final once [`is_done`](Self::is_done).
-    ///
-    /// The first failure is the cause. One that the body merely handed on, because a member's
-    /// failure had reached it, counts once and is the member's.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let mut failures = self.failures.iter().copied();
-        let cause = failures.next();
-        Verdict {
-            cause,
-            by_body: cause.is_some() && cause == self.body_failure,
-            also: failures.collect(),
-            cancelled: self.cancelled,
+        self.ends.verdict()
+    }
+
+    /// One failure cancels all. A further one finds that done.
+    fn fail(&mut self) {
+        let began = matches!(self.phase, Phase::Open | Phase::Joining);
+        if self.phase.step(PhaseStep::Fail) && began {
+            self.end_all();
         }
     }
 
-    fn fail(&mut self, failure: FailureId) {
-        if !self.failures.contains(&failure) {
-            self.failures.push(failure);
-        }
-        let began = matches!(self.phase, Phase::Open | Phase::Joining);
-        if self.phase.step(PhaseStep::Fail) && began {
-            self.drop_body = !self.body_ended;
-            self.cancel_members = true;
-        }
+    fn end_all(&mut self) {
+        self.drop_body = !self.body_ended;
+        self.cancel_all = true;
     }
 
     fn settle(&mut self) {
         if self.body_ended && self.members.is_empty() && self.phase.step(PhaseStep::Empty) {
+            self.cancel_all = false;
             self.cancel_members = false;
             self.done = true;
         }

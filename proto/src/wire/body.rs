@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,11 @@ pub enum Kind {
     Actor,
 }
 
+/// Payloads are encoded with postcard.
+pub const POSTCARD: u8 = 0;
+
 /// What stands before the arguments in the first frame of a `Start`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Start<'a> {
     /// The endpoint's name.
     #[serde(borrow)]
@@ -60,16 +64,31 @@ pub struct Credit {
     pub done: bool,
 }
 
-/// Reads a body that must be whole and nothing more.
-pub(crate) fn take<'a, T: Deserialize<'a>>(
+/// Reads a body that must be whole and nothing more, as short as it can be (P-F4).
+pub(crate) fn take<'a, T: Serialize + Deserialize<'a>>(
     body: &'a [u8],
     message: &'static str,
 ) -> Result<T, Violation> {
-    match postcard::take_from_bytes(body) {
-        Ok((value, [])) => Ok(value),
-        Ok(_) => Err(Violation::new(message, "P-F4", "any", "bytes trail behind it")),
-        Err(error) => Err(Violation::new(message, "P-F4", "any", alloc::format!("{error}"))),
+    match take_first(body, message)? {
+        (value, []) => Ok(value),
+        _ => Err(Violation::new(message, "P-F4", "any", "bytes trail behind it")),
     }
+}
+
+/// The same, with a payload behind it.
+pub(crate) fn take_first<'a, T: Serialize + Deserialize<'a>>(
+    body: &'a [u8],
+    message: &'static str,
+) -> Result<(T, &'a [u8]), Violation> {
+    let refuse = |what: String| Violation::new(message, "P-F4", "any", what);
+    let (value, rest) =
+        postcard::take_from_bytes::<T>(body).map_err(|error| refuse(alloc::format!("{error}")))?;
+    // A varint that is longer than canonical reads as the same value and is refused all the same.
+    let size = postcard::experimental::serialized_size(&value).unwrap_or_default();
+    if body.len().checked_sub(rest.len()) != Some(size) {
+        return Err(refuse("a number in it is longer than it has to be".into()));
+    }
+    Ok((value, rest))
 }
 
 /// Appends a body.

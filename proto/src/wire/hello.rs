@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Violation;
 use crate::id::{ActorId, Role};
 use crate::limits::Limits;
+use crate::wire::body;
 
 /// The first bytes of every greeting.
 pub const MAGIC: [u8; 4] = *b"HTCH";
@@ -75,10 +76,10 @@ impl Hello {
     }
 
     /// Reads a body.
-    pub fn parse(body: &[u8]) -> Result<Self, Violation> {
+    pub fn parse(content: &[u8]) -> Result<Self, Violation> {
         let malformed = |what| Violation::new("Hello", "P-L1", "greeting", what);
         let (magic, rest) =
-            body.split_first_chunk::<4>().ok_or_else(|| malformed("it is cut short"))?;
+            content.split_first_chunk::<4>().ok_or_else(|| malformed("it is cut short"))?;
         if *magic != MAGIC {
             return Err(malformed("its magic is another protocol's"));
         }
@@ -86,6 +87,9 @@ impl Hello {
             rest.split_first_chunk::<2>().ok_or_else(|| malformed("it is cut short"))?;
         let (high, mut rest) =
             rest.split_first_chunk::<2>().ok_or_else(|| malformed("it is cut short"))?;
+        let versions = (u16::from_le_bytes(*low), u16::from_le_bytes(*high));
+        // Before the fields, which another version may have laid out otherwise.
+        settle(versions)?;
         let (mut id, mut role, mut announced) = (None, None, None);
         while let Some((&tag, after)) = rest.split_first() {
             let (len, after) =
@@ -95,7 +99,7 @@ impl Hello {
                 .ok_or_else(|| malformed("a field is cut short"))?;
             rest = after;
             match tag {
-                ID => id = postcard::from_bytes(field).ok(),
+                ID => id = Some(body::take(field, "Hello")?),
                 ROLE => {
                     role = match field {
                         [0] => Some(Role::Even),
@@ -103,30 +107,30 @@ impl Hello {
                         _ => None,
                     };
                 }
-                LIMITS => announced = postcard::from_bytes(field).ok(),
+                LIMITS => announced = Some(body::take(field, "Hello")?),
                 _ => {}
             }
         }
         Ok(Self {
-            versions: (u16::from_le_bytes(*low), u16::from_le_bytes(*high)),
+            versions,
             id: id.ok_or_else(|| malformed("it does not say who is speaking"))?,
             role: role.ok_or_else(|| malformed("it does not say which end is speaking"))?,
             announced: announced.ok_or_else(|| malformed("it announces no limits"))?,
         })
     }
+}
 
-    /// The highest version that both speak.
-    pub fn settle(&self) -> Result<u16, Violation> {
-        let ((low, high), (their_low, their_high)) = (VERSIONS, self.versions);
-        let common = high.min(their_high);
-        if common >= low.max(their_low) {
-            return Ok(common);
-        }
-        let detail = alloc::format!(
-            "no version in common: we speak {low} to {high}, the peer {their_low} to {their_high}"
-        );
-        Err(Violation::new("Hello", "P-L1", "greeting", detail))
+/// The highest version that both speak.
+fn settle((their_low, their_high): (u16, u16)) -> Result<u16, Violation> {
+    let (low, high) = VERSIONS;
+    let common = high.min(their_high);
+    if common >= low.max(their_low) {
+        return Ok(common);
     }
+    let detail = alloc::format!(
+        "no version in common: we speak {low} to {high}, the peer {their_low} to {their_high}"
+    );
+    Err(Violation::new("Hello", "P-L1", "greeting", detail))
 }
 
 fn put_field(out: &mut Vec<u8>, tag: u8, field: &[u8]) {

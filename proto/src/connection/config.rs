@@ -1,5 +1,6 @@
-//! The types that a connection's user meets: what goes in, what comes out. No behaviour.
+//! What goes into a connection and comes out of it, as plain data. Nothing is decided here.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -135,7 +136,7 @@ pub enum Terminal {
     /// With an error, and its typed form where there is one.
     Failed {
         /// The report.
-        report: alloc::boxed::Box<Report>,
+        report: Box<Report>,
         /// The typed error's bytes, or none.
         payload: Vec<u8>,
     },

@@ -1,12 +1,18 @@
-//! When the clock matters: greeting, hold-back, drain, liveness, unanswered cancels. Time comes in
-//! and one next deadline comes out.
+//! Deadlines of a link: when the next is due and why, and what follows when it is.
 
-use super::{Connection, Event, Phase, Why};
+use core::time::Duration;
+
+use super::{Connection, Event, LinkKind, Phase, Why};
 use crate::dialog::tables::Cancel;
 use crate::error::Violation;
 use crate::id::DialogId;
 use crate::report::{LostCause, Outcome};
 use crate::time::Instant;
+
+/// What a cancelled dialog's user waits beyond the grace (P-C1).
+const BEYOND_GRACE: Duration = Duration::from_millis(500);
+/// How long a peer that is no parent may take to answer a `Goodbye` (P-C7).
+const PEER_DRAIN: Duration = Duration::from_secs(3);
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, and why. A pure function of
@@ -66,11 +72,12 @@ impl Connection {
 
     /// The wait for a cancel has ended, its slot has not (P-C1).
     fn unresponsive(&mut self, id: DialogId) {
-        if let Some(dialog) = self.dialogs.get_mut(&id)
-            && dialog.outcome.is_none()
-        {
-            dialog.outcome = Some(Outcome::Lost(LostCause::Unresponsive));
-            self.events.push_back(Event::Finished(id));
+        if let Some(dialog) = self.dialogs.get_mut(&id) {
+            dialog.wait = None;
+            if dialog.outcome.is_none() {
+                dialog.outcome = Some(Outcome::Lost(LostCause::Unresponsive));
+                self.events.push_back(Event::Finished(id));
+            }
         }
     }
 
@@ -83,11 +90,41 @@ impl Connection {
         }
     }
 
-    /// A dialog that a cancel is pending on may still be waited for.
-    pub(super) fn cancel_wait(&mut self, id: DialogId, at: Instant) {
-        self.waits.retain(|(_, known)| *known != id);
-        if self.dialogs.get(&id).is_some_and(|dialog| dialog.cancel != Cancel::Settled) {
+    /// From when all is said and nothing is open, the answer to our `Goodbye` is waited for a
+    /// bounded time; a parent waits for its child's end-of-file instead (P-L3).
+    pub(super) fn arm_drain(&mut self, now: Instant) {
+        let waiting = self.phase == Phase::Open
+            && self.goodbye_sent
+            && !self.goodbye_received
+            && self.out.goodbye.is_none()
+            && self.ours == 0
+            && self.theirs == 0;
+        if waiting && self.drain.is_none() {
+            self.drain = match self.config.kind {
+                LinkKind::Parent => None,
+                LinkKind::Child => Some(now + self.config.limits.hold_back),
+                LinkKind::Peer => Some(now + PEER_DRAIN),
+            };
+        }
+    }
+
+    /// Who cancels a dialog waits for its end no longer than this (P-C1).
+    pub(super) fn cancel_wait(&mut self, now: Instant, id: DialogId, grace: Duration) {
+        let at = now + grace.saturating_add(BEYOND_GRACE);
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        let pending = dialog.cancel != Cancel::Settled && dialog.outcome.is_none();
+        if pending && dialog.wait.is_none_or(|known| at < known) {
+            if let Some(known) = dialog.wait.replace(at) {
+                self.waits.remove(&(known, id));
+            }
             self.waits.insert((at, id));
+        }
+    }
+
+    pub(super) fn forget_wait(&mut self, id: DialogId) {
+        let wait = self.dialogs.get_mut(&id).and_then(|dialog| dialog.wait.take());
+        if let Some(at) = wait {
+            self.waits.remove(&(at, id));
         }
     }
 }

@@ -1,0 +1,155 @@
+//! Terminals on their way out: an error is one frame at most, and a peer that reads it learns what
+//! was cut (P-F3).
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::outbox::message;
+use super::{Connection, Event, Terminal};
+use crate::dialog::step::Act;
+use crate::dialog::{Control, Outgoing, Side};
+use crate::error::Misuse;
+use crate::id::DialogId;
+use crate::limits::Limits;
+use crate::report::{Cancelled, Cause, Code, Failure, Refusal, Report};
+use crate::wire::{Tag, body};
+
+/// Room for what stands around a report in its frame, names cut to this included.
+const AROUND: usize = 320;
+
+impl Connection {
+    /// The callee's task is gone; this is what it came to (P-D4).
+    pub(super) fn end(&mut self, id: DialogId, terminal: Terminal) {
+        self.accept(id);
+        let max = self.max_message();
+        let Some(dialog) = self.dialogs.get(&id) else { return };
+        match terminal {
+            Terminal::Return(value) => {
+                let size = value.len();
+                let refused = match dialog.permits(Side::Callee, Act::Return) {
+                    Ok(()) if size <= max => None,
+                    Ok(()) => Some(Misuse::TooLarge { size, max }),
+                    Err(refused) => Some(refused.into()),
+                };
+                match refused {
+                    None => self.finish(id, message(Tag::Return, value)),
+                    Some(misuse) => self.fail(id, Code::Misuse, misuse.to_string()),
+                }
+            }
+            Terminal::Failed { report, payload } => {
+                self.finish_with(id, Failure::Failed(report), payload);
+            }
+            Terminal::Cancelled(by) => {
+                self.finish_with(id, Failure::Cancelled(by), Vec::new());
+            }
+        }
+    }
+
+    /// The task will not run: the error stands alone (P-D2). One that was accepted has failed.
+    pub(super) fn refuse(&mut self, id: DialogId, refusal: Refusal, mut text: String) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        if dialog.permits(Side::Callee, Act::Refused).is_err() {
+            return self.fail(id, Code::Refused, text);
+        }
+        dialog.control = Control { queued: dialog.control.queued, ..Control::default() };
+        cut(&mut text, self.chunk() / 2);
+        self.finish_with(id, Failure::Refused(refusal, text), Vec::new());
+    }
+
+    fn fail(&mut self, id: DialogId, code: Code, text: String) {
+        let origin = self.config.me.clone();
+        let report = Report::new((origin.uuid, 0), code, origin, text);
+        self.finish_with(id, Failure::Failed(Box::new(report)), Vec::new());
+    }
+
+    pub(super) fn finish_with(&mut self, id: DialogId, mut failure: Failure, payload: Vec<u8>) {
+        let room = self.chunk();
+        let limits = &self.config.limits;
+        // The typed form goes along where the report still has half of the frame.
+        let fits = payload.len() <= room / 2;
+        match &mut failure {
+            Failure::Failed(report) => {
+                let taken = if fits { payload.len() } else { 0 };
+                fit(report, limits, room.saturating_sub(taken.saturating_add(8)));
+                report.truncated |= !fits;
+            }
+            Failure::Cancelled(by) => fit_cancelled(by, limits, room),
+            Failure::Refused(..) => {}
+        }
+        let mut error = message(Tag::Error, if fits { payload } else { Vec::new() });
+        body::put(&mut error.head, &failure);
+        self.finish(id, error);
+    }
+
+    /// Queues the terminal behind what the task sent; what still arrives is dropped and credited
+    /// until it is written (P-D8).
+    fn finish(&mut self, id: DialogId, terminal: Outgoing) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        if core::mem::replace(&mut dialog.finished, true) {
+            return;
+        }
+        if let Some((_, cost)) = dialog.start.take() {
+            dialog.owed = dialog.owed.saturating_add(cost);
+        }
+        if let Some(partial) = &mut dialog.partial {
+            partial.bytes = Vec::new();
+        }
+        dialog.control.credit |= dialog.discard(false);
+        if dialog.control.credit {
+            self.queue_control(id);
+        }
+        self.queue_data(id, terminal);
+        if id.is_actor() {
+            self.actor_over = true;
+        }
+    }
+
+    /// The callee's terminal is written: the dialog is free (P-D5).
+    pub(super) fn flushed(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.remove(&id) else { return };
+        if dialog.refused {
+            self.refusals = self.refusals.saturating_sub(1);
+        } else {
+            self.theirs = self.theirs.saturating_sub(1);
+            // What the peer may send before it hears of this is honest (P-A4).
+            let control = 8 * u64::from(Limits::FRAME_COST);
+            let message = self.cost(self.max_message());
+            let honest = dialog.allowance.max(0).saturating_add(message);
+            let honest = u64::try_from(honest).unwrap_or(0).saturating_add(control);
+            self.budget = self.budget.saturating_add(honest);
+        }
+        self.events.push_back(Event::Flushed(id));
+    }
+}
+
+/// Cuts a report until it has at most `room` bytes, whatever is in it.
+fn fit(report: &mut Report, limits: &Limits, room: usize) {
+    report.truncate_to(limits, room);
+    if report.encoded_len() > room {
+        let mut origin = report.origin.clone();
+        cut(&mut origin.name, AROUND / 5);
+        *report = Report::new(report.id, report.code, origin, "…".to_string());
+        report.truncated = true;
+    }
+}
+
+/// The same for a cancel, whose cause may carry a report.
+pub(super) fn fit_cancelled(by: &mut Cancelled, limits: &Limits, room: usize) {
+    cut(&mut by.canceller.name, AROUND - 64);
+    if let Cause::OpenerFailed(report) = &mut by.cause {
+        fit(report, limits, room.saturating_sub(AROUND));
+    }
+}
+
+/// Cuts a text to `max` bytes, with a mark.
+pub(super) fn cut(text: &mut String, max: usize) {
+    if text.len() > max {
+        let mut end = max.saturating_sub('…'.len_utf8());
+        while !text.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+}

@@ -1,0 +1,657 @@
+//! The ladder of one child: every order of events ends within the budget, and says truly how.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hatchery_proto::nursery::budget::{self, Budget};
+use hatchery_proto::nursery::ladder::{End, Fact, Ladder, Policy, State, Step, Why};
+use hatchery_proto::{ExitStatus, Instant, Rung};
+
+const T0: Instant = Instant::from_micros(1_000_000);
+const SIGTERM: ExitStatus = ExitStatus::Signal { number: 15, core: false };
+const SIGKILL: ExitStatus = ExitStatus::Signal { number: 9, core: false };
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn at(millis: u64) -> Instant {
+    T0 + ms(millis)
+}
+
+fn steps(ladder: &mut Ladder) -> Vec<Step> {
+    std::iter::from_fn(|| ladder.poll_step()).collect()
+}
+
+fn end(ladder: &mut Ladder) -> End {
+    let last = steps(ladder).pop();
+    let Some(Step::Done(end)) = last else { panic!("not over, but {last:?}") };
+    end
+}
+
+fn running() -> Ladder {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.handle_spawned(T0);
+    ladder.handle_start_written(T0);
+    ladder.handle_up(T0);
+    assert_eq!(ladder.state(), State::Running);
+    ladder
+}
+
+fn asked(rest: Duration) -> Ladder {
+    let mut ladder = running();
+    ladder.cancel(T0, rest);
+    assert_eq!(steps(&mut ladder), [Step::Ask { grace: Budget::of(rest).grace }]);
+    ladder
+}
+
+/// The child does nothing at all: what is done to it, and after how many milliseconds.
+fn left_alone(ladder: &mut Ladder) -> Vec<(u64, Step)> {
+    let mut done = steps(ladder).into_iter().map(|step| (0, step)).collect::<Vec<_>>();
+    while let Some((when, _)) = ladder.poll_timeout() {
+        ladder.handle_timeout(when);
+        let after = u64::try_from(when.since(T0).as_millis()).unwrap();
+        done.extend(steps(ladder).into_iter().map(|step| (after, step)));
+    }
+    done
+}
+
+// ---- budgets ----
+
+#[test]
+fn p_t1_a_budget_leaves_at_least_half_as_grace_and_never_exceeds_itself() {
+    for micros in (0..6_000_000).step_by(997) {
+        let rest = Duration::from_micros(micros);
+        let budget = Budget::of(rest);
+        if rest < ms(20) {
+            assert_eq!((budget.grace, budget.kill), (Duration::ZERO, Duration::ZERO));
+            continue;
+        }
+        let d = (rest / 32).clamp(ms(20), ms(100)).min(rest / 4);
+        assert_eq!(budget.terminate, rest - 2 * d);
+        assert_eq!(budget.kill, rest - d);
+        assert_eq!(budget.over, rest);
+        assert_eq!(budget.grace, budget.terminate);
+        assert_eq!(budget.ack, ms(500).min(rest / 4));
+        assert!(budget.grace >= rest / 2, "{rest:?}: {budget:?}");
+    }
+}
+
+#[test]
+fn p_t1_less_time_never_brings_a_later_rung() {
+    let mut last = Budget::of(ms(20));
+    for micros in (20_499..6_000_000).step_by(499) {
+        let budget = Budget::of(Duration::from_micros(micros));
+        assert!(budget.terminate >= last.terminate && budget.kill >= last.kill);
+        assert!(budget.ack >= last.ack && budget.over > last.over);
+        last = budget;
+    }
+}
+
+#[test]
+fn p_t1_budgets_saturate_at_both_ends() {
+    assert_eq!(Budget::of(Duration::MAX).over, Duration::MAX);
+    assert_eq!(Budget::of(Duration::ZERO).kill, Duration::ZERO);
+    assert_eq!(Budget::after_loss(Duration::MAX), Duration::MAX);
+    let mut ladder = running();
+    ladder.cancel(T0, Duration::MAX);
+    assert_eq!(ladder.poll_timeout(), Some((at(500), Why::Ack)));
+    ladder.handle_ack(T0);
+    ladder.handle_timeout(T0 + Duration::from_secs(1 << 32));
+    assert_eq!(ladder.state(), State::Cancelling);
+}
+
+#[test]
+fn p_t4_a_child_without_a_link_gets_the_time_to_end_itself() {
+    for millis in 0..5_000 {
+        let rest = Budget::after_loss(ms(millis));
+        let budget = Budget::of(rest);
+        assert!(rest >= ms(millis));
+        assert!(budget.terminate >= budget::ORPHAN, "{rest:?}: {budget:?}");
+    }
+}
+
+// ---- spawning ----
+
+#[test]
+fn p_t1_a_start_that_the_spawner_has_not_begun_is_taken_back_without_a_trace() {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.cancel(T0, budget::DEFAULT);
+    assert_eq!(steps(&mut ladder), [Step::Withdraw]);
+    ladder.handle_spawn_failed(at(1));
+    let end = end(&mut ladder);
+    assert_eq!((end.status, end.spawned, end.up), (None, false, false));
+}
+
+#[test]
+fn p_t1_a_start_under_way_is_awaited_then_killed_and_reaped() {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.cancel(T0, budget::DEFAULT);
+    ladder.handle_spawned(at(30));
+    assert_eq!(steps(&mut ladder), [Step::Withdraw, Step::Kill]);
+    ladder.handle_exit(at(31), SIGKILL);
+    let end = end(&mut ladder);
+    assert_eq!((end.status, end.rung, end.spawned), (Some(SIGKILL), Rung::Killed, true));
+}
+
+#[test]
+fn p_t1_a_stuck_start_is_given_up_in_time_and_what_comes_of_it_later_is_killed() {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.cancel(T0, ms(4600));
+    let done = left_alone(&mut ladder);
+    let given_up =
+        End { status: None, rung: Rung::Unkillable, link_lost: false, spawned: false, up: false };
+    let expected = [(0, Step::Withdraw), (4600, Step::Unkillable), (4600, Step::Done(given_up))];
+    assert_eq!(done, expected);
+    ladder.handle_spawned(at(9000));
+    ladder.handle_spawned(at(9001));
+    assert_eq!(steps(&mut ladder), [Step::Kill]);
+}
+
+#[test]
+fn p_t1_a_failed_start_ends_it() {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.handle_spawn_failed(T0);
+    let end = end(&mut ladder);
+    assert_eq!((end.spawned, end.rung, end.status), (false, Rung::Unasked, None));
+}
+
+#[test]
+fn p_t1_facts_that_overtake_the_news_of_the_process_count() {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.handle_start_written(T0);
+    ladder.handle_up(T0);
+    ladder.handle_spawned(T0);
+    assert_eq!(ladder.state(), State::Running);
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.handle_exit(T0, ExitStatus::Code(3));
+    let end = end(&mut ladder);
+    assert_eq!((end.status, end.spawned), (Some(ExitStatus::Code(3)), true));
+}
+
+// ---- connecting ----
+
+#[test]
+fn p_t1_a_child_that_never_comes_up_is_killed_at_the_connect_deadline() {
+    for written in [false, true] {
+        let mut ladder = Ladder::new(T0, Policy::default());
+        assert_eq!(ladder.poll_timeout(), None, "the clock starts with the process");
+        ladder.handle_spawned(T0);
+        if written {
+            ladder.handle_start_written(T0);
+        }
+        assert_eq!(ladder.poll_timeout(), Some((at(10_000), Why::Connect)));
+        ladder.handle_timeout(at(9_999));
+        assert_eq!(steps(&mut ladder), []);
+        ladder.handle_timeout(at(10_000));
+        assert_eq!(steps(&mut ladder), [Step::Kill]);
+        ladder.handle_exit(at(10_001), SIGKILL);
+        let end = end(&mut ladder);
+        assert_eq!((end.rung, end.up), (Rung::Killed, false));
+    }
+}
+
+#[test]
+fn p_t1_a_cancel_before_start_is_written_kills_since_nothing_of_the_users_has_run() {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.handle_spawned(T0);
+    ladder.cancel(T0, budget::DEFAULT);
+    assert_eq!(steps(&mut ladder), [Step::Kill]);
+}
+
+#[test]
+fn p_t1_a_cancel_after_start_is_written_asks() {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.handle_spawned(T0);
+    ladder.handle_start_written(T0);
+    ladder.cancel(T0, budget::DEFAULT);
+    assert_eq!(steps(&mut ladder), [Step::Ask { grace: ms(4400) }]);
+    ladder.handle_up(at(1));
+    assert_eq!(ladder.state(), State::Cancelling, "`Started(0)` is taken and ignored");
+}
+
+#[test]
+fn p_t1_a_child_that_dies_before_it_is_up_says_how_and_not_that_force_was_used() {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.handle_spawned(T0);
+    // A dying process closes its link first.
+    ladder.handle_eof(at(1));
+    assert_eq!(steps(&mut ladder), [Step::Terminate]);
+    assert_eq!(ladder.rung_of(ExitStatus::Code(2)), Rung::Unasked);
+    ladder.handle_exit(at(2), ExitStatus::Code(2));
+    let end = end(&mut ladder);
+    assert_eq!((end.rung, end.link_lost, end.up), (Rung::Unasked, true, false));
+}
+
+// ---- running and leaving ----
+
+#[test]
+fn p_t1_a_running_child_has_no_clock() {
+    let mut ladder = running();
+    ladder.handle_timeout(at(1_000_000_000));
+    assert_eq!((ladder.poll_timeout(), ladder.state()), (None, State::Running));
+}
+
+#[test]
+fn p_t1_a_child_that_leaves_by_itself_has_three_seconds_then_force() {
+    for goodbye in [false, true] {
+        let mut ladder = running();
+        if goodbye {
+            ladder.handle_goodbye(T0);
+        } else {
+            ladder.handle_terminal(T0);
+        }
+        assert_eq!(ladder.poll_timeout(), Some((at(3000), Why::Leave)));
+        ladder.handle_eof(at(1));
+        assert_eq!(ladder.state(), State::Leaving, "end-of-file is expected here");
+        let done = left_alone(&mut ladder);
+        let kinds = done.iter().map(|(when, step)| (*when, *step)).collect::<Vec<_>>();
+        assert_eq!(
+            kinds[..3],
+            [(3000, Step::Terminate), (3100, Step::Kill), (3200, Step::Unkillable)]
+        );
+    }
+}
+
+#[test]
+fn p_t1_a_clean_leave_is_unasked() {
+    let mut ladder = running();
+    ladder.handle_terminal(T0);
+    ladder.handle_goodbye(at(1));
+    ladder.handle_eof(at(2));
+    ladder.handle_exit(at(3), ExitStatus::Code(0));
+    let end = end(&mut ladder);
+    assert_eq!((end.rung, end.link_lost, end.up), (Rung::Unasked, false, true));
+}
+
+#[test]
+fn p_t1_a_cancel_while_leaving_only_shortens_and_sends_nothing() {
+    let mut ladder = running();
+    ladder.handle_terminal(T0);
+    ladder.cancel(T0, ms(10_000));
+    assert_eq!(ladder.poll_timeout(), Some((at(3000), Why::Leave)), "never longer");
+    ladder.cancel(at(10), ms(1000));
+    assert_eq!(steps(&mut ladder), []);
+    let budget = Budget::of(ms(1000));
+    assert_eq!(ladder.poll_timeout(), Some((at(10) + budget.terminate, Why::Leave)));
+    ladder.handle_exit(at(20), ExitStatus::Code(0));
+    assert_eq!(end(&mut ladder).rung, Rung::Asked);
+}
+
+#[test]
+fn p_t4_a_lost_link_brings_sigterm_at_once_and_leaves_the_child_its_time() {
+    let mut ladder = running();
+    ladder.handle_eof(T0);
+    let done = left_alone(&mut ladder);
+    assert_eq!(done[..2], [(0, Step::Terminate), (4500, Step::Kill)]);
+    let mut short = Ladder::new(T0, Policy { teardown: ms(100), ..Policy::default() });
+    short.handle_up(T0);
+    short.handle_eof(T0);
+    let (kill, _) = left_alone(&mut short)[1];
+    assert!(kill >= 1000, "{kill}");
+}
+
+#[test]
+fn p_t3_only_a_death_by_the_signal_that_was_sent_is_put_down_to_it() {
+    let cases = [
+        (SIGTERM, Rung::Terminated),
+        (SIGKILL, Rung::Unasked),
+        (ExitStatus::Code(101), Rung::Unasked),
+    ];
+    for (status, rung) in cases {
+        let mut ladder = running();
+        ladder.handle_eof(T0);
+        ladder.handle_exit(at(1), status);
+        let end = end(&mut ladder);
+        assert_eq!((end.rung, end.link_lost, end.status), (rung, true, Some(status)));
+    }
+    // Asked before, it was asked.
+    let mut ladder = asked(ms(4600));
+    ladder.handle_eof(at(1));
+    ladder.handle_exit(at(2), ExitStatus::Code(101));
+    let end = end(&mut ladder);
+    assert_eq!((end.rung, end.link_lost), (Rung::Asked, false));
+}
+
+// ---- cancelling ----
+
+#[test]
+fn p_t1_a_child_that_obeys_is_only_asked() {
+    let mut ladder = asked(ms(4600));
+    ladder.handle_ack(at(1));
+    ladder.handle_terminal(at(200));
+    assert_eq!(ladder.state(), State::Leaving);
+    assert_eq!(ladder.poll_timeout(), Some((at(4400), Why::Leave)), "what is left of the grace");
+    ladder.handle_goodbye(at(201));
+    ladder.handle_eof(at(202));
+    ladder.handle_exit(at(203), ExitStatus::Code(0));
+    let end = end(&mut ladder);
+    assert_eq!((end.rung, end.status), (Rung::Asked, Some(ExitStatus::Code(0))));
+}
+
+#[test]
+fn p_t1_no_ack_brings_sigterm_at_once() {
+    for (rest, ack) in [(4600, 500), (1000, 250), (100, 25)] {
+        let mut ladder = asked(ms(rest));
+        assert_eq!(ladder.poll_timeout(), Some((at(ack), Why::Ack)));
+        let kill = u64::try_from(Budget::of(ms(rest)).kill.as_millis()).unwrap();
+        let done = left_alone(&mut ladder);
+        assert_eq!(done[..2], [(ack, Step::Terminate), (kill, Step::Kill)]);
+        assert_eq!((at(done[2].0), done[2].1), (at(rest), Step::Unkillable));
+    }
+}
+
+#[test]
+fn p_t1_the_rungs_come_at_r_minus_2d_r_minus_d_and_r() {
+    let mut ladder = asked(ms(4600));
+    ladder.handle_ack(at(1));
+    let done = left_alone(&mut ladder);
+    let kinds = [(4400, Step::Terminate), (4500, Step::Kill), (4600, Step::Unkillable)];
+    assert_eq!(done[..3], kinds);
+    assert!(matches!(done[3], (4600, Step::Done(End { rung: Rung::Unkillable, .. }))));
+    assert_eq!(done.len(), 4);
+}
+
+#[test]
+fn p_t1_terminal_and_goodbye_count_as_the_ack() {
+    for goodbye in [false, true] {
+        let mut ladder = asked(ms(4600));
+        if goodbye {
+            ladder.handle_goodbye(at(10));
+        } else {
+            ladder.handle_terminal(at(10));
+        }
+        ladder.handle_timeout(at(4399));
+        assert_eq!(steps(&mut ladder), []);
+        ladder.handle_timeout(at(4400));
+        assert_eq!(steps(&mut ladder), [Step::Terminate]);
+    }
+}
+
+#[test]
+fn p_t1_end_of_file_while_alive_brings_sigterm_within_the_same_budget() {
+    let mut ladder = asked(ms(4600));
+    ladder.handle_ack(at(1));
+    ladder.handle_eof(at(100));
+    assert_eq!(steps(&mut ladder), [Step::Terminate]);
+    let done = left_alone(&mut ladder);
+    assert_eq!(done[..2], [(4500, Step::Kill), (4600, Step::Unkillable)]);
+}
+
+#[test]
+fn p_c1_a_repeat_may_shorten_and_never_lengthens() {
+    let mut ladder = asked(ms(4600));
+    ladder.handle_ack(at(1));
+    ladder.cancel(at(100), ms(10_000));
+    assert_eq!(steps(&mut ladder), []);
+    assert_eq!(ladder.poll_timeout(), Some((at(4400), Why::Terminate)));
+    ladder.cancel(at(200), ms(1000));
+    let budget = Budget::of(ms(1000));
+    assert_eq!(steps(&mut ladder), [Step::Ask { grace: budget.grace }]);
+    assert_eq!(ladder.poll_timeout(), Some((at(200) + budget.terminate, Why::Terminate)));
+}
+
+#[test]
+fn p_c1_repeats_do_not_put_off_the_ack() {
+    let mut ladder = asked(ms(4600));
+    for millis in (0..490).step_by(10) {
+        ladder.cancel(at(millis), ms(4600 - 2 * millis));
+    }
+    ladder.handle_timeout(at(500));
+    assert_eq!(steps(&mut ladder).last(), Some(&Step::Terminate));
+}
+
+#[test]
+fn p_c1_repeats_that_nobody_took_become_one() {
+    let mut ladder = running();
+    for millis in 0..1000 {
+        ladder.cancel(at(millis), ms(400_000 - 200 * millis));
+    }
+    assert_eq!(steps(&mut ladder).len(), 2, "one request, and SIGTERM for the silence");
+}
+
+#[test]
+fn p_t1_below_20_ms_there_is_no_time_for_asking() {
+    for rest in [0, 1, 19] {
+        let states = [running(), asked(ms(4600)), {
+            let mut leaving = running();
+            leaving.handle_terminal(T0);
+            leaving
+        }];
+        for mut ladder in states {
+            ladder.cancel(at(1), ms(rest));
+            assert_eq!(steps(&mut ladder), [Step::Kill]);
+            assert_eq!(ladder.poll_timeout(), Some((at(101), Why::Over)), "SIGKILL has its time");
+        }
+    }
+    let mut ladder = running();
+    ladder.cancel(T0, ms(20));
+    assert_eq!(steps(&mut ladder), [Step::Ask { grace: ms(10) }]);
+}
+
+#[test]
+fn p_t1_sigkill_has_its_time_even_where_the_parent_itself_was_stopped() {
+    let mut ladder = asked(ms(4600));
+    ladder.handle_ack(at(1));
+    ladder.handle_timeout(at(60_000));
+    assert_eq!(steps(&mut ladder), [Step::Terminate, Step::Kill]);
+    assert_eq!(ladder.poll_timeout(), Some((at(60_100), Why::Over)));
+    ladder.handle_exit(at(60_001), SIGTERM);
+    assert_eq!(end(&mut ladder).status, Some(SIGTERM));
+}
+
+#[test]
+fn p_t1_what_ended_needs_nothing_more() {
+    let mut ladder = running();
+    ladder.cancel(T0, ms(4600));
+    ladder.handle_exit(T0, ExitStatus::Code(0));
+    assert_eq!(steps(&mut ladder).len(), 1, "only its end, not the request");
+    let mut ladder = asked(Duration::ZERO.max(ms(4600)));
+    let over = left_alone(&mut ladder);
+    assert!(matches!(over.last(), Some((_, Step::Done(_)))));
+    ladder.handle_exit(at(9_000), SIGKILL);
+    assert_eq!((steps(&mut ladder), ladder.state()), (vec![], State::Unkillable));
+}
+
+// ---- all of it ----
+
+/// What may happen to a ladder, with the time that passes before.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    Spawned,
+    SpawnFailed,
+    Written,
+    Up,
+    Ack,
+    Terminal,
+    Goodbye,
+    Eof,
+    Exit,
+    Cancel(u64),
+    Time(u64),
+    /// Until the next deadline.
+    Deadline,
+}
+
+const ALL: [Happens; 15] = {
+    use Happens::*;
+    [
+        Spawned,
+        SpawnFailed,
+        Written,
+        Up,
+        Ack,
+        Terminal,
+        Goodbye,
+        Eof,
+        Exit,
+        Cancel(0),
+        Cancel(300),
+        Cancel(4600),
+        Time(0),
+        Time(70),
+        Deadline,
+    ]
+};
+
+/// A ladder with what was seen of it.
+#[derive(Clone)]
+struct Seen {
+    ladder: Ladder,
+    now: Instant,
+    /// When all has to be over, by the shortest cancel; what is owed to a SIGKILL counts.
+    by: Instant,
+    steps: Vec<Step>,
+}
+
+impl Seen {
+    fn new() -> Self {
+        let ladder = Ladder::new(T0, Policy::default());
+        Self { ladder, now: T0, by: Instant::FAR_FUTURE, steps: Vec::new() }
+    }
+
+    fn happens(&mut self, what: Happens) {
+        let (ladder, now) = (&mut self.ladder, self.now);
+        match what {
+            Happens::Spawned => ladder.handle_spawned(now),
+            Happens::SpawnFailed => ladder.handle_spawn_failed(now),
+            Happens::Written => ladder.handle_start_written(now),
+            Happens::Up => ladder.handle_up(now),
+            Happens::Ack => ladder.handle_ack(now),
+            Happens::Terminal => ladder.handle_terminal(now),
+            Happens::Goodbye => ladder.handle_goodbye(now),
+            Happens::Eof => ladder.handle_eof(now),
+            Happens::Exit => ladder.handle_exit(now, ExitStatus::Code(0)),
+            Happens::Cancel(rest) => {
+                // The time of a SIGKILL that comes from the cancel itself.
+                self.by = self.by.min(now + ms(rest.max(100)));
+                ladder.cancel(now, ms(rest));
+            }
+            Happens::Time(rest) => {
+                let until = now + ms(rest);
+                while let Some((when, _)) = ladder.poll_timeout().filter(|(when, _)| *when < until)
+                {
+                    ladder.handle_timeout(self.now.max(when));
+                }
+                self.now = until;
+                ladder.handle_timeout(until);
+            }
+            Happens::Deadline => {
+                if let Some((when, _)) = ladder.poll_timeout() {
+                    self.now = self.now.max(when);
+                }
+                ladder.handle_timeout(self.now);
+            }
+        }
+        self.check(what);
+    }
+
+    fn check(&mut self, what: Happens) {
+        let new = steps(&mut self.ladder);
+        if let (Happens::Time(_) | Happens::Deadline, Some((when, why))) =
+            (what, self.ladder.poll_timeout())
+        {
+            assert!(when > self.now, "{why:?} is due, and was handled");
+        }
+        if self.ladder.state().is_over() {
+            assert_eq!(self.ladder.poll_timeout(), None);
+        }
+        self.steps.extend(new);
+        let ended = self.steps.iter().filter(|step| matches!(step, Step::Done(_))).count();
+        assert!(ended <= 1, "{:?}", self.steps);
+        assert_eq!(ended == 1, self.ladder.state().is_over(), "{:?}", self.steps);
+        let signals = |wanted: Step| self.steps.iter().filter(|step| **step == wanted).count();
+        assert!(signals(Step::Terminate) <= 1 && signals(Step::Kill) <= 1, "{:?}", self.steps);
+    }
+
+    /// From here on nothing happens but time.
+    fn runs_out(&mut self) {
+        for _ in 0..8 {
+            self.happens(Happens::Deadline);
+        }
+    }
+
+    /// What can be told apart from outside, with times relative to now.
+    fn looks(&self) -> String {
+        let next = self.ladder.poll_timeout();
+        format!("{:?} {:?} {next:?} {:?}", self.ladder.state(), self.ladder.rung(), self.steps)
+    }
+}
+
+fn every_order(seen: &Seen, depth: usize, visit: &mut dyn FnMut(&Seen)) {
+    visit(seen);
+    if depth == 0 {
+        return;
+    }
+    for what in ALL {
+        let mut next = seen.clone();
+        next.happens(what);
+        every_order(&next, depth - 1, visit);
+    }
+}
+
+#[test]
+fn p_t1_every_child_ends_within_its_budget() {
+    let mut states = BTreeSet::new();
+    let mut orders = 0_u64;
+    every_order(&Seen::new(), 5, &mut |seen| {
+        orders += 1;
+        states.insert(seen.ladder.state());
+        let mut seen = seen.clone();
+        let asked = seen.by != Instant::FAR_FUTURE;
+        let over = seen.ladder.state().is_over();
+        seen.runs_out();
+        if asked && !over {
+            assert!(seen.ladder.state().is_over(), "{:?}", seen.ladder);
+            // A start that was stuck and then was not leaves no less for its SIGKILL.
+            let stuck = seen.steps.contains(&Step::Withdraw) && seen.steps.contains(&Step::Kill);
+            let by = if stuck { seen.by + ms(100) } else { seen.by };
+            assert!(seen.now <= by, "{:?} after {by:?}: {:?}", seen.now, seen.ladder);
+        }
+        let waits = matches!(seen.ladder.state(), State::Spawning | State::Running);
+        assert!(seen.ladder.state().is_over() || waits, "{:?}", seen.ladder);
+    });
+    assert_eq!(states.len(), State::STATES.len(), "not every state was reached: {states:?}");
+    assert!(orders > 800_000, "{orders}");
+}
+
+#[test]
+fn p_t1_saying_a_thing_twice_changes_nothing() {
+    every_order(&Seen::new(), 4, &mut |seen| {
+        for what in ALL {
+            if matches!(what, Happens::Time(70) | Happens::Deadline) {
+                continue;
+            }
+            let mut once = seen.clone();
+            once.happens(what);
+            let mut twice = once.clone();
+            twice.happens(what);
+            assert_eq!(once.looks(), twice.looks(), "{what:?}");
+        }
+    });
+}
+
+#[test]
+fn p_t1_every_state_and_fact_has_one_defined_result() {
+    let mut rows = BTreeMap::new();
+    for (from, fact, to) in State::ROWS {
+        assert!(rows.insert((*from, *fact), *to).is_none(), "{from:?} + {fact:?} twice");
+    }
+    for from in State::STATES {
+        for fact in State::STEPS {
+            assert_eq!(from.after(*fact), rows.get(&(*from, *fact)).copied());
+        }
+        let ways_out = State::STEPS.iter().filter(|fact| from.after(**fact).is_some()).count();
+        assert_eq!(ways_out == 0, from.is_over(), "{from:?}");
+    }
+    // A process that was there is only over when it was reaped, or could not be killed.
+    for (from, fact, to) in State::ROWS {
+        match to {
+            State::Reaped => assert!(matches!(fact, Fact::Exited | Fact::SpawnFailed)),
+            State::Unkillable => {
+                assert!(matches!((from, fact), (State::Killing | State::Withdrawing, Fact::Over)));
+            }
+            _ => {}
+        }
+    }
+}

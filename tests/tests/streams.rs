@@ -1,0 +1,465 @@
+//! Streams between processes: order, ends, flow control, and what a dropped half says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_lite::{FutureExt as _, StreamExt as _, future};
+use hatchery::{
+    Context, Error, ErrorKind, Limits, MsgStream, Nursery, OpenContext, Portal, Receives, Result,
+    Sends, Starts, open_nursery,
+};
+
+/// Far beyond what anything here takes.
+const LONG: Duration = Duration::from_secs(10);
+
+/// Sends everything back.
+#[hatchery::context]
+async fn echo(cx: Context<Starts<()>, Sends<Vec<u8>>, Receives<Vec<u8>>>) -> Result<u64> {
+    let mut stream = cx.started(()).await?.open_stream();
+    let mut bytes = 0;
+    while let Some(value) = stream.recv().await? {
+        bytes += value.len() as u64;
+        stream.send(value).await?;
+    }
+    Ok(bytes)
+}
+
+/// Sends `count` numbers, then closes or simply returns.
+#[hatchery::context]
+async fn counts(
+    cx: Context<Starts<()>, Sends<u64>, Receives<()>>,
+    count: u64,
+    closes: bool,
+) -> Result<u64> {
+    let stream = cx.started(()).await?.open_stream();
+    for n in 0..count {
+        stream.send(n).await?;
+    }
+    if closes {
+        stream.close().await?;
+    }
+    Ok(count)
+}
+
+/// Takes `count` values and keeps the stream open until it is asked to end.
+#[hatchery::context]
+async fn takes(cx: Context<Starts<()>, Sends<u64>, Receives<Vec<u8>>>, count: u64) -> Result<u64> {
+    let mut stream = cx.started(()).await?.open_stream();
+    let mut bytes = 0;
+    for _ in 0..count {
+        bytes += stream.recv().await?.map_or(0, |value| value.len() as u64);
+    }
+    stream.send(bytes).await?;
+    future::pending().await
+}
+
+/// Reads nothing until the gate's file is gone, then everything; returns how many bytes.
+#[hatchery::context]
+async fn reads_late(
+    cx: Context<Starts<()>, Sends<()>, Receives<Vec<u8>>>,
+    gate: String,
+) -> Result<u64> {
+    let mut stream = cx.started(()).await?.open_stream();
+    while std::fs::exists(&gate).map_err(Error::new)? {
+        async_io::Timer::after(Duration::from_millis(2)).await;
+    }
+    let (mut bytes, mut next) = (0, 0_u8);
+    while let Some(value) = stream.recv().await? {
+        assert!(value.iter().all(|byte| *byte == next), "value {next} is not in its place");
+        next = next.wrapping_add(1);
+        bytes += value.len() as u64;
+    }
+    Ok(bytes)
+}
+
+/// Drops its receiving half, says so, and lives on.
+#[hatchery::context]
+async fn reads_no_more(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<u64> {
+    let (sender, receiver) = cx.started(()).await?.open_stream().split();
+    drop(receiver);
+    sender.send(1).await?;
+    future::pending().await
+}
+
+/// Sums what comes; tells the sum after the end, over its own half that is still open.
+#[hatchery::context]
+async fn sums(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<u64> {
+    let mut stream = cx.started(()).await?.open_stream();
+    let mut sum = 0;
+    while let Some(value) = stream.recv().await? {
+        sum += value;
+    }
+    stream.send(sum).await?;
+    stream.send(sum * 2).await?;
+    Ok(sum)
+}
+
+#[hatchery::endpoint]
+async fn alive() -> bool {
+    true
+}
+
+async fn with_worker<T>(body: impl AsyncFnOnce(&Portal) -> Result<T>) -> Result<T> {
+    open_nursery(async |nursery: Nursery| {
+        let worker = nursery.start_actor("worker").await?;
+        let value = body(&worker).await?;
+        assert!(worker.run(alive()).await?);
+        worker.cancel().await?;
+        Ok(value)
+    })
+    .await
+}
+
+type Echo = (OpenContext<echo>, MsgStream<Vec<u8>, Vec<u8>>);
+
+async fn open_echo(worker: &Portal) -> Result<Echo> {
+    let (mut cx, ()) = worker.open_context(echo()).await?;
+    let stream = cx.open_stream()?;
+    Ok((cx, stream))
+}
+
+#[hatchery::test]
+async fn str_01_values_keep_their_order() -> Result<()> {
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(counts(5000, true)).await?;
+        let mut stream = cx.open_stream()?;
+        for n in 0..5000 {
+            assert_eq!(stream.recv().await?, Some(n));
+        }
+        // STR-05: the end stays the end.
+        assert_eq!(stream.recv().await?, None);
+        assert_eq!(stream.recv().await?, None);
+        assert_eq!(cx.result().await?, 5000);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn str_02_a_return_ends_the_stream_too_and_what_was_sent_still_comes() -> Result<()> {
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(counts(3, false)).await?;
+        let stream = cx.open_stream()?;
+        let all: Vec<u64> = stream.map(|value| value.unwrap()).collect().await;
+        assert_eq!(all, [0, 1, 2]);
+        assert_eq!(cx.result().await?, 3);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn str_05_half_close_leaves_the_other_direction_open() -> Result<()> {
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(sums()).await?;
+        let mut stream = cx.open_stream()?;
+        for n in 1..=4 {
+            stream.send(n).await?;
+        }
+        stream.close().await?;
+        stream.close().await?;
+        assert_eq!(stream.recv().await?, Some(10));
+        assert_eq!(stream.recv().await?, Some(20));
+        assert_eq!(stream.recv().await?, None);
+        assert_eq!(cx.result().await?, 10);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn str_04_a_send_after_close_is_misuse() -> Result<()> {
+    with_worker(async |worker| {
+        let (cx, stream) = open_echo(worker).await?;
+        stream.close().await?;
+        let error = stream.send(vec![1]).await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Misuse, "{error:?}");
+        assert_eq!(cx.result().await?, 0);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn a_send_to_a_half_that_nobody_reads_says_so() -> Result<()> {
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(reads_no_more()).await?;
+        let mut stream = cx.open_stream()?;
+        assert_eq!(stream.recv().await?, Some(1));
+        let started = Instant::now();
+        let error = loop {
+            match stream.send(1).await {
+                Ok(()) => assert!(started.elapsed() < LONG, "it takes and takes"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(*error.kind(), ErrorKind::ReceiverGone, "{error:?}");
+        assert!(error.to_string().contains("worker"), "{error}");
+        assert_eq!(cx.cancel().await, hatchery::CancelStatus::Done);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn values_of_no_byte_to_max_message_pass_whole() -> Result<()> {
+    with_worker(async |worker| {
+        let (cx, mut stream) = open_echo(worker).await?;
+        let mut bytes = 0;
+        for size in [0, 1, 1000, 64 * 1024, 256 * 1024, 256 * 1024 + 1, 1 << 20, (4 << 20) - 8] {
+            let value: Vec<u8> = (0..size).map(|n| (n % 253) as u8).collect();
+            stream.send(value.clone()).await?;
+            let back = stream.recv().await?.unwrap();
+            assert!(back == value, "{size} bytes");
+            bytes += size;
+        }
+        stream.close().await?;
+        assert_eq!(cx.result().await?, bytes as u64);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn a_value_over_max_message_is_misuse_and_the_stream_goes_on() -> Result<()> {
+    with_worker(async |worker| {
+        let (cx, mut stream) = open_echo(worker).await?;
+        let error = stream.send(vec![0; (4 << 20) + 1]).await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Misuse, "{error:?}");
+        stream.send(vec![7]).await?;
+        assert_eq!(stream.recv().await?, Some(vec![7]));
+        stream.close().await?;
+        assert_eq!(cx.result().await?, 1);
+        Ok(())
+    })
+    .await
+}
+
+/// A file that keeps a reader waiting until it is removed.
+struct Gate(std::path::PathBuf);
+
+impl Gate {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("streams-{name}-{}", std::process::id()));
+        std::fs::write(&path, "").unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[hatchery::test]
+async fn p_w1_a_fast_sender_waits_for_a_slow_reader_and_nothing_is_lost() -> Result<()> {
+    const VALUES: u64 = 300;
+    const SIZE: u64 = 10_000;
+    let gate = Gate::new("p_w1");
+    let path = gate.0.to_str().unwrap().to_owned();
+    let window = u64::from(Limits::default().window);
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(reads_late(path.clone())).await?;
+        let stream = cx.open_stream()?;
+        let sent = Arc::new(AtomicU64::new(0));
+        let sending = async {
+            for n in 0..VALUES {
+                stream.send(vec![(n % 256) as u8; SIZE as usize]).await?;
+                sent.fetch_add(1, Ordering::SeqCst);
+            }
+            stream.close().await
+        };
+        let held = async {
+            // The window's worth goes out; from then on the count stands still.
+            let mut last = u64::MAX;
+            loop {
+                let now = sent.load(Ordering::SeqCst);
+                if now == last && now > 0 {
+                    break;
+                }
+                last = now;
+                async_io::Timer::after(Duration::from_millis(100)).await;
+            }
+            assert!(last * SIZE <= window, "{last} values of {SIZE} bytes for nobody");
+            drop(gate);
+            Ok::<_, Error>(())
+        };
+        let (sending, held) = future::zip(sending, held).await;
+        sending?;
+        held?;
+        assert_eq!(cx.result().await?, VALUES * SIZE);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn p_w1_one_stream_that_is_not_read_holds_up_no_other() -> Result<()> {
+    let gate = Gate::new("other");
+    let path = gate.0.to_str().unwrap().to_owned();
+    with_worker(async |worker| {
+        let (mut stuck, ()) = worker.open_context(reads_late(path.clone())).await?;
+        let stuck_stream = stuck.open_stream()?;
+        let (other, mut stream) = open_echo(worker).await?;
+        let mut filling = Box::pin(async {
+            for n in 0..100_u8 {
+                stuck_stream.send(vec![n; 10_000]).await?;
+            }
+            stuck_stream.close().await
+        });
+        assert!(future::poll_once(&mut filling).await.is_none());
+        for n in 0..200 {
+            stream.send(vec![n; 3000]).await?;
+            assert_eq!(stream.recv().await?, Some(vec![n; 3000]));
+        }
+        stream.close().await?;
+        assert_eq!(other.result().await?, 600_000);
+        drop(gate);
+        filling.await?;
+        assert_eq!(stuck.result().await?, 1_000_000);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn a_receive_that_is_dropped_loses_nothing() -> Result<()> {
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(counts(2000, true)).await?;
+        let mut stream = cx.open_stream()?;
+        let mut next = 0;
+        loop {
+            // Polled once and dropped, with a value in it or not.
+            match future::poll_once(stream.recv()).await {
+                None => future::yield_now().await,
+                Some(value) => match value? {
+                    None => break,
+                    Some(value) => {
+                        assert_eq!(value, next);
+                        next += 1;
+                    }
+                },
+            }
+        }
+        assert_eq!(next, 2000);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn a_next_that_is_dropped_loses_nothing_and_mixes_with_receives() -> Result<()> {
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(counts(2000, true)).await?;
+        let mut stream = cx.open_stream()?;
+        let mut next = 0;
+        loop {
+            let value = match next % 2 {
+                0 => match future::poll_once(stream.next()).await {
+                    None => stream.recv().await?,
+                    Some(value) => value.transpose()?,
+                },
+                _ => stream.recv().await?,
+            };
+            let Some(value) = value else { break };
+            assert_eq!(value, next);
+            next += 1;
+        }
+        assert_eq!(next, 2000);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn a_send_that_is_dropped_while_it_waits_has_sent_nothing() -> Result<()> {
+    let gate = Gate::new("dropped");
+    let path = gate.0.to_str().unwrap().to_owned();
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(reads_late(path.clone())).await?;
+        let stream = cx.open_stream()?;
+        let mut sent = 0_u8;
+        // Until the window is full: then a send waits, and is dropped.
+        while future::poll_once(stream.send(vec![sent; 10_000])).await.transpose()?.is_some() {
+            sent += 1;
+        }
+        drop(gate);
+        stream.send(vec![sent; 10_000]).await?;
+        stream.close().await?;
+        assert_eq!(cx.result().await?, (u64::from(sent) + 1) * 10_000);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn the_halves_work_from_two_tasks() -> Result<()> {
+    with_worker(async |worker| {
+        let (cx, stream) = open_echo(worker).await?;
+        let (sender, mut receiver) = stream.split();
+        let received = open_nursery(async |nursery: Nursery| {
+            nursery.spawn(async move {
+                for n in 0..100 {
+                    sender.send(vec![n; 5000]).await?;
+                }
+                sender.close().await
+            });
+            let mut received = 0;
+            while let Some(value) = receiver.recv().await? {
+                assert_eq!(value, vec![received; 5000]);
+                received += 1;
+            }
+            Ok::<_, Error>(received)
+        })
+        .await?;
+        assert_eq!(received, 100);
+        assert_eq!(cx.result().await?, 500_000);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn clones_of_a_sending_half_send_into_one_direction() -> Result<()> {
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(takes(40)).await?;
+        let (sender, mut receiver) = cx.open_stream()?.split();
+        open_nursery(async |nursery: Nursery| {
+            for _ in 0..4 {
+                let sender = sender.clone();
+                nursery.spawn(async move {
+                    for _ in 0..10 {
+                        sender.send(vec![0; 100]).await?;
+                    }
+                    Ok::<_, Error>(())
+                });
+            }
+            Ok::<_, Error>(())
+        })
+        .await?;
+        assert_eq!(receiver.recv().await?, Some(4000));
+        assert_eq!(cx.cancel().await, hatchery::CancelStatus::Done);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn a_receive_that_waits_hears_of_a_cancel() -> Result<()> {
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(takes(1)).await?;
+        let mut stream = cx.open_stream()?;
+        let receiving = stream.recv();
+        let cancelling = async {
+            let status = cx.cancel().await;
+            assert_eq!(status, hatchery::CancelStatus::Done);
+            future::pending().await
+        };
+        let error = receiving.or(cancelling).await.unwrap_err();
+        assert!(error.cancelled().is_some(), "{error:?}");
+        Ok(())
+    })
+    .await
+}

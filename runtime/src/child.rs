@@ -1,6 +1,6 @@
 //! The life of a process that was started as an actor: dialog 0 from its `Start` to its terminal.
 //!
-//! The only room that may end the process.
+//! Gives the process's exit code; the entry in the driver ends the process with it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,12 +28,6 @@ use crate::{dialog, log};
 
 /// What is left to an actor whose parent is gone (P-T4).
 const ORPHAN_GRACE: Duration = Duration::from_secs(1);
-
-/// Ends the process. The documented child entry is the one place that may.
-#[expect(clippy::exit, reason = "a child's `main` must not go on behind the entry")]
-pub(crate) fn exit(code: i32) -> ! {
-    std::process::exit(code)
-}
 
 /// Says why a process that was started as an actor could not become one; gives its exit code.
 pub(crate) fn failed(error: &std::io::Error) -> i32 {

@@ -39,7 +39,7 @@ pub struct Sends<T>(PhantomData<fn() -> T>);
 pub struct Receives<T>(PhantomData<fn() -> T>);
 
 /// The callee's end of a context, the first argument of a
-/// [`#[hatchery::context]`](crate::context()) endpoint.
+/// [`#[hatchery::context]`](macro@crate::context) endpoint.
 ///
 /// It starts once, by value, so that starting twice and streaming before starting do not compile
 /// (P-D6). The context ends with the endpoint's return; one that returns without having started

@@ -18,7 +18,7 @@ use crate::dialog::Dialog;
 use crate::error::{EndpointError, Error, Never, Result};
 
 /// A function that can be run in another actor. Implemented by [`endpoint`](crate::endpoint) and
-/// [`context`](crate::context()), never by hand.
+/// [`context`](macro@crate::context), never by hand.
 ///
 /// The name on the wire is the function's path; the schema is a hash of that name, the signature
 /// as it is written and the attribute's `schema = N`. Two programs that disagree about it refuse

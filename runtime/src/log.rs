@@ -5,14 +5,14 @@ use crate::error::{Error, Result};
 /// Prints events that pass `filter` to standard error, unless the program has its own subscriber.
 #[cfg(feature = "log")]
 pub(crate) fn install(filter: &str) -> Result<()> {
-    let parsed = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
+    use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::prelude::*;
+
+    let parsed: Targets = filter.parse().map_err(|error| {
         Error::misuse(format!("the log filter `{filter}` cannot be understood: {error}"))
     })?;
-    let installed = tracing_subscriber::fmt()
-        .with_env_filter(parsed)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let installed = tracing_subscriber::registry().with(lines.with_filter(parsed)).try_init();
     if installed.is_err() {
         tracing::debug!(filter, "the program has a subscriber of its own, which stays");
     }

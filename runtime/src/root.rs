@@ -51,8 +51,9 @@ impl Options {
         self
     }
 
-    /// A filter for `tracing` events (as `RUST_LOG` has it), printed to standard error by this
-    /// process and, unless it is told otherwise, by every actor below it. Needs the feature `log`.
+    /// A filter for `tracing` events by target and level (`info`, `warn,hatchery=debug`), printed to
+    /// standard error by this process and, unless it is told otherwise, by every actor below it.
+    /// Needs the feature `log`.
     #[must_use]
     pub fn log(mut self, filter: impl Into<String>) -> Self {
         self.settings.log = Some(filter.into());
@@ -126,9 +127,9 @@ impl Root {
 pub fn init() {
     match entry::take_entry() {
         Entry::NotAChild => {}
-        Entry::Orphan => child::exit(1),
-        Entry::Failed(error) => child::exit(child::failed(&error)),
-        Entry::Child(entry) => child::exit(child::run(entry)),
+        Entry::Orphan => entry::exit(1),
+        Entry::Failed(error) => entry::exit(child::failed(&error)),
+        Entry::Child(entry) => entry::exit(child::run(entry)),
     }
 }
 

@@ -315,6 +315,20 @@ fn p_c2_scopes_handed_out_of_a_shield_hear_the_cancel_it_held_off() {
     assert_eq!(scopes.poll_timeout(), None);
 }
 
+#[test]
+fn p_c2_scopes_handed_on_within_a_shield_stay_in_it() {
+    let mut scopes = Scopes::new();
+    let task = scopes.open(None, Body);
+    let shield = scopes.open(Some(task), Shield);
+    let inside = scopes.open(Some(shield), Body);
+    let innermost = scopes.open(Some(inside), Body);
+    scopes.cancel(task, T0, by(7), ms(1000));
+    scopes.close(inside);
+    assert!(scopes.cancelled(innermost).is_none());
+    scopes.handle_timeout(at(1000));
+    assert_eq!(due(&mut scopes), [innermost]);
+}
+
 // ---- total and cheap ----
 
 #[test]

@@ -186,6 +186,23 @@ fn p_l4_a_parent_that_went_early_is_not_waited_for_later() {
     assert_eq!(shutdown.stage(), Stage::Gone);
 }
 
+#[test]
+fn p_c7_that_no_peer_is_linked_counts_only_once_none_can_come_any_more() {
+    let mut shutdown = child();
+    shutdown.handle_peers_gone(T0);
+    shutdown.cancel(T0, by(7), ms(2000));
+    shutdown.handle_peers_gone(T0);
+    shutdown.handle_refused(T0);
+    shutdown.handle_tasks_ended(T0);
+    shutdown.handle_deregistered(T0);
+    shutdown.handle_hooks_ended(T0);
+    shutdown.handle_flushed(T0);
+    shutdown.handle_parent_gone(T0);
+    assert_eq!(shutdown.stage(), Stage::Goodbye);
+    shutdown.handle_peers_gone(T0);
+    assert_eq!(shutdown.stage(), Stage::Gone);
+}
+
 // ---- all of it ----
 
 type Fact = fn(&mut Shutdown, Instant);

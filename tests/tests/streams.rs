@@ -282,7 +282,8 @@ async fn p_w1_a_fast_sender_waits_for_a_slow_reader_and_nothing_is_lost() -> Res
                 last = now;
                 async_io::Timer::after(Duration::from_millis(100)).await;
             }
-            assert!(last * SIZE <= window, "{last} values of {SIZE} bytes for nobody");
+            // The last one may begin on what little is left.
+            assert!(last * SIZE < window + SIZE, "{last} values of {SIZE} bytes for nobody");
             drop(gate);
             Ok::<_, Error>(())
         };

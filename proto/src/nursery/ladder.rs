@@ -203,14 +203,14 @@ impl Ladder {
         self.acked |= self.asked;
     }
 
-    /// The child's last word: the terminal of dialog 0.
+    /// The child's last word: the terminal of dialog 0. Like `Goodbye`, it counts as the ack.
     pub fn handle_terminal(&mut self, now: Instant) {
-        self.left(now);
+        self.take(now, Fact::Left);
     }
 
     /// The child's `Goodbye`.
     pub fn handle_goodbye(&mut self, now: Instant) {
-        self.left(now);
+        self.take(now, Fact::Left);
     }
 
     /// The link has ended.
@@ -338,12 +338,6 @@ impl Ladder {
         self.rung = self.rung.max(Rung::Asked);
         self.steps.retain(|step| !matches!(step, Step::Ask { .. }));
         self.steps.push_back(Step::Ask { grace: self.terminate.since(now) });
-    }
-
-    /// The last word counts as the ack.
-    fn left(&mut self, now: Instant) {
-        self.acked |= self.asked;
-        self.take(now, Fact::Left);
     }
 
     /// It has what is left of its grace, or the time for those that nobody asked.

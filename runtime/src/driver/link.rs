@@ -21,6 +21,8 @@ use super::clock;
 
 /// How much is read, or encoded for writing, at a time.
 const BATCH: usize = 64 * 1024;
+/// How much a link reads at first: an idle actor should cost next to nothing.
+const FIRST_READ: usize = 4 * 1024;
 
 /// Receives what a link has to tell, with no lock held.
 pub(crate) trait Handler: Send + Sync {
@@ -341,7 +343,7 @@ impl Link {
     }
 
     async fn read(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
-        let mut buffer = vec![0; BATCH];
+        let mut buffer = vec![0; FIRST_READ];
         loop {
             let read = socket.read_with(|mut socket| socket.read(&mut buffer)).await;
             match read {
@@ -350,6 +352,10 @@ impl Link {
                     let bytes = buffer.get(..count).unwrap_or_default();
                     self.with(|connection, now| connection.handle_input(now, bytes));
                     if !self.look(Connection::is_closed) {
+                        if count == buffer.len() && count < BATCH {
+                            // More is coming than fits: the reader of a busy link is worth its memory.
+                            buffer.resize(2 * count, 0);
+                        }
                         continue;
                     }
                 }

@@ -1,0 +1,25 @@
+//! A program to be started as an actor by another one, whose endpoints it has built from other
+//! signatures, or not at all.
+
+/// The one that asks has this with two numbers.
+#[hatchery::endpoint(name = "misuse::add")]
+async fn add(a: u64) -> u64 {
+    a
+}
+
+/// Of the same signature on both sides.
+#[hatchery::endpoint(name = "misuse::double")]
+async fn double(a: u64) -> u64 {
+    a * 2
+}
+
+/// Another signature under the same schema, so that only the arguments' bytes can tell.
+#[hatchery::endpoint(name = "misuse::text", schema = 7)]
+async fn text(text: String) -> u64 {
+    text.len() as u64
+}
+
+#[hatchery::main]
+async fn main() -> hatchery::Result<()> {
+    Err(hatchery::Error::message("this program is only good as an actor of another one"))
+}

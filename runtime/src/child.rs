@@ -4,11 +4,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::ScopeKind;
+use hatchery_proto::nursery::budget;
 use hatchery_proto::{
     ActorId, Cancelled, Cause, Config, Connection, DialogId, Event, GoodbyeReason, Incoming, Kind,
     Limits, LinkKind, Refusal, Role, Terminal,
@@ -25,9 +25,6 @@ use crate::serving::{self, Serving};
 use crate::spec::{MainTask, Spec};
 use crate::task::{self, Scope};
 use crate::{dialog, log};
-
-/// What is left to an actor whose parent is gone (P-T4).
-const ORPHAN_GRACE: Duration = Duration::from_secs(1);
 
 /// Says why a process that was started as an actor could not become one; gives its exit code.
 pub(crate) fn failed(error: &std::io::Error) -> i32 {
@@ -206,7 +203,7 @@ impl Life {
             if self.link.look(Connection::is_closed) || asked_gone(&self.link) {
                 let by =
                     Cancelled { canceller: self.actor.id().clone(), cause: Cause::ParentEnding };
-                self.actor.cancel(by, ORPHAN_GRACE);
+                self.actor.cancel(by, budget::ORPHAN);
                 return;
             }
             news.await;

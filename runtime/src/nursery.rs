@@ -241,6 +241,8 @@ impl Inner {
 
     fn add(&self, kind: MemberKind, what: &str) -> Result<MemberId> {
         let added = lock(&self.state).core.add(kind);
+        // From here on, scopes further in leave this one its part of a grace (P-C2).
+        self.actor.scopes(|scopes| scopes.set_holding(self.scope, true));
         added.map_err(|_closed| {
             Error::misuse(format!("starting {what}: its nursery has ended or is being cancelled"))
         })

@@ -165,7 +165,8 @@ impl Child {
                 None if state.up => Ok(()),
                 None => Err(self.gone(end)),
             }),
-            None => state.up.then_some(Ok(())),
+            // On several threads its first words may be heard before its link is put down here.
+            None => (state.up && state.link.is_some()).then_some(Ok(())),
         })
         .await
     }

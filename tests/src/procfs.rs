@@ -173,7 +173,12 @@ pub fn kill(processes: &[Process]) {
 
 /// The descriptors of this process as (number, link target), without the one used to list them.
 pub fn descriptors() -> Vec<(i32, String)> {
-    let folder = format!("/proc/{}/fd", own_pid());
+    descriptors_of(own_pid())
+}
+
+/// The descriptors of a process as (number, link target); none where it is gone.
+pub fn descriptors_of(pid: i32) -> Vec<(i32, String)> {
+    let folder = format!("/proc/{pid}/fd");
     let mut found: Vec<_> = numbers(Path::new(&folder))
         .into_iter()
         .filter_map(|number| {
@@ -188,10 +193,16 @@ pub fn descriptors() -> Vec<(i32, String)> {
 
 /// The threads of this process as (id, name).
 pub fn threads() -> Vec<(i32, String)> {
-    let mut found: Vec<_> = numbers(Path::new("/proc/self/task"))
+    threads_of(own_pid())
+}
+
+/// The threads of a process as (id, name); none where it is gone.
+pub fn threads_of(pid: i32) -> Vec<(i32, String)> {
+    let folder = format!("/proc/{pid}/task");
+    let mut found: Vec<_> = numbers(Path::new(&folder))
         .into_iter()
         .filter_map(|id| {
-            let name = fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok()?;
+            let name = fs::read_to_string(format!("{folder}/{id}/comm")).ok()?;
             Some((id, name.trim_end().to_owned()))
         })
         .collect();

@@ -73,6 +73,15 @@ async fn fails_typed(code: u32) -> Result<u32, Outer> {
     }
 }
 
+/// Fails once the file is gone.
+#[hatchery::endpoint]
+async fn fails_once_gone(gate: String) -> Result<u32, Outer> {
+    while std::fs::exists(&gate).unwrap() {
+        async_io::Timer::after(std::time::Duration::from_millis(1)).await;
+    }
+    Err(Outer { code: 9, inner: Inner })
+}
+
 #[hatchery::endpoint]
 async fn fails(message: String) -> Result<u32> {
     Err(Error::message(message))
@@ -313,16 +322,22 @@ async fn spn_04_the_result_of_another_endpoint_is_misuse() -> Result<()> {
 
 #[hatchery::test]
 async fn spn_04_a_failed_one_shot_actor_fails_its_nursery_and_keeps_its_error() -> Result<()> {
+    // A failure drops the body at its next await, so it may only come once the portal is kept.
+    let gate = std::env::temp_dir().join(format!("actors-gate-{}", std::process::id()));
+    std::fs::write(&gate, "").map_err(Error::new)?;
+    let gate = gate.to_str().unwrap().to_owned();
     let mut kept = None;
     let error = failure(async |nursery| {
-        kept = Some(nursery.run_in_actor("one", fails_typed(9)).await?);
+        let one = nursery.run_in_actor("one", fails_once_gone(gate.clone())).await?;
+        std::fs::remove_file(&gate).map_err(Error::new)?;
+        kept = Some(one);
         std::future::pending().await
     })
     .await;
     assert_eq!(error.report().message, "the outer error 9");
     assert_eq!(error.origin().name, "one");
     assert!(error.also().is_empty(), "{error:?}");
-    let typed = kept.unwrap().result::<fails_typed>().await.unwrap_err();
+    let typed = kept.unwrap().result::<fails_once_gone>().await.unwrap_err();
     assert!(matches!(typed, CallError::Endpoint { error: Outer { code: 9, .. }, .. }), "{typed:?}");
     Ok(())
 }

@@ -322,11 +322,14 @@ fn a_crash_at_a_file_that_is_never_reached_is_none() {
     census(&["--crash", "1"], &[&dir.0]).run().assert_exit(0);
 }
 
-/// A file that takes minutes to read and no space: whoever counts it is busy.
+/// Files that take minutes to read and no space: whoever counts one is busy. So many that every
+/// worker gets one, since a worker without work leaves.
 fn endless(dir: &Dir) -> PathBuf {
-    let path = dir.0.join("endless");
-    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
-    path
+    for number in 0..32 {
+        let path = dir.0.join(format!("endless-{number:02}"));
+        fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    }
+    dir.0.join("endless-00")
 }
 
 fn has_open(process: &Process, path: &Path) -> bool {

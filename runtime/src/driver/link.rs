@@ -166,13 +166,16 @@ impl Link {
             .clone()
     }
 
-    /// What is under way on this link, in words.
-    pub(crate) fn under_way(&self) -> Vec<String> {
+    /// What is under way on this link, in words; `own` is the endpoint that is the child's life.
+    pub(crate) fn under_way(&self, own: Option<&str>) -> Vec<String> {
         let phases = self.look(Connection::under_way);
         let names = lock(&self.dialogs);
         let name = |(id, phase): (DialogId, &'static str)| match names.get(&id) {
             Some((_, name)) => format!("`{name}` ({phase})"),
-            None if id.is_actor() => format!("the actor's own task ({phase})"),
+            None if id.is_actor() => match own {
+                Some(name) => format!("`{name}` ({phase})"),
+                None => format!("the actor's own task ({phase})"),
+            },
             None => format!("{id} ({phase})"),
         };
         phases.into_iter().map(name).collect()

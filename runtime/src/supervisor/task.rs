@@ -50,6 +50,7 @@ pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Ve
     let mut body: Option<Body> = None;
     let mut refused: Option<Error> = None;
     let mut status: Option<ExitStatus> = None;
+    let mut under_way = Vec::new();
     let end = loop {
         listener!(child.changed => changed);
         if let Some(end) = run_steps(&child, &mut pending, body.as_ref()) {
@@ -79,13 +80,14 @@ pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Ve
                 let exited = exited.unwrap_or(ExitStatus::Code(-1));
                 status = Some(exited);
                 if let Some(body) = &body {
-                    hear_last_words(&child, body, exited).await;
+                    under_way = body.link.under_way(child.main);
+                    hear_last_words(&child, body, exited, under_way.clone()).await;
                 }
                 child.fact(|state, now| state.ladder.handle_exit(now, exited));
             }
         }
     };
-    conclude(&child, &end, body, refused).await;
+    conclude(&child, &end, body, refused, under_way).await;
 }
 
 /// Does what the ladder says; returns the end when it has come.
@@ -196,13 +198,13 @@ fn begin(child: &Arc<Child>, spawned: Spawned, spec: &[u8]) -> Result<Body> {
 }
 
 /// After the exit the link is read to its end, so that a terminal already sent wins (P-L4).
-async fn hear_last_words(child: &Child, body: &Body, status: ExitStatus) {
+async fn hear_last_words(child: &Child, body: &Body, status: ExitStatus, under_way: Vec<String>) {
     let exit = ExitReport {
         actor: child.id(),
         status: Some(status),
-        rung: lock(&child.state).ladder.rung(),
+        rung: lock(&child.state).ladder.rung_of(status),
         link_lost: false,
-        under_way: body.link.under_way(),
+        under_way,
         stderr_tail: String::new(),
     };
     body.link.with(|connection, now| connection.handle_exit(now, exit));
@@ -210,11 +212,15 @@ async fn hear_last_words(child: &Child, body: &Body, status: ExitStatus) {
 }
 
 /// Reports the end to everyone who waits for it.
-async fn conclude(child: &Arc<Child>, end: &End, body: Option<Body>, refused: Option<Error>) {
+async fn conclude(
+    child: &Arc<Child>,
+    end: &End,
+    body: Option<Body>,
+    refused: Option<Error>,
+    under_way: Vec<String>,
+) {
     let mut stderr_tail = String::new();
-    let mut under_way = Vec::new();
     if let Some(body) = body {
-        under_way = body.link.under_way();
         if !lock(&child.state).up {
             stderr_tail = body.stderr.tail(STDERR_TAIL);
         }

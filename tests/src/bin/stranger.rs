@@ -13,10 +13,12 @@ async fn double(a: u64) -> u64 {
     a * 2
 }
 
-/// Another signature under the same schema, so that only the arguments' bytes can tell.
-#[hatchery::endpoint(name = "misuse::text", schema = 7)]
-async fn text(text: String) -> u64 {
-    text.len() as u64
+/// Written as on the other side, and something else, so that only the arguments' bytes can tell.
+type Body = String;
+
+#[hatchery::endpoint(name = "misuse::text")]
+async fn text(body: Body) -> u64 {
+    body.len() as u64
 }
 
 #[hatchery::main]

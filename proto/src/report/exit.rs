@@ -1,0 +1,119 @@
+//! How a process ended, and what that says about it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ActorId;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExitStatus {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal {
+        /// The signal's number.
+        number: i32,
+        /// Whether it dumped core.
+        core: bool,
+    },
+}
+
+impl ExitStatus {
+    /// Whether the process exited with code 0.
+    pub const fn success(self) -> bool {
+        matches!(self, Self::Code(0))
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal { number, core } => {
+                write!(f, "was ended by signal {number}")?;
+                if let Some(name) = signal_name(*number) {
+                    write!(f, " ({name})")?;
+                }
+                if *core { f.write_str(", core dumped") } else { Ok(()) }
+            }
+        }
+    }
+}
+
+/// The usual name of a signal that ends processes; numbers as on Linux.
+pub(super) const fn signal_name(number: i32) -> Option<&'static str> {
+    Some(match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        _ => return None,
+    })
+}
+
+/// Which rung of the teardown ladder a child's end was reached on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Rung {
+    /// It ended by itself, unasked.
+    Unasked,
+    /// It ended after it was asked to.
+    Asked,
+    /// SIGTERM was needed.
+    Terminated,
+    /// SIGKILL was needed.
+    Killed,
+    /// It outlived SIGKILL within the budget and is still being watched.
+    Unkillable,
+}
+
+/// How an actor's process came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitReport {
+    /// The actor.
+    pub actor: ActorId,
+    /// How the process ended; `None` while it cannot be killed.
+    pub status: Option<ExitStatus>,
+    /// Which rung of the ladder ended it.
+    pub rung: Rung,
+    /// Whether its link had broken before anyone asked it to end.
+    pub link_lost: bool,
+    /// What it was doing for us, in short.
+    pub under_way: Vec<String>,
+    /// The end of what it wrote to its standard error before it was up.
+    pub stderr_tail: String,
+}
+
+impl fmt::Display for ExitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "actor {} ", self.actor)?;
+        match (&self.status, self.rung) {
+            (None, _) => {
+                f.write_str("did not end even after SIGKILL and is still being watched")?
+            }
+            (Some(status), Rung::Unasked) if self.link_lost => {
+                write!(f, "closed its link, then {status}")?;
+            }
+            (Some(status), Rung::Unasked) => write!(f, "{status}")?,
+            (Some(status), Rung::Asked) => write!(f, "{status} after it was asked to end")?,
+            (Some(status), Rung::Terminated | Rung::Killed | Rung::Unkillable) => {
+                write!(f, "had to be ended by force and {status}")?;
+            }
+        }
+        if !self.under_way.is_empty() {
+            write!(f, "; under way: {}", self.under_way.join(", "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Whole programs that are ended from outside, or that cannot begin. Apart from the tests that are
+//! roots themselves: those look after each test for children of this process.
+
+use hatchery_tests::procfs::Process;
+use hatchery_tests::programs::{Program, Running, Signal};
+
+fn process(pid: u32) -> Process {
+    Process::of(pid.cast_signed()).expect("a child that lives")
+}
+
+/// A tree of four: the root, an idle child, and a child with a child.
+fn grove() -> (Running, Vec<Process>) {
+    let mut running = Program::bin("grove").start();
+    assert!(running.wait_for_output("ready"));
+    let out = String::from_utf8_lossy(running.output()).into_owned();
+    let pids = out.lines().next().unwrap_or_default().split(' ');
+    let actors: Vec<_> = pids.map(|pid| process(pid.parse().unwrap())).collect();
+    assert_eq!(actors.len(), 3, "{out}");
+    (running, actors)
+}
+
+fn assert_gone(actors: &[Process]) {
+    for actor in actors {
+        // Whoever inherits what is left of a tree may take its time to wait for it.
+        let now = Process::of(actor.pid).filter(|now| now.is(actor) && !now.is_zombie());
+        assert!(now.is_none(), "{now:?}");
+    }
+}
+
+#[test]
+fn the_whole_tree_is_gone_with_its_killed_root() {
+    let (running, actors) = grove();
+    running.signal(Signal::KILL);
+    // Within a second: `wait` gives what is left no more than that.
+    let finished = running.wait();
+    finished.assert_killed_by(Signal::KILL);
+    finished.assert_nothing_left();
+    assert_gone(&actors);
+}
+
+#[test]
+fn stopped_actors_are_gone_with_their_killed_root() {
+    let (mut running, actors) = grove();
+    for actor in &actors {
+        actor.signal(Signal::STOP);
+    }
+    assert!(running.wait_for_tree(|tree| tree.iter().filter(|one| one.state == 'T').count() == 3));
+    running.signal(Signal::KILL);
+    let finished = running.wait();
+    finished.assert_killed_by(Signal::KILL);
+    finished.assert_nothing_left();
+    assert_gone(&actors);
+}
+
+#[test]
+fn ctrl_c_ends_the_whole_tree_once_with_130() {
+    let (running, actors) = grove();
+    running.signal_group(Signal::INT);
+    let finished = running.wait();
+    finished.assert_exit(130);
+    finished.assert_nothing_left();
+    assert_gone(&actors);
+    assert_eq!(finished.err().matches("Ctrl-C").count(), 1, "{finished}");
+}
+
+#[test]
+fn an_interrupt_or_a_term_for_the_root_alone_ends_the_tree_too() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let (running, actors) = grove();
+        running.signal(signal);
+        running.wait().assert_exit(code).assert_nothing_left();
+        assert_gone(&actors);
+    }
+}
+
+#[test]
+fn a_killed_branch_takes_its_leaf_along_and_is_reported_by_the_root() {
+    let (running, actors) = grove();
+    let branch = actors[1].pid;
+    actors[1].kill();
+    let finished = running.wait();
+    finished.assert_exit(1).assert_nothing_left();
+    assert_gone(&actors);
+    let report = finished.err();
+    for part in ["branch", &branch.to_string(), "signal 9", "grove::parent"] {
+        assert!(report.contains(part), "{part}: {finished}");
+    }
+}
+
+#[test]
+fn a_root_that_forgot_the_entry_starts_nothing_and_says_what_to_do() {
+    let finished = Program::bin("forgetful").run();
+    finished.assert_exit(3);
+    for part in ["hatchery::init()", "#[hatchery::main]", "`child`"] {
+        assert!(finished.out().contains(part), "{finished}");
+    }
+}

@@ -11,11 +11,11 @@ use std::time::Duration;
 use async_executor::{Executor, Task};
 use event_listener::{Event as Signal, listener};
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind, Scopes};
-use hatchery_proto::{ActorId, Cancelled, Cause, Limits};
+use hatchery_proto::{ActorId, Limits};
 use serde::{Deserialize, Serialize};
 
-use crate::driver::clock;
 use crate::driver::link::lock;
+use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::task::Bell;
 
@@ -96,8 +96,7 @@ pub(crate) struct Actor {
     /// Tasks and children that have to end before the actor does.
     busy: AtomicUsize,
     idle: Signal,
-    /// Who asked the whole actor to end first, and why.
-    asked: OnceLock<Cancelled>,
+    pub(crate) ending: Ending,
 }
 
 static RUNNING: Mutex<Option<Arc<Actor>>> = Mutex::new(None);
@@ -130,6 +129,7 @@ impl Drop for Reign {
 impl Actor {
     /// Makes this process's actor: one at a time.
     pub(crate) fn begin(id: ActorId, tree: u128, settings: Option<Settings>) -> Result<Reign> {
+        let is_child = settings.is_none();
         let mut scopes = Scopes::new();
         let top = scopes.open(None, ScopeKind::Body);
         let mut running = lock(&RUNNING);
@@ -152,7 +152,7 @@ impl Actor {
             top,
             busy: AtomicUsize::new(0),
             idle: Signal::new(),
-            asked: OnceLock::new(),
+            ending: Ending::new(is_child),
         });
         *running = Some(actor.clone());
         Ok(Reign(actor))
@@ -235,32 +235,6 @@ impl Actor {
                 bell.ring();
             }
         }
-    }
-
-    /// Asks everything in this actor to end within `grace`, innermost scopes first (P-C7).
-    pub(crate) fn cancel(&self, by: Cancelled, grace: Duration) {
-        tracing::debug!(actor = %self.id, %by, ?grace, "the actor is cancelled");
-        let _ = self.asked.set(by.clone());
-        self.scopes(|scopes| scopes.cancel(self.top, clock::now(), by, grace));
-    }
-
-    /// Who asked the actor to end, if anyone has; not its own end.
-    pub(crate) fn asked(&self) -> Option<Cancelled> {
-        self.asked.get().cloned()
-    }
-
-    /// Why the actor takes no new work, if it is ending.
-    pub(crate) fn ending(&self) -> Option<Cancelled> {
-        self.scopes(|scopes| scopes.cancelled(self.top).map(|state| state.by.clone()))
-    }
-
-    /// Ends everything that is left in this actor, and waits for it: what the actor does when its
-    /// main task has ended, by itself or not (P-C7). New work is refused from here on.
-    pub(crate) async fn end(&self) {
-        let by = Cancelled { canceller: self.id.clone(), cause: Cause::ScopeEnding };
-        let grace = self.settings().grace();
-        self.scopes(|scopes| scopes.cancel(self.top, clock::now(), by, grace));
-        self.idle().await;
     }
 
     /// Counts something that the actor's end has to wait for.

@@ -2,7 +2,6 @@
 //!
 //! Gives the process's exit code; the entry in the driver ends the process with it.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use event_listener::{Event as Signal, listener};
@@ -19,6 +18,7 @@ use crate::driver::clock;
 use crate::driver::entry::{self, ChildEntry};
 use crate::driver::identity;
 use crate::driver::link::{Link, Loops};
+use crate::ending::LastWords;
 use crate::endpoint::Job;
 use crate::error::{Error, Result};
 use crate::serving::{self, Serving};
@@ -66,7 +66,7 @@ async fn start(entry: ChildEntry) -> Result<i32> {
         Caller::Parent,
         Box::new(move |_link, event| {
             if matches!(event, Event::Incoming(id) | Event::CancelAsked(id) if id.is_actor())
-                || matches!(event, Event::Closed | Event::Finished(DialogId::ACTOR))
+                || matches!(event, Event::Closed)
             {
                 ring.notify(usize::MAX);
             }
@@ -90,18 +90,27 @@ struct Life {
 impl Life {
     async fn live(&self, entry: ChildEntry, loops: Loops) -> i32 {
         let Some(incoming) = self.specification().await else { return 1 };
-        let main = match self.prepare(&incoming) {
-            Ok(main) => main,
-            Err((refusal, message)) => {
-                self.link.with(|connection, _| {
-                    if let Some(callee) = connection.callee(DialogId::ACTOR) {
-                        callee.refuse(refusal, message);
-                    }
-                });
-                self.leave(loops).await;
-                return 1;
-            }
+        let (main, refused) = match self.prepare(&incoming) {
+            Ok(main) => (Some(main), None),
+            Err(refused) => (None, Some(refused)),
         };
+        let mut parting = Parting { link: &self.link, loops, words: refused.map(Words::Refused) };
+        let mut code = 1;
+        if let Some(main) = main {
+            self.say_up(&entry);
+            let scope = Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body);
+            let terminal =
+                serving::run(&scope, main, None, &incoming.endpoint).or(self.obey()).await;
+            drop(scope);
+            code = i32::from(matches!(terminal, Terminal::Failed { .. }));
+            parting.words = Some(Words::Ended(terminal));
+        }
+        self.actor.end(parting).or(self.obey()).await;
+        code
+    }
+
+    /// Tells the parent that the actor is up; from here on its standard error is its own.
+    fn say_up(&self, entry: &ChildEntry) {
         if let Err(error) = entry.switch_stderr() {
             tracing::warn!(%error, "the actor's standard error stays where it is");
         }
@@ -113,27 +122,6 @@ impl Life {
                 }
             }
         });
-        let name = incoming.endpoint;
-        let scope = Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body);
-        let watch = async {
-            self.obey().await;
-            std::future::pending().await
-        };
-        let life = async {
-            let terminal = serving::run(&scope, main, None, &name).await;
-            drop(scope);
-            self.actor.end().await;
-            terminal
-        };
-        let terminal = life.or(watch).await;
-        let code = i32::from(matches!(terminal, Terminal::Failed { .. }));
-        self.link.with(|connection, _| {
-            if let Some(callee) = connection.callee(DialogId::ACTOR) {
-                callee.finish(terminal);
-            }
-        });
-        self.leave(loops).await;
-        code
     }
 
     /// Waits for the parent to say what this actor is to be; nothing where the parent is gone.
@@ -188,37 +176,54 @@ impl Life {
         }
     }
 
-    /// Turns what comes over the parent's link into the end of this actor.
-    async fn obey(&self) {
+    /// Turns what comes over the parent's link into the end of this actor. Never ends by itself.
+    async fn obey<T>(&self) -> T {
         loop {
             listener!(self.news => news);
             let asked = self.link.with(|connection, _| {
                 connection.callee(DialogId::ACTOR).map(|callee| callee.cancel_request().cloned())
             });
-            match asked {
-                Some(Some(request)) => self.actor.cancel(request.by, request.grace),
-                Some(None) => {}
-                None => {}
+            if let Some(Some(request)) = &asked {
+                self.actor.cancel(request.by.clone(), request.grace);
             }
-            if self.link.look(Connection::is_closed) || asked_gone(&self.link) {
+            if self.link.look(Connection::is_closed) {
                 let by =
                     Cancelled { canceller: self.actor.id().clone(), cause: Cause::ParentEnding };
                 self.actor.cancel(by, budget::ORPHAN);
-                return;
+                return std::future::pending().await;
             }
             news.await;
         }
     }
-
-    /// Says goodbye, and waits until the parent has heard everything (P-L3).
-    async fn leave(&self, mut loops: Loops) {
-        self.link.with(|connection, now| connection.goodbye(now, GoodbyeReason::Leaving));
-        let heard = pin!(self.link.closed());
-        heard.await;
-        loops.ended().await;
-    }
 }
 
-fn asked_gone(link: &Arc<Link>) -> bool {
-    link.with(|connection, _| connection.callee(DialogId::ACTOR).is_none())
+/// What a child's parent is told last.
+enum Words {
+    Refused((Refusal, String)),
+    Ended(Terminal),
+}
+
+/// The way out: the terminal of dialog 0, then `Goodbye`, then the end of the link (P-L3).
+struct Parting<'a> {
+    link: &'a Arc<Link>,
+    loops: Loops,
+    words: Option<Words>,
+}
+
+impl LastWords for Parting<'_> {
+    async fn tell(&mut self) {
+        let Some(words) = self.words.take() else { return };
+        self.link.with(|connection, _| match (connection.callee(DialogId::ACTOR), words) {
+            (Some(callee), Words::Refused((refusal, message))) => callee.refuse(refusal, message),
+            (Some(callee), Words::Ended(terminal)) => callee.finish(terminal),
+            (None, _) => {}
+        });
+        self.link.written().await;
+    }
+
+    async fn part(&mut self) {
+        self.link.with(|connection, now| connection.goodbye(now, GoodbyeReason::Leaving));
+        self.link.closed().await;
+        self.loops.ended().await;
+    }
 }

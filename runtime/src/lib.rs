@@ -58,6 +58,7 @@ mod child;
 mod context;
 mod dialog;
 mod driver;
+mod ending;
 mod endpoint;
 mod error;
 mod log;

@@ -18,6 +18,7 @@ use crate::actor::{Actor, Reign, Settings};
 use crate::driver::entry::{self, Entry};
 use crate::driver::signal::Signals;
 use crate::driver::{identity, process, spawner};
+use crate::ending::Nobody;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::task::{self, Ended, Scope};
@@ -221,7 +222,7 @@ where
     let body = Box::pin(AssertUnwindSafe(body(root)).catch_unwind());
     let ended = task::run_in(&scope, body).await;
     drop(scope);
-    actor.end().await;
+    actor.end(Nobody).await;
     ended
 }
 

@@ -74,7 +74,7 @@ impl Serving {
         id: DialogId,
         incoming: &Incoming,
     ) -> Result<Job, (Refusal, String)> {
-        if let Some(by) = self.actor.ending() {
+        if let Some(by) = self.actor.refuses() {
             let message = format!("the actor is ending ({by}) and takes no new work (P-C7)");
             return Err((Refusal::ShuttingDown, message));
         }

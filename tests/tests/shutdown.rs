@@ -112,6 +112,31 @@ fn p_c7_other_peers_are_waited_for_3_s_or_what_is_left_of_the_grace() {
 }
 
 #[test]
+fn p_c7_tasks_that_took_all_of_the_grace_leave_time_for_the_last_words() {
+    for (cancelled, until) in [(true, 62), (false, 3000)] {
+        let mut shutdown = child();
+        if cancelled {
+            shutdown.cancel(T0, by(7), ms(2000));
+        } else {
+            shutdown.handle_main_ended(T0);
+        }
+        shutdown.handle_refused(T0);
+        let late = T0 + ms(10_000);
+        shutdown.handle_tasks_ended(late);
+        shutdown.handle_deregistered(late);
+        shutdown.handle_hooks_ended(late);
+        shutdown.handle_timeout(late);
+        assert_eq!(shutdown.stage(), Stage::Draining, "nothing was written yet");
+        let (due, why) = shutdown.poll_timeout().unwrap();
+        assert_eq!((due.since(late).as_millis(), why), (until, Why::LastWords));
+    }
+    let mut shutdown = come_to(Stage::Hooks, Duration::ZERO, true);
+    shutdown.handle_hooks_ended(at(1));
+    shutdown.handle_timeout(at(1));
+    assert_eq!(steps(&mut shutdown).last(), Some(&Exit), "who has no time says nothing more");
+}
+
+#[test]
 fn p_c7_tasks_and_hooks_run_to_completion() {
     for stage in [Stage::Refusing, Stage::Cancelling, Stage::Hooks] {
         let mut shutdown = come_to(stage, ms(10), true);

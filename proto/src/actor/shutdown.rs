@@ -102,7 +102,7 @@ pub enum Why {
     Peers,
 }
 
-/// The bounds of an end, each within what is left of the grace.
+/// The bounds of an end, each within what is left of the grace, and at least the `d` of the grace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// What tasks get where the main task has ended by itself.
@@ -136,7 +136,9 @@ pub struct Shutdown {
     policy: Policy,
     stage: Stage,
     asked: Option<Cancelled>,
-    deadline: Option<Instant>,
+    /// When the actor has to be gone, and what its last words get even if that has passed: its tasks
+    /// may have taken more than they were given. Nothing where nobody asked.
+    deadline: Option<(Instant, Duration)>,
     /// The time of the stage, within the deadline.
     until: Instant,
     /// What the parent has to answer the `Goodbye` in; nothing where there is none, or it has.
@@ -196,12 +198,13 @@ impl Shutdown {
             return;
         }
         let deadline = now + grace;
-        let sooner = self.deadline.is_none_or(|known| deadline < known);
+        let sooner = self.deadline.is_none_or(|(known, _)| deadline < known);
         self.asked.get_or_insert(by);
         if sooner {
-            self.deadline = Some(deadline);
+            let d = Budget::step(grace);
+            self.deadline = Some((deadline, d));
             self.until = self.until.min(deadline);
-            self.parent = self.parent.map(|known| known.min(Budget::step(grace)));
+            self.parent = self.parent.map(|known| known.min(d));
             self.parent_until = self.parent_until.min(deadline);
             if self.stage == Stage::Cancelling {
                 self.cancel_tasks(now);
@@ -310,15 +313,12 @@ impl Shutdown {
     fn enter(&mut self, now: Instant) {
         let within = |time: Duration| {
             let until = now + time;
-            self.deadline.map_or(until, |deadline| until.min(deadline))
+            self.deadline.map_or(until, |(deadline, d)| until.min(deadline.max(now + d)))
         };
         match self.stage {
             Stage::Running => {}
             Stage::Refusing => self.steps.push_back(ShutdownStep::Refuse),
-            Stage::Cancelling => {
-                self.deadline.get_or_insert(now + self.policy.grace);
-                self.cancel_tasks(now);
-            }
+            Stage::Cancelling => self.cancel_tasks(now),
             Stage::Deregistering => {
                 self.until = within(self.policy.registrars);
                 self.steps.push_back(ShutdownStep::Deregister);
@@ -338,7 +338,7 @@ impl Shutdown {
     }
 
     fn cancel_tasks(&mut self, now: Instant) {
-        let left = self.deadline.map_or(self.policy.grace, |deadline| deadline.since(now));
+        let left = self.deadline.map_or(self.policy.grace, |(deadline, _)| deadline.since(now));
         self.steps.retain(|step| !matches!(step, ShutdownStep::CancelTasks { .. }));
         self.steps.push_back(ShutdownStep::CancelTasks { grace: left });
     }

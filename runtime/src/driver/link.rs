@@ -46,6 +46,8 @@ pub(crate) struct Link {
     dialogs: Mutex<BTreeMap<DialogId, Named>>,
     /// A dialog of ours ended, so that another may be opened.
     slots: Signal,
+    /// All is written, for now.
+    written: Signal,
     /// The core has closed the link.
     closed: Signal,
     handler: Box<dyn Handler>,
@@ -115,6 +117,7 @@ impl Link {
             rearm: Signal::new(),
             dialogs: Mutex::new(BTreeMap::new()),
             slots: Signal::new(),
+            written: Signal::new(),
             closed: Signal::new(),
             handler,
         });
@@ -192,6 +195,35 @@ impl Link {
         }
     }
 
+    /// Ends once the socket has taken all that the core had to send, or takes no more.
+    pub(crate) async fn written(self: &Arc<Self>) {
+        loop {
+            listener!(self.written => written);
+            // The core first: what has left it is among the outgoing bytes.
+            let taken = self.look(|core| core.is_closed() || !core.wants_transmit());
+            let (rest, _) = self.outgoing();
+            if taken && rest == 0 {
+                return;
+            }
+            written.await;
+        }
+    }
+
+    /// How much the socket has still to take, and whether it takes no more for now; nothing once it
+    /// is gone.
+    fn outgoing(self: &Arc<Self>) -> (usize, Option<bool>) {
+        let state = {
+            let outgoing = lock(&self.outgoing);
+            match outgoing.socket {
+                Some(_) => (outgoing.bytes.len() - outgoing.written, Some(outgoing.blocked)),
+                None => (0, None),
+            }
+        };
+        // Whoever found the lock taken has left its frames to us.
+        self.flush();
+        state
+    }
+
     /// The dialog's handles are gone.
     pub(crate) fn forget(&self, dialog: DialogId) {
         lock(&self.dialogs).remove(&dialog);
@@ -222,6 +254,7 @@ impl Link {
         }
         drop(outgoing);
         self.blocked.notify(usize::MAX);
+        self.written.notify(usize::MAX);
         self.rearm.notify(usize::MAX);
     }
 
@@ -277,6 +310,7 @@ impl Link {
             if !connection.wants_transmit() {
                 let closed = connection.is_closed();
                 drop(connection);
+                self.written.notify(usize::MAX);
                 if closed {
                     self.drop_socket();
                 }
@@ -324,16 +358,14 @@ impl Link {
     async fn write(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
         loop {
             listener!(self.blocked => room);
-            let (blocked, gone) = {
-                let outgoing = lock(&self.outgoing);
-                (outgoing.blocked, outgoing.socket.is_none())
-            };
-            if gone {
-                return;
-            }
-            if !blocked {
-                room.await;
-                continue;
+            let (_, blocked) = self.outgoing();
+            match blocked {
+                None => return,
+                Some(false) => {
+                    room.await;
+                    continue;
+                }
+                Some(true) => {}
             }
             // The socket going away ends this wait too: it is shut down first.
             let writable = socket.writable().await;

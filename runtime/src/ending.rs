@@ -1,0 +1,155 @@
+//! The end of this actor, in the order that the core gives (P-C7): its steps are carried out here,
+//! and it is told what came of them. What comes next, and how long it may take, is not decided here.
+
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
+
+use event_listener::{Event as Signal, listener};
+use futures_lite::FutureExt;
+use hatchery_proto::actor::shutdown::{Policy, Shutdown, ShutdownStep, Stage};
+use hatchery_proto::{Cancelled, Cause};
+
+use crate::actor::Actor;
+use crate::driver::clock;
+use crate::driver::link::lock;
+
+/// Where this actor's end stands.
+pub(crate) struct Ending {
+    has_parent: bool,
+    /// Made at first use: a child's bounds are among the settings that its parent sends.
+    machine: OnceLock<Mutex<Shutdown>>,
+    /// The machine's deadline may have changed.
+    turned: Signal,
+}
+
+/// What an actor still has to say when its tasks are gone. A root says nothing.
+pub(crate) trait LastWords {
+    /// Sends the outcome, and waits until it is written.
+    async fn tell(&mut self);
+
+    /// Says goodbye, and waits until the parent has answered or is gone.
+    async fn part(&mut self);
+}
+
+/// A root's: there is nobody above it.
+pub(crate) struct Nobody;
+
+impl LastWords for Nobody {
+    async fn tell(&mut self) {}
+
+    async fn part(&mut self) {}
+}
+
+impl Ending {
+    pub(crate) fn new(has_parent: bool) -> Self {
+        Self { has_parent, machine: OnceLock::new(), turned: Signal::new() }
+    }
+}
+
+impl Actor {
+    /// Asks everything in this actor to end within `grace`, innermost scopes first (P-C7).
+    pub(crate) fn cancel(&self, by: Cancelled, grace: Duration) {
+        tracing::debug!(actor = %self.id(), %by, ?grace, "the actor is cancelled");
+        self.shutdown().cancel(clock::now(), by, grace);
+        self.follow();
+        self.ending.turned.notify(usize::MAX);
+    }
+
+    /// Who asked the actor to end, if anyone has; not its own end.
+    pub(crate) fn asked(&self) -> Option<Cancelled> {
+        self.shutdown().asked().cloned()
+    }
+
+    /// Why the actor takes no new work, if it is ending.
+    pub(crate) fn refuses(&self) -> Option<Cancelled> {
+        let shutdown = self.shutdown();
+        shutdown.refuses().then(|| shutdown.asked().cloned().unwrap_or_else(|| self.itself()))
+    }
+
+    /// Ends everything that is left in this actor, its last words included, and waits for it: what
+    /// the actor does when its main task has ended, by itself or not.
+    pub(crate) async fn end(&self, mut last: impl LastWords) {
+        self.shutdown().handle_main_ended(clock::now());
+        self.follow();
+        self.idle().await;
+        self.shutdown().handle_tasks_ended(clock::now());
+        loop {
+            let step = self.shutdown().poll_step();
+            match step {
+                // There is no registrar to answer, and there are no exit hooks.
+                Some(ShutdownStep::Deregister) => {
+                    self.shutdown().handle_deregistered(clock::now());
+                }
+                Some(ShutdownStep::RunHooks) => self.shutdown().handle_hooks_ended(clock::now()),
+                Some(ShutdownStep::Flush) => {
+                    last.tell().or(self.late()).await;
+                    self.shutdown().handle_flushed(clock::now());
+                }
+                Some(ShutdownStep::Goodbye) => {
+                    self.shutdown().handle_peers_gone(clock::now());
+                    last.part().or(self.late()).await;
+                    self.shutdown().handle_parent_gone(clock::now());
+                }
+                // Nothing is left to be refused or cancelled.
+                Some(ShutdownStep::Refuse | ShutdownStep::CancelTasks { .. }) => {}
+                Some(ShutdownStep::Exit) | None => return,
+            }
+        }
+    }
+
+    /// Takes the steps that need no waiting for: those of an actor whose tasks still run.
+    fn follow(&self) {
+        loop {
+            let step = {
+                let mut shutdown = self.shutdown();
+                let busy = shutdown.stage() <= Stage::Cancelling;
+                if busy { shutdown.poll_step() } else { None }
+            };
+            match step {
+                // Whoever is asked for a task looks at the machine.
+                Some(ShutdownStep::Refuse) => self.shutdown().handle_refused(clock::now()),
+                Some(ShutdownStep::CancelTasks { grace }) => {
+                    let by = self.asked().unwrap_or_else(|| self.itself());
+                    self.scopes(|scopes| scopes.cancel(self.top(), clock::now(), by, grace));
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Ends when the stage has had its time.
+    async fn late(&self) {
+        let stage = self.shutdown().stage();
+        loop {
+            listener!(self.ending.turned => turned);
+            let due = {
+                let mut shutdown = self.shutdown();
+                shutdown.handle_timeout(clock::now());
+                if shutdown.stage() != stage {
+                    return;
+                }
+                shutdown.poll_timeout()
+            };
+            let due = async {
+                match due {
+                    Some((at, _)) => {
+                        clock::until(at).await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            due.or(turned).await;
+        }
+    }
+
+    fn itself(&self) -> Cancelled {
+        Cancelled { canceller: self.id().clone(), cause: Cause::ScopeEnding }
+    }
+
+    fn shutdown(&self) -> MutexGuard<'_, Shutdown> {
+        lock(self.ending.machine.get_or_init(|| {
+            let policy = Policy { grace: self.settings().grace(), ..Policy::default() };
+            Mutex::new(Shutdown::new(policy, self.ending.has_parent))
+        }))
+    }
+}

@@ -47,6 +47,13 @@ fn another_code_can_be_the_good_one() {
 }
 
 #[test]
+fn a_run_has_a_temporary_folder_for_all_and_a_runtime_folder_of_its_own() {
+    let _one = exclusive();
+    let script = r#"test "$(stat -c %a "$TMPDIR" "$XDG_RUNTIME_DIR" | tr '\n' ' ')" = "1777 700 ""#;
+    repeat(&["--runs", "1"], script).run().assert_exit(0);
+}
+
+#[test]
 fn a_process_that_is_left_is_a_failure_whatever_it_did_to_get_away() {
     let _one = exclusive();
     let script = "env -i setsid sleep 1000 >/dev/null 2>&1 & exit 0";

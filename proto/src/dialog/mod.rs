@@ -17,6 +17,9 @@ use crate::limits::Limits;
 use crate::report::{CancelRequest, Outcome};
 use crate::time::Instant;
 use crate::wire::Tag;
+/// The phase of a dialog that is up and was not asked to end.
+pub const STARTED: &str = "started";
+
 pub use crate::wire::body::Kind;
 use step::{Act, Refused};
 use tables::{Cancel, CancelStep, Half, HalfStep, Life, LifeStep};
@@ -181,7 +184,7 @@ impl Dialog {
             (_, Cancel::Acked) => "being cancelled",
             (Life::Opening, _) => "start sent",
             (Life::Accepted, _) => "running",
-            (Life::Live, _) => "started",
+            (Life::Live, _) => STARTED,
         }
     }
 

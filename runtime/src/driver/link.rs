@@ -15,6 +15,7 @@ use async_executor::{Executor, Task};
 use async_io::Async;
 use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
+use hatchery_proto::dialog::STARTED;
 use hatchery_proto::{Connection, DialogId, Event, Instant};
 
 use super::clock;
@@ -173,15 +174,15 @@ impl Link {
     pub(crate) fn under_way(&self, own: Option<&str>) -> Vec<String> {
         let phases = self.look(Connection::under_way);
         let names = lock(&self.dialogs);
-        let name = |(id, phase): (DialogId, &'static str)| match names.get(&id) {
-            Some((_, name)) => format!("`{name}` ({phase})"),
-            None if id.is_actor() => match own {
-                Some(name) => format!("`{name}` ({phase})"),
-                None => format!("the actor's own task ({phase})"),
-            },
-            None => format!("{id} ({phase})"),
+        let name = |(id, phase): (DialogId, &'static str)| match (names.get(&id), own) {
+            (Some((_, name)), _) => Some(format!("`{name}` ({phase})")),
+            (None, Some(name)) if id.is_actor() => Some(format!("`{name}` ({phase})")),
+            // A daemon that is up does nothing of its own.
+            (None, None) if id.is_actor() && phase == STARTED => None,
+            (None, None) if id.is_actor() => Some(format!("the start of the actor ({phase})")),
+            (None, _) => Some(format!("{id} ({phase})")),
         };
-        phases.into_iter().map(name).collect()
+        phases.into_iter().filter_map(name).collect()
     }
 
     /// Ends once the core has closed the link.

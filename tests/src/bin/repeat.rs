@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -351,10 +351,14 @@ impl<'a> Places<'a> {
         let mut places = Self { own: None, watch: &options.watch };
         if !options.strict {
             let root = std::env::temp_dir().join(format!("repeat-{marker}"));
-            let mut folder = DirBuilder::new();
-            folder.mode(0o700).create(&root)?;
+            DirBuilder::new().mode(0o755).create(&root)?;
             places.own = Some(root);
-            places.variables().try_for_each(|(_, path)| folder.create(path))?;
+            for (name, path) in places.variables() {
+                // As the real ones are: programs of other users have their files in `/tmp`, too.
+                let mode = if name == "TMPDIR" { 0o1777 } else { 0o700 };
+                DirBuilder::new().mode(mode).create(&path)?;
+                fs::set_permissions(&path, Permissions::from_mode(mode))?;
+            }
         }
         Ok(places)
     }

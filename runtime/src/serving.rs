@@ -144,7 +144,10 @@ impl Handler for Serving {
             Event::CancelAsked(id) if !id.is_actor() => self.apply_cancel(link, id),
             Event::Finished(id) => self.link_lost(id),
             Event::Broken(violation) => {
-                tracing::warn!(%violation, "a peer broke the protocol; its link ends");
+                let recent = link.look(|connection| {
+                    connection.recent().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                });
+                tracing::warn!(%violation, recent, "a peer broke the protocol; its link ends");
             }
             _ => {}
         }

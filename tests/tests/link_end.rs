@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hatchery_proto::{
-    DialogId, Event, ExitReport, ExitStatus, GoodbyeReason, Kind, Limits, LostCause, Misuse,
+    DialogId, Event, ExitReport, ExitStatus, GoodbyeReason, Kind, Limits, LostCause, Misuse, Note,
     Outcome, Refusal, Rung, Terminal, Why,
 };
 use hatchery_tests::pair::{Pair, actor, asked_by, cancel_by, small_limits, wish};
@@ -240,4 +240,26 @@ fn a_silent_peer_is_found_out_and_a_living_one_is_not() {
     pair.pass(10 * SECOND);
     pair.pass(5 * SECOND);
     assert!(pair.a.core.is_closed());
+}
+
+#[test]
+fn the_last_frames_of_a_link_can_be_told_afterwards() {
+    let mut pair = Pair::up();
+    let call = pair.open(Kind::Call, b"four");
+    pair.finish(call, Terminal::Return(vec![0; 200 * 1024]));
+    pair.settle();
+    let told: Vec<_> = pair.a.core.recent().map(ToString::to_string).collect();
+    assert!(told[0].starts_with("sent Hello of "), "{told:?}");
+    assert!(told[2].starts_with(&format!("sent Start of {call} (")), "{told:?}");
+    assert_eq!(told.last().unwrap(), &format!("received Return of {call} (8192 bytes)"));
+    // The same at the other end, the other way round; and only so many.
+    let there = pair.b.core.recent().copied().collect::<Vec<_>>();
+    let here = pair.a.core.recent().map(|note| Note { sent: !note.sent, ..*note });
+    assert!(here.filter(|note| note.sent).eq(there.iter().filter(|note| note.sent).copied()));
+    for _ in 0..40 {
+        let call = pair.open(Kind::Call, b"");
+        pair.finish(call, Terminal::Return(Vec::new()));
+        pair.settle();
+    }
+    assert_eq!(pair.a.core.recent().count(), 16);
 }

@@ -10,6 +10,7 @@ mod finish;
 mod messages;
 mod outbox;
 mod receive;
+mod recorder;
 mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,6 +29,7 @@ use crate::wire::{Tag, body};
 use outbox::{Outbox, message};
 
 pub use config::{Config, Event, GoodbyeReason, LinkKind, Recv, StartWish, Terminal, Why};
+pub use recorder::Note;
 pub use views::{Callee, Caller};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,7 @@ pub struct Connection {
     /// What the peer may still cost us beyond what it is free to (P-A4).
     budget: u64,
     refusals: u32,
+    recorder: recorder::Recorder,
 }
 
 impl Connection {
@@ -129,6 +132,7 @@ impl Connection {
             pongs_due: 0,
             budget: u64::from(config.limits.misbehaviour_budget) * u64::from(Limits::FRAME_COST),
             refusals: 0,
+            recorder: recorder::Recorder::default(),
             config,
         }
     }

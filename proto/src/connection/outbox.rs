@@ -121,11 +121,14 @@ impl Connection {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>, budget: usize) -> usize {
         let before = out.len();
         out.append(&mut self.out.hello);
+        self.recorder.sent(out.get(before..).unwrap_or_default());
         loop {
+            let start = out.len();
             let written = out.len().saturating_sub(before);
             if (written > 0 && written >= budget) || !self.transmit_one(out) {
                 break;
             }
+            self.recorder.sent(out.get(start..).unwrap_or_default());
         }
         self.settle();
         self.arm_drain(now);

@@ -55,6 +55,7 @@ impl Connection {
     }
 
     fn frame(&mut self, now: Instant, frame: &Frame<'_>) -> Judged {
+        self.recorder.received(frame);
         let name = frame.tag.map_or("frame", Tag::name);
         if self.phase == Phase::Greeting && frame.tag != Some(Tag::Hello) {
             return Err(Violation::new(name, "P-L1", self.state(), "`Hello` comes first"));

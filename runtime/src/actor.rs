@@ -4,19 +4,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_executor::{Executor, Task};
 use event_listener::{Event as Signal, listener};
+use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind, Scopes};
 use hatchery_proto::{ActorId, Limits};
 use serde::{Deserialize, Serialize};
 
+use crate::driver::clock;
 use crate::driver::link::lock;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
+use crate::hooks;
 use crate::task::Bell;
 
 /// What an actor was opened with, and what its children inherit.
@@ -92,6 +95,10 @@ pub(crate) struct Actor {
     executor: Mutex<Option<Arc<Executor<'static>>>>,
     scopes: Mutex<Scopes>,
     bells: Mutex<BTreeMap<ScopeId, Arc<Bell>>>,
+    /// Whether a task tells the scopes the time, which only shields ask for.
+    shields: AtomicBool,
+    /// The earliest deadline of a shield has changed.
+    rearm: Signal,
     top: ScopeId,
     /// Tasks and children that have to end before the actor does.
     busy: AtomicUsize,
@@ -122,6 +129,10 @@ impl Drop for Reign {
         // in it unless the root's future was dropped, and then this drops it all.
         let executor = lock(&self.0.executor).take();
         drop(executor);
+        // None are left unless the actor did not come to its end.
+        for error in hooks::run() {
+            tracing::error!(%error, "an exit hook failed");
+        }
         lock(&RUNNING).take();
     }
 }
@@ -149,6 +160,8 @@ impl Actor {
             executor: Mutex::new(Some(Arc::new(Executor::new()))),
             scopes: Mutex::new(scopes),
             bells: Mutex::new(BTreeMap::new()),
+            shields: AtomicBool::new(false),
+            rearm: Signal::new(),
             top,
             busy: AtomicUsize::new(0),
             idle: Signal::new(),
@@ -223,9 +236,40 @@ impl Actor {
     /// Runs `f` on the tree of scopes, then wakes those that became due by it.
     pub(crate) fn scopes<R>(&self, f: impl FnOnce(&mut Scopes) -> R) -> R {
         let mut scopes = lock(&self.scopes);
+        let before = scopes.poll_timeout();
         let value = f(&mut scopes);
         self.ring_due(&mut scopes);
+        if scopes.poll_timeout() != before {
+            self.rearm.notify(usize::MAX);
+        }
         value
+    }
+
+    /// Has the scopes told the time from here on.
+    pub(crate) fn keep_shields(self: &Arc<Self>) {
+        if self.shields.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let actor = self.clone();
+        let keep = async move {
+            loop {
+                listener!(actor.rearm => rearm);
+                let next = actor.scopes(|scopes| {
+                    scopes.handle_timeout(clock::now());
+                    scopes.poll_timeout()
+                });
+                match next {
+                    None => rearm.await,
+                    Some((at, _)) => {
+                        let due = async {
+                            clock::until(at).await;
+                        };
+                        due.or(rearm).await;
+                    }
+                }
+            }
+        };
+        self.spawn(keep).detach();
     }
 
     fn ring_due(&self, scopes: &mut Scopes) {

@@ -19,7 +19,7 @@ use crate::driver::entry::{self, ChildEntry};
 use crate::driver::identity;
 use crate::driver::link::{Link, Loops};
 use crate::ending::LastWords;
-use crate::endpoint::Job;
+use crate::endpoint::{Failed, Job};
 use crate::error::{Error, Result};
 use crate::serving::{self, Serving};
 use crate::spec::{MainTask, Spec};
@@ -94,19 +94,18 @@ impl Life {
             Ok(main) => (Some(main), None),
             Err(refused) => (None, Some(refused)),
         };
-        let mut parting = Parting { link: &self.link, loops, words: refused.map(Words::Refused) };
-        let mut code = 1;
+        let mut parting =
+            Parting { link: &self.link, loops, words: refused.map(Words::Refused), code: 1 };
         if let Some(main) = main {
             self.say_up(&entry);
             let scope = Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body);
             let terminal =
                 serving::run(&scope, main, None, &incoming.endpoint).or(self.obey()).await;
             drop(scope);
-            code = i32::from(matches!(terminal, Terminal::Failed { .. }));
             parting.words = Some(Words::Ended(terminal));
         }
-        self.actor.end(parting).or(self.obey()).await;
-        code
+        self.actor.end(&mut parting).or(self.obey()).await;
+        parting.code
     }
 
     /// Tells the parent that the actor is up; from here on its standard error is its own.
@@ -208,11 +207,32 @@ struct Parting<'a> {
     link: &'a Arc<Link>,
     loops: Loops,
     words: Option<Words>,
+    /// The process's exit code.
+    code: i32,
 }
 
 impl LastWords for Parting<'_> {
+    fn hooks_failed(&mut self, failures: Vec<Error>) {
+        let mut failures = failures.into_iter();
+        let Some(first) = failures.next() else { return };
+        match &mut self.words {
+            Some(Words::Ended(Terminal::Failed { report, .. })) => {
+                report.also.push(first.as_also());
+                report.also.extend(failures.map(|error| error.as_also()));
+            }
+            Some(Words::Ended(terminal)) => {
+                let error = first.with_also(failures.map(|error| error.as_also()));
+                *terminal = Failed::from_error(&error, "an exit hook").into_terminal();
+            }
+            Some(Words::Refused(_)) | None => {}
+        }
+    }
+
     async fn tell(&mut self) {
         let Some(words) = self.words.take() else { return };
+        if let Words::Ended(terminal) = &words {
+            self.code = i32::from(matches!(terminal, Terminal::Failed { .. }));
+        }
         self.link.with(|connection, _| match (connection.callee(DialogId::ACTOR), words) {
             (Some(callee), Words::Refused((refusal, message))) => callee.refuse(refusal, message),
             (Some(callee), Words::Ended(terminal)) => callee.finish(terminal),

@@ -12,6 +12,8 @@ use hatchery_proto::{Cancelled, Cause};
 use crate::actor::Actor;
 use crate::driver::clock;
 use crate::driver::link::lock;
+use crate::error::Error;
+use crate::hooks;
 
 /// Where this actor's end stands.
 pub(crate) struct Ending {
@@ -22,22 +24,16 @@ pub(crate) struct Ending {
     turned: Signal,
 }
 
-/// What an actor still has to say when its tasks are gone. A root says nothing.
+/// What an actor still has to say when its tasks are gone.
 pub(crate) trait LastWords {
+    /// Exit hooks have failed: their errors are part of the outcome.
+    fn hooks_failed(&mut self, failures: Vec<Error>);
+
     /// Sends the outcome, and waits until it is written.
     async fn tell(&mut self);
 
     /// Says goodbye, and waits until the parent has answered or is gone.
     async fn part(&mut self);
-}
-
-/// A root's: there is nobody above it.
-pub(crate) struct Nobody;
-
-impl LastWords for Nobody {
-    async fn tell(&mut self) {}
-
-    async fn part(&mut self) {}
 }
 
 impl Ending {
@@ -68,7 +64,7 @@ impl Actor {
 
     /// Ends everything that is left in this actor, its last words included, and waits for it: what
     /// the actor does when its main task has ended, by itself or not.
-    pub(crate) async fn end(&self, mut last: impl LastWords) {
+    pub(crate) async fn end(&self, last: &mut impl LastWords) {
         self.shutdown().handle_main_ended(clock::now());
         self.follow();
         self.idle().await;
@@ -76,11 +72,18 @@ impl Actor {
         loop {
             let step = self.shutdown().poll_step();
             match step {
-                // There is no registrar to answer, and there are no exit hooks.
+                // There is no registrar to answer.
                 Some(ShutdownStep::Deregister) => {
                     self.shutdown().handle_deregistered(clock::now());
                 }
-                Some(ShutdownStep::RunHooks) => self.shutdown().handle_hooks_ended(clock::now()),
+                Some(ShutdownStep::RunHooks) => {
+                    let failures = hooks::run();
+                    for error in &failures {
+                        self.shutdown().handle_hook_failed(error.report().id);
+                    }
+                    last.hooks_failed(failures);
+                    self.shutdown().handle_hooks_ended(clock::now());
+                }
                 Some(ShutdownStep::Flush) => {
                     last.tell().or(self.late()).await;
                     self.shutdown().handle_flushed(clock::now());

@@ -352,6 +352,25 @@ pub(crate) fn of_block<E: fmt::Display + 'static>(error: &E) -> Error {
     Error::from_parts(ErrorKind::Failed, report, None)
 }
 
+/// The body's own error, with the others' where it can hold them.
+pub(crate) fn in_company<E: 'static>(error: E, also: Vec<Also>) -> E {
+    if also.is_empty() {
+        return error;
+    }
+    let mut slot = Some(error);
+    if let Some(known) = (&mut slot as &mut dyn Any).downcast_mut::<Option<Error>>() {
+        *known = known.take().map(|error| error.with_also(also));
+    } else {
+        for other in &also {
+            tracing::error!(actor = %other.origin, message = other.message, "failed as well");
+        }
+    }
+    match slot {
+        Some(error) => error,
+        None => unreachable!("the slot is only ever refilled"),
+    }
+}
+
 fn located(caller: &Caller<'_>) -> Location {
     Location { file: caller.file().to_owned(), line: caller.line(), column: caller.column() }
 }

@@ -43,8 +43,10 @@
 //! nobody else can take the child's place.
 //!
 //! # Bounding things by time
-//! End blocks by cancelling what is in them. Dropping a future that owns a nursery ends its actors by
-//! force: a dropped future is never polled again and cannot wait for anybody.
+//! [`timeout`], [`deadline`] and [`cancel_scope`] cancel what is in them gracefully, innermost scope
+//! first, and wait for its end; [`shield`] lets clean-up run within the grace. Dropping a future that
+//! owns a nursery ends its actors by force: a dropped future is never polled again and cannot wait
+//! for anybody.
 //!
 //! # Features
 //! - `log` (on by default): [`Options::log`] prints `tracing` events to standard error.
@@ -61,10 +63,12 @@ mod driver;
 mod ending;
 mod endpoint;
 mod error;
+mod hooks;
 mod log;
 mod nursery;
 mod portal;
 mod root;
+mod scope;
 mod serving;
 mod spec;
 mod stream;
@@ -85,9 +89,11 @@ pub use hatchery_proto::{
     ActorId, Also, Cancelled, Cause, Code, ExitReport, ExitStatus, Hop, Limits, Location,
     LostCause, Refusal, Report, Rung,
 };
+pub use hooks::on_exit;
 pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
 pub use portal::Portal;
-pub use root::{MainReturn, Options, Root, init, open_root_actor, run, run_with};
+pub use root::{MainReturn, Options, Root, cancel_soon, init, open_root_actor, run, run_with};
+pub use scope::{CancelScope, cancel_scope, deadline, shield, timeout};
 pub use stream::{MsgStream, RecvHalf, SendHalf};
 
 /// What most programs name. Holds no name that would hide one of the standard library's.

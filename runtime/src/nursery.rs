@@ -5,7 +5,6 @@
 
 mod builder;
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -28,7 +27,7 @@ pub use builder::ActorBuilder;
 use crate::endpoint::{Call, CallEndpoint};
 use crate::error::{self, Error, Result};
 use crate::portal::Portal;
-use crate::root::{self, Options};
+use crate::root;
 use crate::supervisor::Child;
 use crate::task::{self, Ended, Scope};
 
@@ -71,6 +70,23 @@ impl TaskReturn for () {
     }
 }
 
+/// Names the type of what never returns, which has no stable name yet.
+#[doc(hidden)]
+pub trait Returns {
+    /// What is returned.
+    type Value;
+}
+
+impl<T> Returns for fn() -> T {
+    type Value = T;
+}
+
+impl TaskReturn for <fn() -> ! as Returns>::Value {
+    fn into_error(self) -> Option<Error> {
+        match self {}
+    }
+}
+
 impl<E> TaskReturn for std::result::Result<(), E>
 where
     E: std::error::Error + Send + Sync + 'static,
@@ -105,25 +121,7 @@ where
     Fut: Future<Output = Result<T, E>>,
     E: From<Error> + fmt::Display + 'static,
 {
-    match Actor::running() {
-        Some(actor) => in_actor(actor, body).await,
-        None => {
-            root::open_root_actor(Options::default(), async |_root| match Actor::running() {
-                Some(actor) => in_actor(actor, body).await,
-                None => Err(E::from(Error::misuse("the root actor ended while it was opened"))),
-            })
-            .await
-        }
-    }
-}
-
-async fn in_actor<F, Fut, T, E>(actor: Arc<Actor>, body: F) -> Result<T, E>
-where
-    F: FnOnce(Nursery) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-    E: From<Error> + fmt::Display + 'static,
-{
-    task::drive(&actor, async {
+    root::in_actor(async |actor| {
         let parent = task::current().map_or(actor.top(), |current| current.scope);
         // Declared before the inner half, so that an unwinding or dropped block closes its scope
         // after its members were told.
@@ -304,7 +302,7 @@ impl Inner {
         let cause = verdict.cause.as_ref().and_then(|key| state.errors.get(key)).cloned();
         match (result, cause) {
             (Some(Err(error)), cause) if verdict.by_body || cause.is_none() => {
-                Err(in_company(error, also()))
+                Err(error::in_company(error, also()))
             }
             (_, Some(cause)) => Err(E::from(cause.with_also(also()))),
             (Some(Ok(value)), None) if scope.cancelled().is_none() => Ok(value),
@@ -313,25 +311,6 @@ impl Inner {
                 Err(E::from(Error::cancelled_by(by)))
             }
         }
-    }
-}
-
-/// The body's own error, with the others' where it can hold them.
-fn in_company<E: 'static>(error: E, also: Vec<Also>) -> E {
-    if also.is_empty() {
-        return error;
-    }
-    let mut slot = Some(error);
-    if let Some(known) = (&mut slot as &mut dyn Any).downcast_mut::<Option<Error>>() {
-        *known = known.take().map(|error| error.with_also(also));
-    } else {
-        for other in &also {
-            tracing::error!(actor = %other.origin, message = other.message, "failed as well");
-        }
-    }
-    match slot {
-        Some(error) => error,
-        None => unreachable!("the slot is only ever refilled"),
     }
 }
 

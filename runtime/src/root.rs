@@ -18,9 +18,9 @@ use crate::actor::{Actor, Reign, Settings};
 use crate::driver::entry::{self, Entry};
 use crate::driver::signal::Signals;
 use crate::driver::{identity, process, spawner};
-use crate::ending::Nobody;
+use crate::ending::LastWords;
 use crate::endpoint::Endpoint;
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::task::{self, Ended, Scope};
 use crate::{child, log};
 
@@ -121,6 +121,20 @@ impl Root {
     }
 }
 
+/// Cancels the actor that this process is, its main task included: in a root the whole tree, as
+/// Ctrl-C would (P-C7). Returns at once; may be called from synchronous code and from any thread.
+///
+/// # Errors
+/// `Misuse` where this process is no actor.
+pub fn cancel_soon() -> Result<()> {
+    let Some(actor) = Actor::running() else {
+        return Err(Error::misuse("cancelling this actor: this process is no actor"));
+    };
+    let by = Cancelled { canceller: actor.id().clone(), cause: Cause::Asked };
+    actor.cancel(by, actor.settings().grace());
+    Ok(())
+}
+
 /// Must come first in the `main` of a program that starts actors: in a process that was started as
 /// an actor, it runs that actor and does not return. In any other process it does nothing.
 ///
@@ -152,12 +166,13 @@ pub async fn open_root_actor<F, Fut, T, E>(options: Options, body: F) -> Result<
 where
     F: FnOnce(Root) -> Fut,
     Fut: Future<Output = Result<T, E>>,
-    E: From<Error>,
+    E: From<Error> + 'static,
 {
     let (reign, signals) = begin(options).map_err(E::from)?;
     let actor = reign.actor().clone();
+    let mut last = Above::default();
     let ended = task::drive(&actor, async {
-        let ended = live(&actor, body).await;
+        let ended = live(&actor, body, &mut last).await;
         if let Some(signals) = signals {
             signals.cancel().await;
         }
@@ -167,16 +182,36 @@ where
     spawner::settled().await;
     let cancelled = actor.asked();
     drop(reign);
+    let mut hooks = last.failures.into_iter();
     match ended {
-        Ended::Returned(Ok(Ok(value))) => match cancelled {
-            None => Ok(value),
-            Some(by) => Err(E::from(Error::cancelled_by(by))),
+        Ended::Returned(Ok(Ok(value))) => match (hooks.next(), cancelled) {
+            (None, None) => Ok(value),
+            (None, Some(by)) => Err(E::from(Error::cancelled_by(by))),
+            (Some(first), _) => Err(E::from(first.with_also(hooks.map(|error| error.as_also())))),
         },
-        Ended::Returned(Ok(Err(error))) => Err(error),
+        Ended::Returned(Ok(Err(error))) => {
+            Err(error::in_company(error, hooks.map(|error| error.as_also()).collect()))
+        }
         Ended::Returned(Err(panic)) => resume_unwind(panic),
         Ended::Dropped => Err(E::from(Error::cancelled_by(cancelled.unwrap_or_else(|| {
             Cancelled { canceller: actor.id().clone(), cause: Cause::ScopeEnding }
         })))),
+    }
+}
+
+/// Runs `body` in the actor that this process is; in a root opened for it where it is none yet.
+pub(crate) async fn in_actor<F, Fut, T, E>(body: F) -> Result<T, E>
+where
+    F: FnOnce(Arc<Actor>) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    E: From<Error> + 'static,
+{
+    match Actor::running() {
+        Some(actor) => {
+            let body = body(actor.clone());
+            task::drive(&actor, body).await
+        }
+        None => open_root_actor(Options::default(), |root| body(root.actor)).await,
     }
 }
 
@@ -208,10 +243,30 @@ fn begin(options: Options) -> Result<(Reign, Option<Task<()>>)> {
     Ok((reign, signals))
 }
 
+/// There is nobody above a root: what its exit hooks came to is its own error.
+#[derive(Default)]
+struct Above {
+    failures: Vec<Error>,
+}
+
+impl LastWords for Above {
+    fn hooks_failed(&mut self, failures: Vec<Error>) {
+        self.failures = failures;
+    }
+
+    async fn tell(&mut self) {}
+
+    async fn part(&mut self) {}
+}
+
 type Caught<T> = std::result::Result<T, Box<dyn Any + Send>>;
 
 /// The root's life: the body, then everything that is left, in the order of P-C7.
-async fn live<F, Fut, T, E>(actor: &Arc<Actor>, body: F) -> Ended<Caught<Result<T, E>>>
+async fn live<F, Fut, T, E>(
+    actor: &Arc<Actor>,
+    body: F,
+    last: &mut Above,
+) -> Ended<Caught<Result<T, E>>>
 where
     F: FnOnce(Root) -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -222,7 +277,7 @@ where
     let body = Box::pin(AssertUnwindSafe(body(root)).catch_unwind());
     let ended = task::run_in(&scope, body).await;
     drop(scope);
-    actor.end(Nobody).await;
+    actor.end(last).await;
     ended
 }
 
@@ -248,7 +303,7 @@ async fn obey(mut signals: Signals, actor: Arc<Actor>) {
 /// As [`open_root_actor`].
 pub fn run<T, E>(main: impl Future<Output = Result<T, E>>) -> Result<T, E>
 where
-    E: From<Error>,
+    E: From<Error> + 'static,
 {
     run_with(Options::default(), main)
 }
@@ -259,7 +314,7 @@ where
 /// As [`open_root_actor`].
 pub fn run_with<T, E>(options: Options, main: impl Future<Output = Result<T, E>>) -> Result<T, E>
 where
-    E: From<Error>,
+    E: From<Error> + 'static,
 {
     let main = Box::pin(main);
     async_io::block_on(open_root_actor(options.signals(true), |_root| main))
@@ -270,7 +325,7 @@ pub trait MainReturn {
     /// The value of a success.
     type Value: Termination;
     /// The error.
-    type Error: From<Error> + fmt::Debug;
+    type Error: From<Error> + fmt::Debug + 'static;
 
     #[doc(hidden)]
     fn into_result(self) -> Result<Self::Value, Self::Error>;
@@ -285,7 +340,7 @@ impl MainReturn for () {
     }
 }
 
-impl<T: Termination, E: From<Error> + fmt::Debug> MainReturn for Result<T, E> {
+impl<T: Termination, E: From<Error> + fmt::Debug + 'static> MainReturn for Result<T, E> {
     type Value = T;
     type Error = E;
 

@@ -240,6 +240,17 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
 
 /// Runs `future` and turns a panic in it into an error that says where it was.
 pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Error> {
+    let mut future = Box::pin(future);
+    poll_fn(|cx| match catch_panic_in(|| future.as_mut().poll(cx)) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+/// Calls `f` and turns a panic in it into an error that says where it was.
+pub(crate) fn catch_panic_in<T>(f: impl FnOnce() -> T) -> Result<T, Error> {
     struct Uncatch(bool);
     impl Drop for Uncatch {
         fn drop(&mut self) {
@@ -248,18 +259,10 @@ pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Error
     }
 
     hook_panics();
-    let mut future = Box::pin(future);
-    poll_fn(|cx| {
-        let uncatch = Uncatch(CAUGHT.with(|caught| caught.replace(true)));
-        let polled = panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        drop(uncatch);
-        match polled {
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(payload) => Poll::Ready(Err(panic_error(payload.as_ref()))),
-        }
-    })
-    .await
+    let uncatch = Uncatch(CAUGHT.with(|caught| caught.replace(true)));
+    let called = panic::catch_unwind(AssertUnwindSafe(f));
+    drop(uncatch);
+    called.map_err(|payload| panic_error(payload.as_ref()))
 }
 
 fn panic_error(payload: &(dyn Any + Send)) -> Error {

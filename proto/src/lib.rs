@@ -65,6 +65,6 @@ pub use id::{ActorId, DialogId, Role};
 pub use limits::Limits;
 pub use report::{
     Also, CancelRequest, Cancelled, Cause, Code, ExitReport, ExitStatus, Failure, Hop, Location,
-    LostCause, Outcome, Refusal, Report, Rung,
+    LostCause, Outcome, Refusal, Report, Rung, Usage,
 };
 pub use time::Instant;

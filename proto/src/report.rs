@@ -11,7 +11,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use exit::{ExitReport, ExitStatus, Rung};
+pub use exit::{ExitReport, ExitStatus, Rung, Usage};
 pub use outcome::{CancelRequest, Cancelled, Cause, Failure, LostCause, Outcome, Refusal};
 
 use crate::id::ActorId;
@@ -159,7 +159,13 @@ impl Report {
         }
         if let Some(exit) = &mut self.exit {
             cut |= cut_text(&mut exit.stderr_tail, text / 4);
+            cut |= cut_text(&mut exit.panics, text / 4);
+            cut |= cut_text(&mut exit.last_message, text / 16);
             cut |= cut_list(&mut exit.under_way, chain);
+            cut |= cut_list(&mut exit.rungs, chain);
+            for task in &mut exit.under_way {
+                cut |= cut_text(task, text / 16);
+            }
         }
         self.truncated |= cut;
     }

@@ -38,6 +38,7 @@ pub(crate) fn run(entry: ChildEntry) -> i32 {
     if let Err(error) = entry::watch_parent(entry.parent_pid) {
         tracing::warn!(%error, "no thread watches the parent; its link still does");
     }
+    task::hook_panics();
     match async_io::block_on(start(entry)) {
         Ok(code) => code,
         Err(error) => {

@@ -87,7 +87,7 @@ pub use error::{CallError, EndpointError, Error, ErrorKind, Never, Result};
 pub use hatchery_macros::{context, endpoint, main, test};
 pub use hatchery_proto::{
     ActorId, Also, Cancelled, Cause, Code, ExitReport, ExitStatus, Hop, Limits, Location,
-    LostCause, Refusal, Report, Rung,
+    LostCause, Refusal, Report, Rung, Usage,
 };
 pub use hooks::on_exit;
 pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};

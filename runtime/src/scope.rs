@@ -26,8 +26,6 @@ use crate::task::{self, Ended, Scope};
 /// await; where that is a shield, the shield runs before the block is dropped:
 ///
 /// ```
-/// # #[hatchery::context]
-/// # async fn work(cx: hatchery::Context) -> hatchery::Result<()> { Ok(()) }
 /// # async fn serve() {}
 /// # async fn say_goodbye() {}
 /// # async fn example() -> hatchery::Result<()> {

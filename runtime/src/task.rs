@@ -18,7 +18,7 @@ use hatchery_proto::{ActorId, Cancelled, Location};
 
 use crate::actor::Actor;
 use crate::driver::link::lock;
-use crate::driver::{clock, identity};
+use crate::driver::{clock, entry, identity};
 use crate::error::Error;
 
 /// Where the code that is running right now belongs.
@@ -262,7 +262,10 @@ pub(crate) fn catch_panic_in<T>(f: impl FnOnce() -> T) -> Result<T, Error> {
     let uncatch = Uncatch(CAUGHT.with(|caught| caught.replace(true)));
     let called = panic::catch_unwind(AssertUnwindSafe(f));
     drop(uncatch);
-    called.map_err(|payload| panic_error(payload.as_ref()))
+    called.map_err(|payload| {
+        entry::take_back_note();
+        panic_error(payload.as_ref())
+    })
 }
 
 fn panic_error(payload: &(dyn Any + Send)) -> Error {
@@ -284,11 +287,13 @@ pub(crate) fn set_backtraces(on: bool) {
 static BACKTRACES: AtomicBool = AtomicBool::new(false);
 
 /// Notes where a caught panic was. Panics that are not ours keep the hook that was there before.
-fn hook_panics() {
+pub(crate) fn hook_panics() {
     static HOOKED: Once = Once::new();
     HOOKED.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
+            // Also where it is caught: it may be one that aborts.
+            entry::leave_note(info);
             if !CAUGHT.try_with(Cell::get).unwrap_or(false) {
                 return before(info);
             }

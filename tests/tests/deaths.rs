@@ -25,6 +25,35 @@ async fn exits(code: i32) {
     std::process::exit(code)
 }
 
+/// Panics where no panic can be caught.
+#[hatchery::endpoint]
+async fn panics_twice() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("the second");
+        }
+    }
+    let _bomb = Bomb;
+    panic!("the first");
+}
+
+/// Keeps a processor busy for this long, then the process.
+#[hatchery::endpoint]
+async fn burns(millis: u64) {
+    let since = Instant::now();
+    let mut n = 0_u64;
+    while since.elapsed() < Duration::from_millis(millis) {
+        n = std::hint::black_box(n.wrapping_add(1));
+    }
+    std::process::abort()
+}
+
+#[hatchery::endpoint]
+async fn panics() {
+    panic!("on purpose")
+}
+
 #[hatchery::endpoint]
 async fn aborts() {
     std::process::abort()
@@ -193,6 +222,49 @@ async fn a_task_that_aborts_is_a_death_by_signal() -> Result<()> {
     Ok(())
 }
 
+#[hatchery::test]
+async fn f_17_a_panic_that_ends_the_process_is_told_with_its_place() -> Result<()> {
+    let error = failure(async |nursery| {
+        let victim = nursery.start_actor("victim").await?;
+        victim.run(panics_twice()).await
+    })
+    .await;
+    let exit = died(&error);
+    for part in ["the first", "the second", file!()] {
+        assert!(exit.panics.contains(part), "{part}: {exit:?}");
+    }
+    assert!(format!("{error:?}").contains("the second"), "{error:?}");
+    Ok(())
+}
+
+#[hatchery::test]
+async fn a_panic_that_became_an_error_is_not_told_again_with_a_later_death() -> Result<()> {
+    let error = failure(async |nursery| {
+        let victim = nursery.start_actor("victim").await?;
+        victim.run(panics()).await.expect_err("a panic");
+        victim.run(aborts()).await
+    })
+    .await;
+    assert_eq!(died(&error).panics, "");
+    Ok(())
+}
+
+#[hatchery::test]
+async fn a_death_says_what_was_used_and_what_came_last() -> Result<()> {
+    let error = failure(async |nursery| {
+        let victim = nursery.start_actor("victim").await?;
+        victim.run(burns(300)).await
+    })
+    .await;
+    let exit = died(&error);
+    let usage = exit.usage.expect("the system keeps accounts");
+    assert!(usage.user + usage.system >= Duration::from_millis(100), "{exit:?}");
+    assert!(exit.last_message.starts_with("received StartAck of "), "{exit:?}");
+    assert_eq!((exit.asked_by.as_ref(), exit.rungs.as_slice()), (None, [].as_slice()));
+    assert!(!exit.out_of_memory);
+    Ok(())
+}
+
 #[hatchery::test(options = Options::new().teardown(Duration::from_millis(800)))]
 async fn p_t1_a_child_that_ignores_its_cancel_is_ended_by_force_and_that_is_said() -> Result<()> {
     let error = failure(async |nursery| {
@@ -226,6 +298,11 @@ async fn p_t1_a_stopped_child_is_ended_by_force_and_that_is_said() -> Result<()>
     .await;
     let exit = died(&error);
     assert_eq!((exit.rung, exit.actor.name.as_str()), (Rung::Killed, "stopped"));
+    let rungs: Vec<_> = exit.rungs.iter().map(|(rung, _)| *rung).collect();
+    assert_eq!(rungs, [Rung::Asked, Rung::Terminated, Rung::Killed]);
+    let took: Duration = exit.rungs.iter().map(|(_, took)| *took).sum();
+    assert!(took >= Duration::from_millis(150) && took < SECOND, "{exit:?}");
+    assert!(exit.asked_by.is_some(), "{exit:?}");
     assert!(error.to_string().contains("by force"), "{error}");
     Ok(())
 }

@@ -15,14 +15,8 @@ fn returned(bytes: &[u8]) -> Outcome {
 }
 
 fn exit(signal: i32) -> ExitReport {
-    ExitReport {
-        actor: actor(2),
-        status: Some(ExitStatus::Signal { number: signal, core: false }),
-        rung: Rung::Unasked,
-        link_lost: true,
-        under_way: Vec::new(),
-        stderr_tail: String::new(),
-    }
+    let status = ExitStatus::Signal { number: signal, core: false };
+    ExitReport::new(actor(2), Some(status), Rung::Unasked)
 }
 
 #[test]

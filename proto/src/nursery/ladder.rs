@@ -6,6 +6,7 @@
 use core::time::Duration;
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use super::budget::{self, Budget};
 pub use super::rungs::{Fact, State};
@@ -91,7 +92,8 @@ pub enum Why {
 
 /// One child's life and teardown.
 ///
-/// - Looks: [`state`](Self::state), [`rung`](Self::rung), [`rung_of`](Self::rung_of).
+/// - Looks: [`state`](Self::state), [`rung`](Self::rung), [`rung_of`](Self::rung_of),
+///   [`rungs`](Self::rungs).
 /// - Facts: `handle_*`. Any order is legal; what says nothing new does nothing.
 /// - Wish: [`cancel`](Self::cancel).
 /// - Out: [`poll_step`](Self::poll_step), [`poll_timeout`](Self::poll_timeout).
@@ -100,6 +102,8 @@ pub struct Ladder {
     policy: Policy,
     state: State,
     rung: Rung,
+    /// When each rung was come to.
+    climbed: Vec<(Rung, Instant)>,
     spawned: bool,
     up: bool,
     link_lost: bool,
@@ -129,6 +133,7 @@ impl Ladder {
         Self {
             state: State::default(),
             rung: Rung::Unasked,
+            climbed: Vec::new(),
             spawned: false,
             up: false,
             link_lost: false,
@@ -157,6 +162,13 @@ impl Ladder {
     #[must_use]
     pub const fn rung(&self) -> Rung {
         self.rung
+    }
+
+    /// The rungs of its teardown that it has come to by `now`, and how long each has taken.
+    #[must_use]
+    pub fn rungs(&self, now: Instant) -> Vec<(Rung, Duration)> {
+        let ends = self.climbed.iter().skip(1).map(|(_, at)| *at).chain([now]);
+        self.climbed.iter().zip(ends).map(|((rung, at), end)| (*rung, end.since(*at))).collect()
     }
 
     /// Which rung ends it, if it ends now and so.
@@ -251,7 +263,7 @@ impl Ladder {
             self.ask(now);
         }
         if self.state == State::Leaving {
-            self.rung = self.rung.max(Rung::Asked);
+            self.climb(now, Rung::Asked);
         }
         self.handle_timeout(now);
     }
@@ -307,10 +319,10 @@ impl Ladder {
         match self.state {
             State::Withdrawing => self.steps.push_back(Step::Withdraw),
             State::Leaving => self.leave(now),
-            State::Terminating => self.terminate(),
+            State::Terminating => self.terminate(now),
             State::Killing => self.kill(now),
             State::Unkillable => {
-                self.rung = Rung::Unkillable;
+                self.climb(now, Rung::Unkillable);
                 self.steps.push_back(Step::Unkillable);
                 self.done();
             }
@@ -335,7 +347,7 @@ impl Ladder {
 
     /// Asks the child, or again with less time; one that nobody took yet is taken back.
     fn ask(&mut self, now: Instant) {
-        self.rung = self.rung.max(Rung::Asked);
+        self.climb(now, Rung::Asked);
         self.steps.retain(|step| !matches!(step, Step::Ask { .. }));
         self.steps.push_back(Step::Ask { grace: self.terminate.since(now) });
     }
@@ -347,20 +359,27 @@ impl Ladder {
         }
     }
 
-    fn terminate(&mut self) {
-        self.rung = self.rung.max(Rung::Terminated);
+    fn terminate(&mut self, now: Instant) {
+        self.climb(now, Rung::Terminated);
         self.steps.push_back(Step::Terminate);
     }
 
     /// SIGKILL is owed its time, however late it is sent.
     fn kill(&mut self, now: Instant) {
-        self.rung = self.rung.max(Rung::Killed);
+        self.climb(now, Rung::Killed);
         self.steps.push_back(Step::Kill);
         let owed = now + self.reap;
         self.over = match self.over {
             Instant::FAR_FUTURE => owed,
             over => over.max(owed),
         };
+    }
+
+    fn climb(&mut self, now: Instant, rung: Rung) {
+        if rung > self.rung {
+            self.rung = rung;
+            self.climbed.push((rung, now));
+        }
     }
 
     fn done(&mut self) {

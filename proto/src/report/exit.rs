@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,8 +79,30 @@ pub enum Rung {
     Unkillable,
 }
 
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unasked => "unasked",
+            Self::Asked => "asked",
+            Self::Terminated => "told by SIGTERM",
+            Self::Killed => "killed",
+            Self::Unkillable => "unkillable",
+        })
+    }
+}
+
+/// What a process has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Time on a processor in its own code.
+    pub user: Duration,
+    /// Time on a processor in the system's.
+    pub system: Duration,
+}
+
 /// How an actor's process came to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExitReport {
     /// The actor.
     pub actor: ActorId,
@@ -87,12 +110,46 @@ pub struct ExitReport {
     pub status: Option<ExitStatus>,
     /// Which rung of the ladder ended it.
     pub rung: Rung,
+    /// The rungs of its teardown, in order, and how long each took.
+    pub rungs: Vec<(Rung, Duration)>,
+    /// Who asked it to end first, where anyone did before it ended.
+    pub asked_by: Option<ActorId>,
     /// Whether its link had broken before anyone asked it to end.
     pub link_lost: bool,
     /// What it was doing for us, in short.
     pub under_way: Vec<String>,
+    /// The last frame that came from it, in words; empty if none did.
+    pub last_message: String,
+    /// The panics in it that did not become errors, with their places, oldest first.
+    pub panics: String,
     /// The end of what it wrote to its standard error before it was up.
     pub stderr_tail: String,
+    /// The system says that processes were ended for lack of memory while it ran, and this one was
+    /// ended by SIGKILL, which nobody here has sent.
+    pub out_of_memory: bool,
+    /// What it has used, where the system tells.
+    pub usage: Option<Usage>,
+}
+
+impl ExitReport {
+    /// A report of which nothing more is known.
+    #[must_use]
+    pub const fn new(actor: ActorId, status: Option<ExitStatus>, rung: Rung) -> Self {
+        Self {
+            actor,
+            status,
+            rung,
+            rungs: Vec::new(),
+            asked_by: None,
+            link_lost: false,
+            under_way: Vec::new(),
+            last_message: String::new(),
+            panics: String::new(),
+            stderr_tail: String::new(),
+            out_of_memory: false,
+            usage: None,
+        }
+    }
 }
 
 impl fmt::Display for ExitReport {
@@ -110,6 +167,9 @@ impl fmt::Display for ExitReport {
             (Some(status), Rung::Terminated | Rung::Killed | Rung::Unkillable) => {
                 write!(f, "had to be ended by force and {status}")?;
             }
+        }
+        if self.out_of_memory {
+            f.write_str(", probably for lack of memory")?;
         }
         if !self.under_way.is_empty() {
             write!(f, "; under way: {}", self.under_way.join(", "))?;

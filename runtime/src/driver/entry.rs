@@ -2,13 +2,14 @@
 //! What the child does then is decided elsewhere.
 
 use std::ffi::CString;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -138,6 +139,9 @@ impl ChildEntry {
         if ours {
             // What another thread wrote meanwhile.
             self.copy_stderr(&boot, written);
+            // Its parent still holds it.
+            boot.set_len(0)?;
+            let _ = NOTES.set(boot);
         }
         Ok(())
     }
@@ -173,6 +177,29 @@ impl ChildEntry {
         let patience = Timespec { tv_sec: 1, tv_nsec: 0 };
         let mut polled = [PollFd::new(&self.stderr, PollFlags::OUT)];
         matches!(rustix::event::poll(&mut polled, Some(&patience)), Ok(1..))
+    }
+}
+
+/// Where this process leaves what its parent should know of its death.
+static NOTES: OnceLock<File> = OnceLock::new();
+
+/// Leaves word of a panic that may be the end of this process. Nothing where it is no child.
+pub(crate) fn leave_note(panic: &dyn fmt::Display) {
+    const ROOM: usize = 4096;
+    let Some(notes) = NOTES.get() else { return };
+    let text = format!("{panic}\n");
+    // A panic in a destructor comes behind the one that it belongs to. Nobody is left to tell where
+    // this fails too.
+    let taken = notes.metadata().map_or(0, |notes| notes.len());
+    let room = usize::try_from(taken).map_or(0, |taken| ROOM.saturating_sub(taken));
+    let text = text.as_bytes();
+    let _ = notes.write_all_at(text.get(..room).unwrap_or(text), taken);
+}
+
+/// Takes that word back: the panic became an error.
+pub(crate) fn take_back_note() {
+    if let Some(notes) = NOTES.get() {
+        let _ = notes.set_len(0);
     }
 }
 

@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use async_io::Async;
 use async_process::{Child, Command};
-use hatchery_proto::report::ExitStatus;
+use hatchery_proto::report::{ExitStatus, Usage};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -271,6 +272,7 @@ pub(crate) struct Process {
     /// For signals: never hits a stranger that got the same pid.
     descriptor: Option<OwnedFd>,
     status: OnceLock<ExitStatus>,
+    usage: OnceLock<Usage>,
 }
 
 impl Process {
@@ -281,6 +283,7 @@ impl Process {
             pid,
             descriptor: None,
             status: OnceLock::new(),
+            usage: OnceLock::new(),
         };
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
         process.descriptor = Some(rustix::process::pidfd_open(raw, PidfdFlags::empty())?);
@@ -301,6 +304,24 @@ impl Process {
         }
     }
 
+    /// What it has used, as far as was known when it was waited for.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.usage.get().copied()
+    }
+
+    /// Ends once the process has, before it is reaped: then its account can still be read. At once
+    /// where that cannot be watched.
+    async fn ended(&self) {
+        let Some(Ok(watch)) = self.descriptor.as_ref().map(|one| Async::new(one.as_fd())) else {
+            return;
+        };
+        if watch.readable().await.is_ok()
+            && let Some(usage) = procfs::usage(self.pid)
+        {
+            let _ = self.usage.set(usage);
+        }
+    }
+
     /// Waits until it has ended, and reaps it. Cancel safe; ready at once when called again.
     ///
     /// One caller at a time: only the last one to poll is woken.
@@ -313,6 +334,7 @@ impl Process {
             return Ok(*status);
         }
         let Some((child, _)) = &self.held else { return Err(Errno::CHILD.into()) };
+        self.ended().await;
         let status = exit_status(reap(child).await?);
         Ok(*self.status.get_or_init(|| status))
     }

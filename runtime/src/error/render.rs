@@ -38,6 +38,22 @@ impl Error {
             if matches!(exit.rung, Rung::Killed | Rung::Terminated) {
                 f.write_str("\n  force     it did not end by itself in the time it was given")?;
             }
+            if !exit.rungs.is_empty() {
+                let rungs = exit.rungs.iter().map(|(rung, took)| format!("{rung} for {took:.0?}"));
+                write!(f, "\n  teardown  {}", rungs.collect::<Vec<_>>().join(", "))?;
+            }
+            if let Some(asked_by) = &exit.asked_by {
+                write!(f, "\n  asked by  actor {asked_by}")?;
+            }
+            if !exit.last_message.is_empty() {
+                write!(f, "\n  link      last {}", exit.last_message)?;
+            }
+            for line in exit.panics.lines() {
+                write!(f, "\n  panic     {line}")?;
+            }
+            if let Some(usage) = &exit.usage {
+                write!(f, "\n  used      {:?} user, {:?} system", usage.user, usage.system)?;
+            }
             for line in exit.stderr_tail.lines() {
                 write!(f, "\n  stderr    {line}")?;
             }

@@ -16,17 +16,18 @@ use hatchery_proto::{
 use super::{Child, ChildEnd, State};
 use crate::actor::Caller;
 use crate::context::by_us;
-use crate::driver::clock;
 use crate::driver::link::{Link, Loops, lock};
 use crate::driver::process::{
     BootStderr, Process, Signal as OsSignal, SpawnError, SpawnRequest, Spawned,
 };
 use crate::driver::spawner::{self, Pending};
+use crate::driver::{clock, procfs};
 use crate::error::{Error, Result};
 use crate::serving::Serving;
 
 /// How much of what a child wrote before it was up goes into the error about its death.
 const STDERR_TAIL: usize = 4096;
+const SIGKILL: i32 = OsSignal::KILL.as_raw();
 
 /// What the supervisor waits for.
 enum Fact {
@@ -42,6 +43,8 @@ struct Body {
     stderr: BootStderr,
     link: Arc<Link>,
     loops: Loops,
+    /// How many processes the system had ended for lack of memory when it was started.
+    ended_for_memory: Option<u64>,
 }
 
 /// Starts the child and sees it to its end. Runs as a task of its own.
@@ -50,7 +53,7 @@ pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Ve
     let mut body: Option<Body> = None;
     let mut refused: Option<Error> = None;
     let mut status: Option<ExitStatus> = None;
-    let mut under_way = Vec::new();
+    let mut last = None;
     let end = loop {
         listener!(child.changed => changed);
         if let Some(end) = run_steps(&child, &mut pending, body.as_ref()) {
@@ -80,14 +83,17 @@ pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Ve
                 let exited = exited.unwrap_or(ExitStatus::Code(-1));
                 status = Some(exited);
                 if let Some(body) = &body {
-                    under_way = body.link.under_way(child.main);
-                    hear_last_words(&child, body, exited, under_way.clone()).await;
+                    let exit = body.autopsy(&child, Some(exited));
+                    last = Some(exit.clone());
+                    // The link is read to its end, so that a terminal already sent wins (P-L4).
+                    body.link.with(|connection, now| connection.handle_exit(now, exit));
+                    body.link.closed().await;
                 }
                 child.fact(|state, now| state.ladder.handle_exit(now, exited));
             }
         }
     };
-    conclude(&child, &end, body, refused, under_way).await;
+    conclude(&child, &end, body, refused, last).await;
 }
 
 /// Does what the ladder says; returns the end when it has come.
@@ -194,21 +200,39 @@ fn begin(child: &Arc<Child>, spawned: Spawned, spec: &[u8]) -> Result<Body> {
     let (link, loops) = Link::open(connection, spawned.link, &child.actor.executor(), serving)
         .map_err(|error| Error::os(format!("opening the link to actor `{name}`"), error))?;
     child.fact(|state, _| state.link = Some(link.clone()));
-    Ok(Body { process: spawned.process, stderr: spawned.stderr, link, loops })
+    let ended_for_memory = procfs::ended_for_memory();
+    Ok(Body { process: spawned.process, stderr: spawned.stderr, link, loops, ended_for_memory })
 }
 
-/// After the exit the link is read to its end, so that a terminal already sent wins (P-L4).
-async fn hear_last_words(child: &Child, body: &Body, status: ExitStatus, under_way: Vec<String>) {
-    let exit = ExitReport {
-        actor: child.id(),
-        status: Some(status),
-        rung: lock(&child.state).ladder.rung_of(status),
-        link_lost: false,
-        under_way,
-        stderr_tail: String::new(),
-    };
-    body.link.with(|connection, now| connection.handle_exit(now, exit));
-    body.link.closed().await;
+impl Body {
+    /// What there is to say of a process that has ended, or cannot be ended.
+    fn autopsy(&self, child: &Child, status: Option<ExitStatus>) -> ExitReport {
+        let state = lock(&child.state);
+        let rung = status.map_or(Rung::Unkillable, |status| state.ladder.rung_of(status));
+        let mut exit = ExitReport::new(state.id.clone(), status, rung);
+        exit.rungs = state.ladder.rungs(clock::now());
+        // A death closes its link first, and may bring SIGTERM before it is known for one.
+        exit.rungs.retain(|(reached, _)| *reached <= rung);
+        exit.asked_by = state.asked.as_ref().map(|by| by.canceller.clone());
+        let killed = matches!(status, Some(ExitStatus::Signal { number: SIGKILL, .. }));
+        let more = procfs::ended_for_memory().zip(self.ended_for_memory);
+        exit.out_of_memory =
+            killed && rung < Rung::Killed && more.is_some_and(|(now, then)| now > then);
+        let note = self.stderr.tail(STDERR_TAIL);
+        if state.up {
+            exit.panics = note.trim_matches(['\0', '\n']).to_owned();
+        } else {
+            exit.stderr_tail = note;
+        }
+        drop(state);
+        exit.under_way = self.link.under_way(child.main);
+        exit.last_message = self.link.look(|connection| {
+            let received = connection.recent().rfind(|note| !note.sent);
+            received.map(ToString::to_string).unwrap_or_default()
+        });
+        exit.usage = self.process.usage();
+        exit
+    }
 }
 
 /// Reports the end to everyone who waits for it.
@@ -217,13 +241,16 @@ async fn conclude(
     end: &End,
     body: Option<Body>,
     refused: Option<Error>,
-    under_way: Vec<String>,
+    last: Option<ExitReport>,
 ) {
-    let mut stderr_tail = String::new();
+    let mut exit = match (last, &body) {
+        (Some(exit), _) => exit,
+        (None, Some(body)) => body.autopsy(child, end.status),
+        (None, None) => ExitReport::new(child.id(), end.status, end.rung),
+    };
+    exit.rung = end.rung;
+    exit.link_lost = end.link_lost;
     if let Some(body) = body {
-        if !lock(&child.state).up {
-            stderr_tail = body.stderr.tail(STDERR_TAIL);
-        }
         body.loops.stop().await;
         if end.status.is_none() {
             let process = body.process;
@@ -235,14 +262,6 @@ async fn conclude(
         }
     }
     let mut state = lock(&child.state);
-    let exit = ExitReport {
-        actor: state.id.clone(),
-        status: end.status,
-        rung: end.rung,
-        link_lost: end.link_lost,
-        under_way,
-        stderr_tail,
-    };
     let spawn_error = match refused {
         Some(error) => Some(error),
         None if !state.up && state.outcome.is_none() => Some(never_up(&state, &exit)),

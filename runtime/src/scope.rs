@@ -29,9 +29,9 @@ use crate::task::{self, Ended, Scope};
 /// # async fn serve() {}
 /// # async fn say_goodbye() {}
 /// # async fn example() -> hatchery::Result<()> {
-/// let served = hatchery::cancel_scope(async |_scope| {
+/// let served: hatchery::Result<_> = hatchery::cancel_scope(async |_scope| {
 ///     serve().await;
-///     hatchery::Result::Ok(())
+///     Ok(())
 /// })
 /// .await;
 /// hatchery::shield(say_goodbye()).await; // also where the task was cancelled in `serve`

@@ -20,7 +20,7 @@ use crate::driver::link::lock;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::hooks;
-use crate::task::Bell;
+use crate::task::{self, Bell};
 
 /// What an actor was opened with, and what its children inherit.
 #[derive(Clone, Debug)]
@@ -95,9 +95,9 @@ pub(crate) struct Actor {
     executor: Mutex<Option<Arc<Executor<'static>>>>,
     scopes: Mutex<Scopes>,
     bells: Mutex<BTreeMap<ScopeId, Arc<Bell>>>,
-    /// Whether a task tells the scopes the time, which only shields ask for.
-    shields: AtomicBool,
-    /// The earliest deadline of a shield has changed.
+    /// Whether a task tells the scopes the time, which only shields and bounds ask for.
+    timed: AtomicBool,
+    /// The earliest deadline of a scope has changed.
     rearm: Signal,
     top: ScopeId,
     /// Tasks and children that have to end before the actor does.
@@ -160,7 +160,7 @@ impl Actor {
             executor: Mutex::new(Some(Arc::new(Executor::new()))),
             scopes: Mutex::new(scopes),
             bells: Mutex::new(BTreeMap::new()),
-            shields: AtomicBool::new(false),
+            timed: AtomicBool::new(false),
             rearm: Signal::new(),
             top,
             busy: AtomicUsize::new(0),
@@ -245,9 +245,15 @@ impl Actor {
         value
     }
 
+    /// What is left of the time of whatever is running right now, if that is limited (P-C8).
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        let scope = task::current().map_or(self.top, |current| current.scope);
+        self.scopes(|scopes| scopes.left(scope, clock::now()))
+    }
+
     /// Has the scopes told the time from here on.
-    pub(crate) fn keep_shields(self: &Arc<Self>) {
-        if self.shields.swap(true, Ordering::AcqRel) {
+    pub(crate) fn keep_time(self: &Arc<Self>) {
+        if self.timed.swap(true, Ordering::AcqRel) {
             return;
         }
         let actor = self.clone();

@@ -100,8 +100,7 @@ impl Life {
         if let Some(main) = main {
             self.say_up(&entry);
             let scope = Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body);
-            let terminal =
-                serving::run(&scope, main, None, &incoming.endpoint).or(self.obey()).await;
+            let terminal = serving::run(&scope, main, &incoming.endpoint).or(self.obey()).await;
             drop(scope);
             parting.words = Some(Words::Ended(terminal));
         }

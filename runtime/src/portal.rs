@@ -33,6 +33,9 @@ impl Portal {
 
     /// Runs a call in the actor and returns its result.
     ///
+    /// Within a [`timeout`](crate::timeout), or a task that has a deadline or a grace itself, the far
+    /// task gets what is left of it (P-C8).
+    ///
     /// # Errors
     /// What the endpoint failed with, typed where it declares an error type; that it panicked, was
     /// refused or cancelled; that the actor died, with the exit status.
@@ -145,14 +148,10 @@ impl Portal {
         let link = self.child.link()?;
         loop {
             listener!(link.slots() => slot);
+            let deadline = self.child.actor().time_left();
             let started = link.with(|connection, now| {
-                let wish = StartWish {
-                    endpoint: E::NAME,
-                    kind,
-                    schema: E::SCHEMA,
-                    deadline: None,
-                    trace: None,
-                };
+                let wish =
+                    StartWish { endpoint: E::NAME, kind, schema: E::SCHEMA, deadline, trace: None };
                 connection.start(now, wish, &args)
             });
             match started {

@@ -7,8 +7,6 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
-use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
 use hatchery_proto::{Cancelled, Cause};
 
@@ -48,7 +46,7 @@ pub async fn shield<F: Future>(body: F) -> F::Output {
     let Some(actor) = Actor::running() else { return body.await };
     let ended = {
         let scope = Scope::open(&actor, Some(around(&actor)), ScopeKind::Shield);
-        actor.keep_shields();
+        actor.keep_time();
         task::run_in(&scope, Box::pin(body)).await
     };
     match ended {
@@ -62,7 +60,8 @@ pub async fn shield<F: Future>(body: F) -> F::Output {
 /// actors and tasks in it end in order and are waited for. The way to bound anything that owns
 /// actors; dropping its future would end them by force.
 ///
-/// What is cancelled gets the teardown budget of this actor to end in. Opens a root actor with
+/// What is cancelled gets the teardown budget of this actor to end in. What `body` asks of other
+/// actors carries what is left of the time with it (P-C8). Opens a root actor with
 /// default options first where this process is no actor yet.
 ///
 /// ```
@@ -92,7 +91,7 @@ pub async fn timeout<T, E>(
 where
     E: From<Error> + fmt::Display + 'static,
 {
-    bounded(Instant::now().checked_add(limit), body).await
+    bounded(clock::now() + limit, body).await
 }
 
 /// [`timeout`] at a point in time.
@@ -103,32 +102,26 @@ pub async fn deadline<T, E>(at: Instant, body: impl Future<Output = Result<T, E>
 where
     E: From<Error> + fmt::Display + 'static,
 {
-    bounded(Some(at), body).await
+    bounded(clock::point(at), body).await
 }
 
 async fn bounded<T, E>(
-    at: Option<Instant>,
+    at: hatchery_proto::Instant,
     body: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E>
 where
     E: From<Error> + fmt::Display + 'static,
 {
-    let ended = cancel_scope(async |scope: CancelScope| {
-        let late = async {
-            match at {
-                Some(at) => Timer::at(at).await,
-                None => pending().await,
-            };
-            scope.cancel_for(Cause::Deadline);
-            pending().await
-        };
-        // The body first: what is done when the time is over was in time.
-        body.or(late).await
-    });
-    match ended.await? {
-        Some(value) => Ok(value),
-        None => Err(E::from(Error::cancelled_by(by_us(Cause::Deadline)))),
-    }
+    root::in_actor(async |actor| {
+        let scope = Scope::open(&actor, Some(around(&actor)), ScopeKind::Body);
+        scope.bound(at, by_us(Cause::Deadline), actor.settings().grace());
+        let ended = task::run_in(&scope, Box::pin(body)).await;
+        match resolve(ended, scope.cancelled(), scope.expired())? {
+            Some(value) => Ok(value),
+            None => Err(E::from(Error::cancelled_by(by_us(Cause::Deadline)))),
+        }
+    })
+    .await
 }
 
 /// Ends a [`cancel_scope`] from inside or from another task. Cheap to clone; owns nothing.

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use async_io::Timer;
-use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
 use hatchery_proto::{
     ActorId, CancelRequest, Cancelled, Cause, Code, DialogId, Event, Incoming, Kind, Refusal,
@@ -96,9 +93,12 @@ impl Serving {
         let tasks = self.tasks.clone();
         let link = link.clone();
         let name = incoming.endpoint.clone();
-        let deadline = incoming.deadline;
+        if let Some(left) = incoming.deadline {
+            let grace = actor.settings().grace();
+            scope.bound(clock::now() + left, by_us(Cause::Deadline), grace);
+        }
         let serve = async move {
-            let terminal = run(&scope, job, deadline, &name).await;
+            let terminal = run(&scope, job, &name).await;
             lock(&tasks).remove(&id);
             drop(scope);
             link.with(|connection, _| {
@@ -188,25 +188,8 @@ pub(crate) fn prepare(
 }
 
 /// Runs a task in its scope and says what its dialog is to end with.
-pub(crate) async fn run(
-    scope: &Scope,
-    job: Job,
-    deadline: Option<Duration>,
-    name: &str,
-) -> Terminal {
-    let body = task::run_in(scope, Box::pin(task::catch_panic(job)));
-    let ended = match deadline {
-        None => body.await,
-        Some(after) => {
-            // The deadline cancels; the task still ends in its own order (P-C8).
-            let late = async {
-                Timer::after(after).await;
-                scope.cancel(by_us(Cause::Deadline), Duration::from_millis(500));
-                std::future::pending().await
-            };
-            body.or(late).await
-        }
-    };
+pub(crate) async fn run(scope: &Scope, job: Job, name: &str) -> Terminal {
+    let ended = task::run_in(scope, Box::pin(task::catch_panic(job))).await;
     terminal(ended, scope.cancelled(), name)
 }
 

@@ -71,6 +71,11 @@ impl Child {
         })
     }
 
+    /// The actor that started it.
+    pub(crate) fn actor(&self) -> &Arc<Actor> {
+        &self.actor
+    }
+
     pub(crate) fn id(&self) -> ActorId {
         lock(&self.state).id.clone()
     }

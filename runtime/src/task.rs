@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
-use hatchery_proto::{ActorId, Cancelled, Location};
+use hatchery_proto::{ActorId, Cancelled, Instant, Location};
 
 use crate::actor::Actor;
 use crate::driver::link::lock;
@@ -113,9 +113,15 @@ impl Scope {
         self.id
     }
 
-    /// Asks everything in this scope to end within `grace`, innermost first.
-    pub(crate) fn cancel(&self, by: Cancelled, grace: Duration) {
-        self.actor.scopes(|scopes| scopes.cancel(self.id, clock::now(), by, grace));
+    /// Has everything in this scope asked to end at `at` (P-C8).
+    pub(crate) fn bound(&self, at: Instant, by: Cancelled, grace: Duration) {
+        self.actor.keep_time();
+        self.actor.scopes(|scopes| scopes.bound(self.id, at, by, grace));
+    }
+
+    /// Whether it was that which ended it.
+    pub(crate) fn expired(&self) -> bool {
+        self.actor.scopes(|scopes| scopes.expired(self.id))
     }
 
     /// Who asked this scope to end, if anyone has.

@@ -13,6 +13,9 @@ use hatchery::{
     on_exit, open_nursery, shield, timeout,
 };
 
+use hatchery_tests::procfs::Process;
+use hatchery_tests::programs::Signal;
+
 /// Long enough to be under way, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(60);
 
@@ -69,6 +72,26 @@ async fn cleans_up(path: String, millis: u64) -> Result<()> {
     worked.map(drop)
 }
 
+/// Runs until its own deadline, and says in the file what ended it.
+#[hatchery::endpoint]
+async fn has_a_deadline(path: String) -> Result<()> {
+    fs::write(&path, "running").map_err(Error::new)?;
+    let ended = cancel_scope(async |_scope: CancelScope| pending::<Result<()>>().await).await;
+    let why = ended.as_ref().err().and_then(Error::cancelled).map(|by| by.cause.clone());
+    fs::write(&path, format!("{why:?}")).map_err(Error::new)?;
+    ended.map(drop)
+}
+
+/// Asks a child of its own for it, with a timeout.
+#[hatchery::endpoint]
+async fn bounds_another(path: String) -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let leaf = nursery.start_actor("leaf").await?;
+        timeout(Duration::from_secs(1), async { leaf.run(has_a_deadline(path)).await }).await
+    })
+    .await
+}
+
 struct Note(PathBuf);
 
 impl Note {
@@ -118,6 +141,30 @@ async fn can_21_a_timeout_ends_the_actors_in_it_gracefully() -> Result<()> {
     .expect_err("it never ends by itself");
     assert!(is_deadline(&error), "{error:?}");
     assert_eq!(note.text(), "first middle last ", "the actor was not ended by force");
+    Ok(())
+}
+
+#[hatchery::test]
+async fn p_c8_a_far_task_ends_by_the_deadline_that_came_with_its_start() -> Result<()> {
+    let note = Note::new("far");
+    let path = note.path();
+    let error = open_nursery(async |nursery: Nursery| {
+        let middle = nursery.start_actor("middle").await?;
+        nursery.spawn({
+            let middle = middle.clone();
+            async move { middle.run(bounds_another(path)).await }
+        });
+        note.until("running").await;
+        // Whoever asked cannot say that the time is over.
+        let process = Process::of(middle.id().pid.cast_signed()).unwrap();
+        process.signal(Signal::STOP);
+        note.until(&format!("{:?}", Some(Cause::Deadline))).await;
+        process.signal(Signal::CONT);
+        pending::<Result<()>>().await
+    })
+    .await
+    .expect_err("the time was over");
+    assert!(error.to_string().contains("deadline"), "{error:?}");
     Ok(())
 }
 

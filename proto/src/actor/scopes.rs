@@ -5,7 +5,10 @@
 //! be dropped now. Closing it makes the scope around it due in turn, so bodies go innermost first and
 //! a task is never dropped over an open scope.
 //!
-//! A shield holds a cancel off from what is in it, until its share of the grace has ended.
+//! A shield holds a cancel off from what is in it, until its share of the grace has ended. A scope
+//! with a bound is cancelled when its time is over (P-C8).
+
+mod bounds;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -13,6 +16,7 @@ use core::time::Duration;
 
 use crate::report::Cancelled;
 use crate::time::Instant;
+use bounds::Bound;
 
 /// Names an open scope. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +48,8 @@ pub enum Why {
     ShieldOpened,
     /// A shield's share of the grace ends: the cancel goes through it.
     ShieldShare,
+    /// A scope's time is over (P-C8).
+    Bound,
 }
 
 /// What a shield does with a cancel.
@@ -71,6 +77,9 @@ struct Scope {
     below: BTreeSet<ScopeId>,
     cancel: Option<CancelState>,
     shield: Shield,
+    bound: Option<Bound>,
+    /// Whether its bound was what cancelled it first.
+    expired: bool,
     /// Whether closing it takes the ending of children.
     holding: bool,
     /// Whether it is in the queue of those that became due, and whether it was told already.
@@ -87,10 +96,11 @@ impl Scope {
 /// The tree.
 ///
 /// - Looks: [`due`](Self::due), [`cancelled`](Self::cancelled), [`share`](Self::share),
-///   [`len`](Self::len), [`is_empty`](Self::is_empty).
+///   [`left`](Self::left), [`expired`](Self::expired), [`len`](Self::len),
+///   [`is_empty`](Self::is_empty).
 /// - Facts: [`handle_timeout`](Self::handle_timeout).
 /// - Wishes: [`open`](Self::open), [`close`](Self::close), [`cancel`](Self::cancel),
-///   [`set_holding`](Self::set_holding). What names a scope that is not open does nothing.
+///   [`bound`](Self::bound), [`set_holding`](Self::set_holding). What names a scope that is not open does nothing.
 /// - Out: [`poll_due`](Self::poll_due), [`poll_timeout`](Self::poll_timeout).
 #[derive(Clone, Debug, Default)]
 pub struct Scopes {
@@ -99,6 +109,8 @@ pub struct Scopes {
     due: VecDeque<ScopeId>,
     /// The shields that hold a cancel off, by when they have to be looked at.
     shields: BTreeSet<(Instant, ScopeId)>,
+    /// The scopes that have a bound, by when it ends.
+    bounds: BTreeSet<(Instant, ScopeId)>,
     /// The latest time that was told.
     seen: Instant,
 }
@@ -123,6 +135,8 @@ impl Scopes {
                 ScopeKind::Body => Shield::Open,
                 ScopeKind::Shield => Shield::Ready,
             },
+            bound: None,
+            expired: false,
             holding: false,
             queued: false,
             told: false,
@@ -149,6 +163,9 @@ impl Scopes {
     pub fn close(&mut self, id: ScopeId) {
         let Some(scope) = self.scopes.remove(&id) else { return };
         self.forget_shield(id, scope.shield);
+        if let Some(bound) = scope.bound {
+            self.bounds.remove(&(bound.at, id));
+        }
         let around = scope.parent.and_then(|parent| self.scopes.get_mut(&parent));
         let handed_down = around.and_then(|around| {
             around.below.remove(&id);
@@ -232,17 +249,22 @@ impl Scopes {
     /// the state.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        let (at, id) = *self.shields.first()?;
-        Some(match self.scopes.get(&id)?.shield {
-            Shield::Begun(_) => (at, Why::ShieldOpened),
-            _ => (at, Why::ShieldShare),
-        })
+        let shield = self.shields.first().and_then(|(at, id)| {
+            let why = match self.scopes.get(id)?.shield {
+                Shield::Begun(_) => Why::ShieldOpened,
+                _ => Why::ShieldShare,
+            };
+            Some((*at, why))
+        });
+        let bound = self.bounds.first().map(|(at, _)| (*at, Why::Bound));
+        shield.into_iter().chain(bound).min_by_key(|(at, _)| *at)
     }
 
-    /// The time is `now`: shields whose share has ended let the cancel through. Spurious calls do
-    /// nothing.
+    /// The time is `now`: scopes whose time is over are cancelled, and shields whose share has ended
+    /// let the cancel through. Spurious calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.seen = self.seen.max(now);
+        self.end_bounds(now);
         // Each round either gives a shield a later time or takes it away.
         while let Some((at, id)) = self.shields.first().copied() {
             if at > now {

@@ -17,6 +17,12 @@ pub(crate) fn now() -> Instant {
     Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
+/// The standard library's point in time; what is too far away never comes.
+pub(crate) fn point(at: Std) -> Instant {
+    let micros = at.saturating_duration_since(epoch()).as_micros();
+    Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
 /// Ends at `deadline`, or never where that is too far away to be represented.
 pub(crate) fn until(deadline: Instant) -> Timer {
     match epoch().checked_add(Duration::from_micros(deadline.as_micros())) {

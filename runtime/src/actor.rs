@@ -100,9 +100,12 @@ pub(crate) struct Actor {
     /// The earliest deadline of a scope has changed.
     rearm: Signal,
     top: ScopeId,
-    /// Tasks and children that have to end before the actor does.
-    busy: AtomicUsize,
+    /// What has to end before the actor does: tasks and nurseries, and children.
+    tasks: AtomicUsize,
+    children: AtomicUsize,
     idle: Signal,
+    /// How to end the children of each nursery where nobody polls it.
+    nurseries: Mutex<BTreeMap<ScopeId, Force>>,
     pub(crate) ending: Ending,
 }
 
@@ -163,8 +166,10 @@ impl Actor {
             timed: AtomicBool::new(false),
             rearm: Signal::new(),
             top,
-            busy: AtomicUsize::new(0),
+            tasks: AtomicUsize::new(0),
+            children: AtomicUsize::new(0),
             idle: Signal::new(),
+            nurseries: Mutex::new(BTreeMap::new()),
             ending: Ending::new(is_child),
         });
         *running = Some(actor.clone());
@@ -287,31 +292,75 @@ impl Actor {
         }
     }
 
-    /// Counts something that the actor's end has to wait for.
+    /// Counts a task or a nursery, which the actor's end has to wait for.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
-        self.busy.fetch_add(1, Ordering::AcqRel);
-        Busy(self.clone())
+        Busy::new(self, |actor| &actor.tasks)
+    }
+
+    /// Counts a child, which the actor's end has to wait for whatever becomes of its nursery.
+    pub(crate) fn busy_with_child(self: &Arc<Self>) -> Busy {
+        Busy::new(self, |actor| &actor.children)
     }
 
     /// Ends when nothing is counted any more.
     pub(crate) async fn idle(&self) {
+        self.idle_but(false).await;
+    }
+
+    /// Ends when no child is counted any more.
+    pub(crate) async fn childless(&self) {
+        self.idle_but(true).await;
+    }
+
+    async fn idle_but(&self, for_tasks: bool) {
         loop {
             listener!(self.idle => changed);
-            if self.busy.load(Ordering::Acquire) == 0 {
+            let tasks = self.tasks.load(Ordering::Acquire);
+            if self.children.load(Ordering::Acquire) == 0 && (for_tasks || tasks == 0) {
                 return;
             }
             changed.await;
         }
     }
+
+    /// Notes how to end a nursery's children by force, until it has ended.
+    pub(crate) fn add_nursery(&self, scope: ScopeId, force: Force) {
+        lock(&self.nurseries).insert(scope, force);
+    }
+
+    pub(crate) fn remove_nursery(&self, scope: ScopeId) {
+        lock(&self.nurseries).remove(&scope);
+    }
+
+    /// Ends every child by force. Nurseries opened from here on are on their own.
+    pub(crate) fn force_children(&self) {
+        let nurseries = std::mem::take(&mut *lock(&self.nurseries));
+        for force in nurseries.into_values() {
+            force();
+        }
+    }
 }
 
+/// Ends a nursery's children by force.
+pub(crate) type Force = Box<dyn FnOnce() + Send>;
+
 /// Something that its actor's end waits for.
-pub(crate) struct Busy(Arc<Actor>);
+pub(crate) struct Busy {
+    actor: Arc<Actor>,
+    counter: fn(&Actor) -> &AtomicUsize,
+}
+
+impl Busy {
+    fn new(actor: &Arc<Actor>, counter: fn(&Actor) -> &AtomicUsize) -> Self {
+        counter(actor).fetch_add(1, Ordering::AcqRel);
+        Self { actor: actor.clone(), counter }
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if self.0.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.idle.notify(usize::MAX);
+        if (self.counter)(&self.actor).fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.actor.idle.notify(usize::MAX);
         }
     }
 }

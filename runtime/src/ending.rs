@@ -1,13 +1,14 @@
 //! The end of this actor, in the order that the core gives (P-C7): its steps are carried out here,
 //! and it is told what came of them. What comes next, and how long it may take, is not decided here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
 use hatchery_proto::actor::shutdown::{Policy, Shutdown, ShutdownStep, Stage};
-use hatchery_proto::{Cancelled, Cause};
+use hatchery_proto::{Cancelled, Cause, Instant};
 
 use crate::actor::Actor;
 use crate::driver::clock;
@@ -22,6 +23,8 @@ pub(crate) struct Ending {
     machine: OnceLock<Mutex<Shutdown>>,
     /// The machine's deadline may have changed.
     turned: Signal,
+    /// Children are being ended by force.
+    forced: AtomicBool,
 }
 
 /// What an actor still has to say when its tasks are gone.
@@ -38,7 +41,12 @@ pub(crate) trait LastWords {
 
 impl Ending {
     pub(crate) fn new(has_parent: bool) -> Self {
-        Self { has_parent, machine: OnceLock::new(), turned: Signal::new() }
+        Self {
+            has_parent,
+            machine: OnceLock::new(),
+            turned: Signal::new(),
+            forced: AtomicBool::new(false),
+        }
     }
 }
 
@@ -67,7 +75,12 @@ impl Actor {
     pub(crate) async fn end(&self, last: &mut impl LastWords) {
         self.shutdown().handle_main_ended(clock::now());
         self.follow();
-        self.idle().await;
+        self.ending.turned.notify(usize::MAX);
+        let forced = async {
+            self.forced().await;
+            self.childless().await;
+        };
+        self.idle().or(forced).await;
         self.shutdown().handle_tasks_ended(clock::now());
         loop {
             let step = self.shutdown().poll_step();
@@ -93,8 +106,10 @@ impl Actor {
                     last.part().or(self.late()).await;
                     self.shutdown().handle_parent_gone(clock::now());
                 }
-                // Nothing is left to be refused or cancelled.
-                Some(ShutdownStep::Refuse | ShutdownStep::CancelTasks { .. }) => {}
+                // Nothing is left to be refused, cancelled or ended.
+                Some(
+                    ShutdownStep::Refuse | ShutdownStep::CancelTasks { .. } | ShutdownStep::Force,
+                ) => {}
                 Some(ShutdownStep::Exit) | None => return,
             }
         }
@@ -115,7 +130,34 @@ impl Actor {
                     let by = self.asked().unwrap_or_else(|| self.itself());
                     self.scopes(|scopes| scopes.cancel(self.top(), clock::now(), by, grace));
                 }
+                Some(ShutdownStep::Force) => {
+                    tracing::error!(
+                        actor = %self.id(),
+                        "tasks outlast the grace: one is blocked, or a block's future is not \
+                         polled any more; children are ended by force"
+                    );
+                    self.ending.forced.store(true, Ordering::Release);
+                    self.force_children();
+                }
                 _ => return,
+            }
+        }
+    }
+
+    /// Ends when the actor's tasks have had their time and more, and what they hold is being ended by
+    /// force (P-C7).
+    pub(crate) async fn forced(&self) {
+        while !self.ending.forced.load(Ordering::Acquire) {
+            listener!(self.ending.turned => turned);
+            let due = {
+                let mut shutdown = self.shutdown();
+                shutdown.handle_timeout(clock::now());
+                let busy = shutdown.stage() <= Stage::Cancelling;
+                if busy { shutdown.poll_timeout() } else { None }
+            };
+            self.follow();
+            if !self.ending.forced.load(Ordering::Acquire) {
+                until(due.map(|(at, _)| at)).or(turned).await;
             }
         }
     }
@@ -133,15 +175,7 @@ impl Actor {
                 }
                 shutdown.poll_timeout()
             };
-            let due = async {
-                match due {
-                    Some((at, _)) => {
-                        clock::until(at).await;
-                    }
-                    None => std::future::pending().await,
-                }
-            };
-            due.or(turned).await;
+            until(due.map(|(at, _)| at)).or(turned).await;
         }
     }
 
@@ -154,5 +188,14 @@ impl Actor {
             let policy = Policy { grace: self.settings().grace(), ..Policy::default() };
             Mutex::new(Shutdown::new(policy, self.ending.has_parent))
         }))
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(at) => {
+            clock::until(at).await;
+        }
+        None => std::future::pending().await,
     }
 }

@@ -138,11 +138,21 @@ where
             changed: Signal::new(),
         });
         let mut abandon = Abandon(Some(inner.clone()));
+        let forced = Arc::downgrade(&inner);
+        actor.add_nursery(
+            scope.id(),
+            Box::new(move || {
+                if let Some(inner) = forced.upgrade() {
+                    inner.abandon();
+                }
+            }),
+        );
         let nursery = Nursery { inner: inner.clone() };
         let ended = task::run_in(&scope, Box::pin(body(nursery))).await;
         let result = inner.body_ended(&scope, ended);
         inner.done(&scope).await;
         abandon.0 = None;
+        actor.remove_nursery(scope.id());
         inner.verdict(&scope, result)
     })
     .await
@@ -154,8 +164,16 @@ struct Abandon(Option<Arc<Inner>>);
 impl Drop for Abandon {
     fn drop(&mut self) {
         let Some(inner) = self.0.take() else { return };
-        let members = std::mem::take(&mut lock(&inner.state).members);
-        lock(&inner.state).core.cancel();
+        inner.actor.remove_nursery(inner.scope);
+        inner.abandon();
+    }
+}
+
+impl Inner {
+    /// Ends the members by force: nobody waits for them any more.
+    fn abandon(&self) {
+        let members = std::mem::take(&mut lock(&self.state).members);
+        lock(&self.state).core.cancel();
         for member in members.into_values() {
             match member {
                 Member::Task { task, .. } => drop(task),
@@ -163,9 +181,7 @@ impl Drop for Abandon {
             }
         }
     }
-}
 
-impl Inner {
     /// Tells the core how the body ended, and keeps its error.
     fn body_ended<T, E>(&self, scope: &Scope, ended: Ended<Result<T, E>>) -> Option<Result<T, E>>
     where
@@ -348,8 +364,8 @@ impl Nursery {
 
     /// Starts a task in this actor. Its error, or its panic, is a failure of this nursery.
     ///
-    /// In a nursery that has ended the future is dropped unpolled, and that is logged; in one that
-    /// is being cancelled too.
+    /// In a nursery that has ended, or whose block was cancelled or has failed, the future is dropped
+    /// unpolled, and that is logged.
     pub fn spawn<F>(&self, future: F)
     where
         F: Future + Send + 'static,
@@ -388,9 +404,10 @@ impl Nursery {
         }
     }
 
-    /// Asks every actor and task of this nursery to end. Returns at once; the block's end waits.
+    /// Asks every actor and task that is in this nursery now to end. Returns at once; the block's end
+    /// waits.
     ///
-    /// The body goes on. What ends because of this is no error.
+    /// The body goes on, and may start others. What ends because of this is no error.
     pub fn cancel(&self) {
         lock(&self.inner.state).core.cancel_members();
         self.inner.pump();

@@ -275,7 +275,11 @@ where
     let root = Root { actor: actor.clone() };
     // A panic waits until the tree has ended; then it goes on.
     let body = Box::pin(AssertUnwindSafe(body(root)).catch_unwind());
-    let ended = task::run_in(&scope, body).await;
+    let stuck = async {
+        actor.forced().await;
+        Ended::Dropped
+    };
+    let ended = task::run_in(&scope, body).or(stuck).await;
     drop(scope);
     actor.end(last).await;
     ended

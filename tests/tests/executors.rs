@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_lite::{FutureExt as _, future};
-use hatchery::{Error, Nursery, Result, open_nursery};
+use hatchery::{Error, Nursery, Options, Result, open_nursery};
 
 #[hatchery::endpoint]
 async fn double(n: u64) -> u64 {
@@ -110,4 +110,25 @@ async fn a_nursery_dropped_at_a_timeout_leaves_nothing() -> Result<()> {
     assert_eq!(block.or(late).await.unwrap_err().report().message, "late");
     assert_eq!(doubled(2).await?, 4);
     Ok(())
+}
+
+const SHORT: Duration = Duration::from_millis(400);
+
+/// Polls a nursery until its child is up, then never again.
+async fn leak_a_nursery() {
+    let (up, is_up) = smol::channel::bounded(1);
+    let mut block = Box::pin(open_nursery(async move |nursery: Nursery| {
+        nursery.start_actor("leaked").await?;
+        up.send(()).await.map_err(Error::new)?;
+        future::pending::<Result<()>>().await
+    }));
+    let until_up = async { is_up.recv().await.map_err(Error::new) };
+    let polled = async { (&mut block).await };
+    polled.or(until_up).await.expect("a child");
+    std::mem::forget(block);
+}
+
+#[hatchery::test(options = Options::new().teardown(SHORT))]
+async fn f_42_a_nursery_that_was_leaked_ends_with_its_root() {
+    leak_a_nursery().await;
 }

@@ -95,3 +95,21 @@ fn a_root_that_forgot_the_entry_starts_nothing_and_says_what_to_do() {
         assert!(finished.out().contains(part), "{finished}");
     }
 }
+
+#[test]
+fn f_42_a_root_that_leaked_a_nursery_still_ends_on_an_interrupt() {
+    let mut running = Program::bin("leaker").start();
+    assert!(running.wait_for_output("ready"));
+    running.signal(Signal::INT);
+    let finished = running.wait();
+    finished.assert_exit(130);
+    finished.assert_nothing_left();
+}
+
+#[test]
+fn f_42_an_actor_that_leaked_a_nursery_is_ended_by_its_parent_and_that_is_said() {
+    let finished = Program::bin("leaker").args(["in-a-child"]).run();
+    finished.assert_exit(1);
+    finished.assert_nothing_left();
+    assert!(finished.err().contains("by force"), "{finished}");
+}

@@ -77,6 +77,9 @@ pub enum ShutdownStep {
         /// What they have for it.
         grace: Duration,
     },
+    /// Tasks have not ended in their time and more: something that they hold is waited for by nobody.
+    /// End every child by force; then [`handle_tasks_ended`](Shutdown::handle_tasks_ended).
+    Force,
     /// Take the name back at every registrar.
     Deregister,
     /// Run the exit hooks.
@@ -89,9 +92,14 @@ pub enum ShutdownStep {
     Exit,
 }
 
+/// What a teardown may take beyond its budget.
+const SLACK: Duration = Duration::from_millis(250);
+
 /// Why a deadline was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// Tasks have to have ended.
+    Tasks,
     /// Registrars have to answer.
     Registrars,
     /// The last words have to be written.
@@ -141,6 +149,8 @@ pub struct Shutdown {
     deadline: Option<(Instant, Duration)>,
     /// The time of the stage, within the deadline.
     until: Instant,
+    /// When what tasks hold is ended by force.
+    force: Instant,
     /// What the parent has to answer the `Goodbye` in; nothing where there is none, or it has.
     parent: Option<Duration>,
     parent_until: Instant,
@@ -160,6 +170,7 @@ impl Shutdown {
             asked: None,
             deadline: None,
             until: Instant::FAR_FUTURE,
+            force: Instant::FAR_FUTURE,
             parent: has_parent.then(|| Budget::step(policy.grace)),
             parent_until: Instant::FAR_FUTURE,
             peers_gone: false,
@@ -273,11 +284,13 @@ impl Shutdown {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, and why. A pure function of
     /// the state.
     ///
-    /// Tasks and hooks have no deadline here: the grace of their scopes ends the ones, and whoever
-    /// waits for this process has its ladder for the others.
+    /// The grace of their scopes ends tasks; those that outlast it are waited for a little longer, no
+    /// matter who does not poll them. Hooks have no deadline: whoever waits for this process has its
+    /// ladder for them.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
         match self.stage {
+            Stage::Cancelling if self.force < Instant::FAR_FUTURE => Some((self.force, Why::Tasks)),
             Stage::Deregistering => Some((self.until, Why::Registrars)),
             Stage::Draining => Some((self.until, Why::LastWords)),
             Stage::Goodbye if self.parent_until < self.until => {
@@ -295,10 +308,13 @@ impl Shutdown {
             if at > now {
                 return;
             }
-            if why == Why::Parent {
-                self.handle_parent_gone(now);
-            } else {
-                self.take(now, Turn::Late);
+            match why {
+                Why::Parent => self.handle_parent_gone(now),
+                Why::Tasks => {
+                    self.force = Instant::FAR_FUTURE;
+                    self.steps.push_back(ShutdownStep::Force);
+                }
+                _ => self.take(now, Turn::Late),
             }
         }
     }
@@ -339,6 +355,7 @@ impl Shutdown {
 
     fn cancel_tasks(&mut self, now: Instant) {
         let left = self.deadline.map_or(self.policy.grace, |(deadline, _)| deadline.since(now));
+        self.force = now + left.saturating_add(SLACK);
         self.steps.retain(|step| !matches!(step, ShutdownStep::CancelTasks { .. }));
         self.steps.push_back(ShutdownStep::CancelTasks { grace: left });
     }

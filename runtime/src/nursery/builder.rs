@@ -125,7 +125,7 @@ impl ActorBuilder {
             env: Vec::new(),
             stdin: self.stdin,
         };
-        let busy = inner.actor.busy();
+        let busy = inner.actor.busy_with_child();
         let (of_nursery, of_child) = (inner.clone(), child.clone());
         let supervise = async move {
             supervisor::supervise(of_child.clone(), request, spec).await;

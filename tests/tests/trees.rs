@@ -1,6 +1,8 @@
 //! Whole programs that are ended from outside, or that cannot begin. Apart from the tests that are
 //! roots themselves: those look after each test for children of this process.
 
+use std::time::{Duration, Instant};
+
 use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::{Program, Running, Signal};
 
@@ -112,4 +114,19 @@ fn f_42_an_actor_that_leaked_a_nursery_is_ended_by_its_parent_and_that_is_said()
     finished.assert_exit(1);
     finished.assert_nothing_left();
     assert!(finished.err().contains("by force"), "{finished}");
+}
+
+#[test]
+fn f_21_a_second_interrupt_leaves_no_time() {
+    let mut running = Program::bin("stubborn").start();
+    assert!(running.wait_for_output("ready"));
+    running.signal(Signal::INT);
+    assert!(running.wait_for_output("cancelled"));
+    let second = Instant::now();
+    running.signal(Signal::INT);
+    let finished = running.wait();
+    finished.assert_exit(130);
+    finished.assert_nothing_left();
+    // The first one had left 4.6 s.
+    assert!(second.elapsed() < Duration::from_secs(3), "{finished}");
 }

@@ -1,0 +1,37 @@
+//! A root whose actor hears nothing: it blocks its thread. Prints `ready`, and `cancelled` when its
+//! main task is dropped.
+#![allow(clippy::print_stdout, reason = "what it prints is its result")]
+
+use std::future::pending;
+use std::time::Duration;
+
+use hatchery::{Context, Receives, Result, Sends, Starts, open_nursery};
+
+#[hatchery::context]
+async fn blocks(cx: Context<Starts<()>, Sends<()>, Receives<()>>) -> Result<()> {
+    let started = cx.started(()).await?;
+    drop(started);
+    loop {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+struct Cancelled;
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        println!("cancelled");
+    }
+}
+
+#[hatchery::main]
+async fn main() -> Result<()> {
+    open_nursery(async |nursery| {
+        let _cancelled = Cancelled;
+        let worker = nursery.start_actor("worker").await?;
+        let (_cx, ()) = worker.open_context(blocks()).await?;
+        println!("ready");
+        pending().await
+    })
+    .await
+}

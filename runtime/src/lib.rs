@@ -92,7 +92,9 @@ pub use hatchery_proto::{
 pub use hooks::on_exit;
 pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
 pub use portal::Portal;
-pub use root::{MainReturn, Options, Root, cancel_soon, init, open_root_actor, run, run_with};
+pub use root::{
+    Containment, MainReturn, Options, Root, cancel_soon, init, open_root_actor, run, run_with,
+};
 pub use scope::{CancelScope, cancel_scope, deadline, shield, timeout};
 pub use stream::{MsgStream, RecvHalf, SendHalf};
 

@@ -15,6 +15,7 @@ use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::{ActorId, Cancelled, Cause, Limits};
 
 use crate::actor::{Actor, Reign, Settings};
+use crate::driver::adopter::{self, Adopter};
 use crate::driver::entry::{self, Entry};
 use crate::driver::signal::Signals;
 use crate::driver::{identity, process, spawner};
@@ -30,12 +31,31 @@ pub struct Options {
     name: String,
     settings: Settings,
     signals: bool,
+    containment: Containment,
+}
+
+/// How surely everything below a root ends with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Containment {
+    /// Actors: each is ended by the kernel when its parent is. What they start themselves and leave
+    /// behind is not looked after.
+    #[default]
+    KernelChain,
+    /// Also what actors leave behind: the root adopts it, ends it when its actor is gone, and reaps
+    /// it. So does a root that is the first process of a container, unasked.
+    Subreaper,
 }
 
 impl Default for Options {
     /// A root named `root`, without logs, with the default limits and 4.6 s for a teardown.
     fn default() -> Self {
-        Self { name: "root".to_owned(), settings: Settings::default(), signals: false }
+        Self {
+            name: "root".to_owned(),
+            settings: Settings::default(),
+            signals: false,
+            containment: Containment::default(),
+        }
     }
 }
 
@@ -93,6 +113,16 @@ impl Options {
         self
     }
 
+    /// How surely everything below the root ends with it.
+    ///
+    /// [`Containment::Subreaper`] looks at the processes below this one ten times a second. It takes
+    /// no exit status from a child that another part of this program has started itself.
+    #[must_use]
+    pub fn containment(mut self, containment: Containment) -> Self {
+        self.containment = containment;
+        self
+    }
+
     /// Whether SIGINT, SIGTERM and SIGHUP end the tree gracefully. Off by default, since an
     /// embedding program may have its own handlers; [`run`] and `#[hatchery::main]` turn it on.
     #[must_use]
@@ -106,12 +136,18 @@ impl Options {
 #[derive(Clone, Debug)]
 pub struct Root {
     actor: Arc<Actor>,
+    containment: Containment,
 }
 
 impl Root {
     /// The root's identity.
     pub fn id(&self) -> &ActorId {
         self.actor.id()
+    }
+
+    /// How surely everything below this root ends with it.
+    pub fn containment(&self) -> Containment {
+        self.containment
     }
 
     /// Cancels the whole tree, the body included, as Ctrl-C would (P-C7). Returns at once.
@@ -168,17 +204,22 @@ where
     Fut: Future<Output = Result<T, E>>,
     E: From<Error> + 'static,
 {
-    let (reign, signals) = begin(options).map_err(E::from)?;
+    let Begun { reign, signals, adopter } = begin(options).map_err(E::from)?;
     let actor = reign.actor().clone();
+    let containment = adopter.as_ref().map_or(Containment::KernelChain, |_| Containment::Subreaper);
+    let root = Root { actor: actor.clone(), containment };
     let mut last = Above::default();
     let ended = task::drive(&actor, async {
-        let ended = live(&actor, body, &mut last).await;
+        let ended = live(root, body, &mut last).await;
         if let Some(signals) = signals {
             signals.cancel().await;
         }
         ended
     })
     .await;
+    if let Some(adopter) = adopter {
+        adopter.stop().await;
+    }
     spawner::settled().await;
     let cancelled = actor.asked();
     drop(reign);
@@ -193,9 +234,11 @@ where
             Err(error::in_company(error, hooks.map(|error| error.as_also()).collect()))
         }
         Ended::Returned(Err(panic)) => resume_unwind(panic),
-        Ended::Dropped => Err(E::from(Error::cancelled_by(cancelled.unwrap_or_else(|| {
-            Cancelled { canceller: actor.id().clone(), cause: Cause::ScopeEnding }
-        })))),
+        Ended::Dropped => {
+            let itself = || Cancelled { canceller: actor.id().clone(), cause: Cause::ScopeEnding };
+            let error = Error::cancelled_by(cancelled.unwrap_or_else(itself));
+            Err(E::from(error.with_also(hooks.map(|error| error.as_also()))))
+        }
     }
 }
 
@@ -215,7 +258,14 @@ where
     }
 }
 
-fn begin(options: Options) -> Result<(Reign, Option<Task<()>>)> {
+/// A root that is about to live.
+struct Begun {
+    reign: Reign,
+    signals: Option<Task<()>>,
+    adopter: Option<Adopter>,
+}
+
+fn begin(options: Options) -> Result<Begun> {
     if entry::marked_as_child() {
         return Err(Error::misuse(
             "this process was started as an actor, and its `main` opened a root without going \
@@ -240,7 +290,19 @@ fn begin(options: Options) -> Result<(Reign, Option<Task<()>>)> {
         }
         false => None,
     };
-    Ok((reign, signals))
+    let adopts = options.containment == Containment::Subreaper || adopter::is_first();
+    let adopter = match adopts {
+        true => {
+            Some(Adopter::start(uuid).map_err(|error| Error::os("becoming a subreaper", error))?)
+        }
+        false => None,
+    };
+    tracing::info!(
+        actor = %reign.actor().id(),
+        adopts,
+        "a root actor; the kernel ends each actor with its parent"
+    );
+    Ok(Begun { reign, signals, adopter })
 }
 
 /// There is nobody above a root: what its exit hooks came to is its own error.
@@ -262,17 +324,13 @@ impl LastWords for Above {
 type Caught<T> = std::result::Result<T, Box<dyn Any + Send>>;
 
 /// The root's life: the body, then everything that is left, in the order of P-C7.
-async fn live<F, Fut, T, E>(
-    actor: &Arc<Actor>,
-    body: F,
-    last: &mut Above,
-) -> Ended<Caught<Result<T, E>>>
+async fn live<F, Fut, T, E>(root: Root, body: F, last: &mut Above) -> Ended<Caught<Result<T, E>>>
 where
     F: FnOnce(Root) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let scope = Scope::open(actor, Some(actor.top()), ScopeKind::Body);
-    let root = Root { actor: actor.clone() };
+    let actor = root.actor.clone();
+    let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body);
     // A panic waits until the tree has ended; then it goes on.
     let body = Box::pin(AssertUnwindSafe(body(root)).catch_unwind());
     let stuck = async {

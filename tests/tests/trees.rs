@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use hatchery_tests::build::{self, Kind};
 use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::{Program, Running, Signal};
 
@@ -129,4 +130,22 @@ fn f_21_a_second_interrupt_leaves_no_time() {
     finished.assert_nothing_left();
     // The first one had left 4.6 s.
     assert!(second.elapsed() < Duration::from_secs(3), "{finished}");
+}
+
+#[test]
+fn f_05_a_subreaper_ends_and_reaps_what_actors_leave_behind_and_nobody_elses_child() {
+    let finished = Program::bin("orphans").run();
+    finished.assert_exit(0);
+    finished.assert_nothing_left();
+    assert_eq!(finished.out(), "Subreaper\nok\n");
+}
+
+#[test]
+fn f_19_so_does_a_root_that_is_the_first_process_of_a_container() {
+    let orphans = build::built(Kind::Bin, "orphans");
+    let container = ["--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let finished = Program::at("unshare").args(container).arg(orphans).arg("first").run();
+    finished.assert_exit(0);
+    finished.assert_nothing_left();
+    assert_eq!(finished.out(), "Subreaper\nok\n");
 }

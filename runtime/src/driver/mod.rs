@@ -1,6 +1,7 @@
 //! Everything that touches the operating system, and nothing else: it reports facts and carries
 //! out what others decide. It knows the protocol core, and nobody whom users see.
 
+pub(crate) mod adopter;
 pub(crate) mod clock;
 pub(crate) mod entry;
 pub(crate) mod handover;

@@ -237,6 +237,11 @@ fn known() -> MutexGuard<'static, BTreeMap<u32, u64>> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether somebody holds a child with this pid.
+pub(super) fn is_known(pid: u32) -> bool {
+    known().contains_key(&pid)
+}
+
 /// Keeps a child from being swept away until it has been waited for.
 #[derive(Debug)]
 struct Known {

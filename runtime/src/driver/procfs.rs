@@ -20,18 +20,77 @@ pub(crate) fn children_of_thread(thread: u32) -> io::Result<Vec<u32>> {
     Ok(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
-/// What a process has used, whether it lives or has not been waited for yet.
-pub(crate) fn usage(pid: u32) -> Option<Usage> {
+/// A process at a glance, whether it lives or has not been waited for yet.
+#[derive(Debug)]
+pub(crate) struct Stat {
+    state: char,
+    /// Its parent.
+    pub(crate) parent: u32,
+    /// When it was started, in ticks since the system was: with its pid, its name for ever.
+    pub(crate) started: u64,
+    user: u64,
+    system: u64,
+}
+
+impl Stat {
+    /// Whether it has ended and was not waited for.
+    pub(crate) fn is_zombie(&self) -> bool {
+        self.state == 'Z'
+    }
+}
+
+/// Looks at a process.
+pub(crate) fn stat(pid: u32) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Its name stands in brackets and may hold any character.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
+    // Its name stands in brackets and may hold any character. Fields are counted from 3 behind it.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?.chars().next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let user = fields.nth(9)?.parse().ok()?;
+    let system = fields.next()?.parse().ok()?;
+    let started = fields.nth(6)?.parse().ok()?;
+    Some(Stat { state, parent, started, user, system })
+}
+
+/// What a process has used.
+pub(crate) fn usage(pid: u32) -> Option<Usage> {
+    let stat = stat(pid)?;
     let per_second = rustix::param::clock_ticks_per_second();
-    let mut time = || {
-        let ticks: u64 = fields.next()?.parse().ok()?;
+    let time = |ticks: u64| {
         let micros = ticks.checked_mul(1_000_000)?.checked_div(per_second)?;
         Some(Duration::from_micros(micros))
     };
-    Some(Usage { user: time()?, system: time()? })
+    Some(Usage { user: time(stat.user)?, system: time(stat.system)? })
+}
+
+/// The processes that `pid` has started, with any of its threads, zombies included.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let list = |thread: io::Result<fs::DirEntry>| {
+        let list = fs::read_to_string(thread.ok()?.path().join("children")).ok()?;
+        Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+    };
+    threads.filter_map(list).flatten().collect()
+}
+
+/// What a variable was in a process's environment when it was started.
+pub(crate) fn variable(pid: u32, name: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = environment
+        .split(|byte| *byte == 0)
+        .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// Whether a process calls itself an actor.
+pub(crate) fn is_actor(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"hatchery: "))
+}
+
+/// Every process that this one can see.
+pub(crate) fn all() -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// How many processes the system has ended for lack of memory so far, where it counts them.
@@ -41,7 +100,6 @@ pub(crate) fn ended_for_memory() -> Option<u64> {
 }
 
 /// The processes that this one started, with any of its threads, zombies included.
-#[cfg(feature = "test-support")]
 pub(crate) fn own_children() -> io::Result<Vec<u32>> {
     let mut children = Vec::new();
     for thread in fs::read_dir("/proc/self/task")? {

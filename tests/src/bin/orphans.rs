@@ -1,0 +1,71 @@
+//! A root that adopts: an actor leaves a process behind that has detached itself, and the root's own
+//! child goes its way beside. Prints how the root is contained, and `ok`. With the argument `first`
+//! it relies on being the first process of its container, else it asks to be a subreaper.
+#![allow(clippy::print_stdout, reason = "what it prints is its result")]
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use async_io::Timer;
+use hatchery::{Containment, Error, Options, Result, open_nursery, open_root_actor};
+
+/// Has a shell start a process that outlives it; says which.
+#[hatchery::endpoint]
+async fn leaves(what: String) -> Result<u32> {
+    let script = format!("setsid {what} >/dev/null 2>&1 & echo $!");
+    let mut shell = Command::new("sh");
+    let out = shell.args(["-c", &script]).stderr(Stdio::null()).output().map_err(Error::new)?;
+    String::from_utf8_lossy(&out.stdout).trim().parse().map_err(Error::new)
+}
+
+/// The state of a process, and its parent.
+fn look(pid: u32) -> Option<(char, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+async fn until(what: impl Fn() -> bool) {
+    while !what() {
+        Timer::after(Duration::from_millis(5)).await;
+    }
+}
+
+async fn body() -> Result<()> {
+    let own = std::process::id();
+    // Ended, but not waited for: nobody may take its status.
+    let mut child = Command::new("true").spawn().map_err(Error::new)?;
+    until(|| look(child.id()).is_some_and(|(state, _)| state == 'Z')).await;
+    open_nursery(async |nursery| {
+        let worker = nursery.start_actor("worker").await?;
+        let stays = worker.run(leaves("sleep 1000".into())).await?;
+        until(|| look(stays).is_some_and(|(_, parent)| parent == own)).await;
+        // One that ends by itself is reaped while its actor lives, the other is left alone.
+        let passes = worker.run(leaves("sleep 0.5".into())).await?;
+        until(|| look(passes).is_none()).await;
+        assert!(look(stays).is_some_and(|(state, _)| state != 'Z'), "its actor lives");
+        worker.cancel().await?;
+        until(|| look(stays).is_none()).await;
+        Ok::<_, Error>(())
+    })
+    .await?;
+    let status = child.wait().map_err(Error::new)?;
+    assert!(status.success(), "its own child's status is its own");
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    hatchery::init();
+    let first = std::env::args().nth(1).is_some_and(|argument| argument == "first");
+    let options = match first {
+        true => Options::new(),
+        false => Options::new().containment(Containment::Subreaper),
+    };
+    let root = open_root_actor(options.signals(true), async |root| {
+        println!("{:?}", root.containment());
+        body().await
+    });
+    async_io::block_on(root)?;
+    println!("ok");
+    Ok(())
+}

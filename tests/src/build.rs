@@ -28,6 +28,15 @@ pub fn workspace() -> PathBuf {
     own.parent().map(Path::to_owned).unwrap_or(own)
 }
 
+/// Where cargo puts what it builds, this program too.
+///
+/// # Panics
+///
+/// Panics where this program has no path.
+pub fn target() -> PathBuf {
+    Place::of(&env::current_exe().expect("the path of this program")).target
+}
+
 /// The file of a program, built if it is missing or old. Each is looked at once in a process.
 ///
 /// # Panics

@@ -70,7 +70,10 @@ macro_rules! table {
             #[must_use]
             pub fn dot() -> alloc::string::String {
                 let mut dot = alloc::string::String::new();
-                dot.push_str(concat!("digraph ", stringify!($state), " {\n"));
+                dot.push_str(concat!(
+                    "digraph ", stringify!($state), " {\n  start [shape=point];\n  start -> ",
+                    stringify!($first), ";\n"
+                ));
                 $(dot.push_str(concat!("  ", stringify!($s), ";\n"));)*
                 $(dot.push_str(concat!(
                     "  ", stringify!($from), " -> ", stringify!($to),

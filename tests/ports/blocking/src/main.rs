@@ -7,11 +7,10 @@ use std::os::{fd::AsFd, unix::net::UnixStream};
 use std::sync::{Condvar, Mutex};
 use std::{env, process, thread, time};
 
+use hatchery_proto::Recv::{Empty, Value};
 use hatchery_proto::{
     ActorId, Callee, Cancelled, Config, Connection, DialogId, Event, GoodbyeReason, Instant, Kind,
-    Limits, LinkKind,
-    Recv::{Empty, Value},
-    Refusal, Role, SendError, Terminal,
+    Limits, LinkKind, Refusal, Role, SendError, Terminal,
 };
 use postcard::{from_bytes, to_allocvec};
 
@@ -67,6 +66,7 @@ impl Link {
         }
     }
 
+    /// Tells the core the time when it wants to be told, and whenever something has changed.
     fn keep_time(&self) {
         let mut core = self.core.lock().unwrap();
         loop {

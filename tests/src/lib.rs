@@ -6,6 +6,7 @@
 //! | [`procfs`] | the process table, descriptors and threads, as the kernel tells them |
 //! | [`programs`] | examples and other programs run as processes, with their whole tree |
 //! | [`build`] | where these programs are, built on demand |
+//! | [`deep`] | parts of the tests at their full figures, in slices that are kept |
 //! | [`hostile`] | what the fuzz targets do with an input |
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
 //! | [`tidy`] | rules about the sources themselves |
@@ -14,6 +15,7 @@
 //! something behind for the checker to find. The tests are in `tests/`, one file for a subject.
 
 pub mod build;
+pub mod deep;
 pub mod hostile;
 pub mod leaks;
 pub mod pair;

@@ -1,0 +1,260 @@
+//! Runs a part of the tests at its full figures, in slices that are kept when they are done, and
+//! appends what came of it to `tests/RESULTS.md`.
+//!
+//! `cargo run --release -p hatchery-tests --bin deep -- --part NAME`
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is its result")]
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use hatchery_tests::build::{target, workspace};
+use hatchery_tests::deep::{Deep, Part, Reads, Slice};
+use lexopt::prelude::*;
+
+const HELP: &str = "\
+Usage: deep [OPTIONS] --part NAME
+
+Runs what is left of a part, prints the closing line of each slice, and appends a row to
+tests/RESULTS.md when the part is whole. What is done is kept in the target folder, for this commit.
+
+  --part NAME          explorer, fuzz, simulator, repeat or mutants; may be given more than once
+  --slices N           at most N of each part
+  --minutes N          begin no slice after N minutes
+  --record             append a row also for a part that is not whole
+  --list               show the parts, how far they have come, and their commands
+  --help               this text";
+
+/// Executions of all targets together, and of each at least.
+const FUZZ: (u64, u64) = (100_000_000, 10_000_000);
+/// Executions in a slice: a few minutes.
+const FUZZ_SLICE: u64 = 1_000_000;
+/// Runs of the simulator, and in a slice.
+const SIMULATOR: (u64, u64) = (1_000_000, 50_000);
+/// Runs of each example, and in a slice.
+const REPEAT: (u64, u64) = (2_000, 100);
+/// The rooms whose mutants count, and how many slices each is cut into.
+const MUTANTS: [(&str, u64); 4] = [("dialog", 4), ("wire", 4), ("nursery", 6), ("connection", 12)];
+
+#[derive(Debug, Default)]
+struct Options {
+    parts: Vec<String>,
+    slices: Option<usize>,
+    minutes: Option<u64>,
+    record: bool,
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let done = match parse(lexopt::Parser::from_env()) {
+        Ok(Some(options)) => run(&options),
+        Ok(None) => {
+            println!("{HELP}");
+            Ok(())
+        }
+        Err(error) => {
+            eprintln!("deep: {error}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("deep: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
+    let mut options = Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("part") => options.parts.push(parser.value()?.string()?),
+            Long("slices") => options.slices = Some(parser.value()?.parse()?),
+            Long("minutes") => options.minutes = Some(parser.value()?.parse()?),
+            Long("record") => options.record = true,
+            Long("list") => options.list = true,
+            Long("help") | Short('h') => return Ok(None),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if options.parts.is_empty() && !options.list {
+        return Err("no part was named".into());
+    }
+    Ok(Some(options))
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let root = workspace();
+    let deep = Deep {
+        state: target().join("deep"),
+        results: root.join("tests/RESULTS.md"),
+        commit: commit(&root)?,
+        date: says(&root, "date", &["-u", "+%F"])?,
+        root,
+    };
+    let parts = parts(&deep)?;
+    if options.list {
+        return list(&deep, &parts);
+    }
+    let until = options.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+    for name in &options.parts {
+        let part = parts.iter().find(|part| part.name == name);
+        let part = part.ok_or_else(|| format!("there is no part `{name}`; see --list"))?;
+        let most = options.slices.unwrap_or(usize::MAX);
+        let standing = deep.run(part, most, until, &mut |line| println!("{line}"))?;
+        if options.record && !standing.is_whole() {
+            deep.record(part, &standing)?;
+        }
+        println!("{}", standing.line(part.name));
+    }
+    Ok(())
+}
+
+fn list(deep: &Deep, parts: &[Part]) -> Result<(), String> {
+    for part in parts {
+        println!("{}: {}", part.name, part.about);
+        println!("  {}", deep.standing(part)?.line(part.name));
+        for slice in &part.slices {
+            let words: Vec<_> = slice.command.iter().map(|word| word.to_string_lossy()).collect();
+            println!("  {}: {}", slice.name, words.join(" "));
+        }
+    }
+    Ok(())
+}
+
+/// The commit, with a mark where the sources are not its.
+fn commit(root: &Path) -> Result<String, String> {
+    let commit = says(root, "git", &["rev-parse", "--short=10", "HEAD"])?;
+    let status = ["status", "--porcelain", "--", ".", ":(exclude)tests/RESULTS.md"];
+    let changed = !says(root, "git", &status)?.is_empty();
+    Ok(if changed { commit + "+" } else { commit })
+}
+
+/// What a program says.
+fn says(root: &Path, program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(arguments).current_dir(root).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Every part at its full figures.
+fn parts(deep: &Deep) -> Result<Vec<Part>, String> {
+    Ok(vec![explorer(), fuzz(deep)?, simulator(), repeat(), mutants(deep)])
+}
+
+fn cargo(words: &[&str]) -> Vec<OsString> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    [cargo].into_iter().chain(words.iter().map(OsString::from)).collect()
+}
+
+/// A program of the tests, built as it is for a release.
+fn program(name: &str, words: &[&str]) -> Vec<OsString> {
+    let run = ["run", "--release", "--quiet", "-p", "hatchery-tests", "--bin", name, "--"];
+    cargo(&[&run, words].concat())
+}
+
+fn explorer() -> Part {
+    let command = program("explore", &["deep"]);
+    Part {
+        name: "explorer",
+        about: "every interleaving, until memory or time ends".to_owned(),
+        slices: vec![Slice { name: "deep".to_owned(), command, reads: Reads::Line("explore") }],
+    }
+}
+
+fn fuzz(deep: &Deep) -> Result<Part, String> {
+    let targets = targets(&deep.root.join("fuzz/fuzz_targets"))?;
+    let (all, least) = FUZZ;
+    let each = all.div_ceil(targets.len().max(1) as u64).max(least);
+    let mut slices = Vec::new();
+    for at in 1..=each.div_ceil(FUZZ_SLICE) {
+        for target in &targets {
+            // What is new goes to the first of the two.
+            let found = deep.state.join("corpus").join(target);
+            let committed = deep.root.join("fuzz/corpus").join(target);
+            fs::create_dir_all(&found).map_err(|error| format!("{}: {error}", found.display()))?;
+            // The toolchain is rustup's to choose, so not the cargo that runs this.
+            let mut command: Vec<OsString> =
+                ["cargo", "+nightly", "fuzz", "run", target].iter().map(OsString::from).collect();
+            command.extend([found.into(), committed.into(), "--".into()]);
+            command.push(format!("-runs={FUZZ_SLICE}").into());
+            command.push(format!("-seed={at}").into());
+            let name = format!("{target}-{at}");
+            slices.push(Slice { name, command, reads: Reads::Fuzzer(target.clone()) });
+        }
+    }
+    let about = format!("{each} executions of each of {} targets", targets.len());
+    Ok(Part { name: "fuzz", about, slices })
+}
+
+fn targets(folder: &Path) -> Result<Vec<String>, String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let names = entries.filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_owned()));
+    let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn simulator() -> Part {
+    let (all, share) = SIMULATOR;
+    let slice = |seed: u64| {
+        let words = ["--runs", &share.to_string(), "--seed", &seed.to_string()];
+        let command = program("simulate", &words);
+        Slice { name: format!("seed-{seed}"), command, reads: Reads::Line("simulate") }
+    };
+    // Should a run's seed be the first one plus its number, no two slices share any.
+    let slices = (0..all / share).map(|at| slice(1 + at * share)).collect();
+    Part { name: "simulator", about: format!("{all} runs of whole trees"), slices }
+}
+
+fn repeat() -> Part {
+    let (all, share) = REPEAT;
+    let examples = target().join("release/examples");
+    let examples = examples.display();
+    let commands = [
+        ("hello", format!("-- {examples}/hello")),
+        ("census", format!("--expect 1 -- {examples}/census --crash 3 proto runtime tests")),
+    ];
+    let mut slices = Vec::new();
+    for at in 1..=all / share {
+        for (name, words) in &commands {
+            let script = format!(
+                "cargo build --quiet --release --workspace --examples --bin repeat && \
+                 exec {} --runs {share} --timeout 60 {words}",
+                target().join("release/repeat").display()
+            );
+            let command = ["sh", "-c", &script].iter().map(OsString::from).collect();
+            slices.push(Slice {
+                name: format!("{name}-{at}"),
+                command,
+                reads: Reads::Line("repeat"),
+            });
+        }
+    }
+    let about = format!("{all} runs of each of two examples, looked after");
+    Part { name: "repeat", about, slices }
+}
+
+fn mutants(deep: &Deep) -> Part {
+    let mut slices = Vec::new();
+    for (room, count) in MUTANTS {
+        for at in 0..count {
+            let files = format!("proto/src/{room}/**");
+            let shard = format!("{at}/{count}");
+            let found = deep.state.join(format!("mutants-{room}-{at}"));
+            let words = ["mutants", "--no-shuffle", "--colors=never", "--file", &files];
+            let mut command = cargo(&words);
+            command.extend(["--shard".into(), shard.into(), "--output".into(), found.into()]);
+            slices.push(Slice { name: format!("{room}-{at}"), command, reads: Reads::Mutants });
+        }
+    }
+    Part { name: "mutants", about: "every mutant of the core's rooms".to_owned(), slices }
+}

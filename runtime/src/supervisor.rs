@@ -12,7 +12,7 @@ use event_listener::{Event as Signal, listener};
 use hatchery_proto::nursery::ladder::{Ladder, Policy};
 use hatchery_proto::{
     ActorId, Cancelled, Cause, DialogId, Event, ExitReport, ExitStatus, Instant, LostCause, Misuse,
-    Outcome, Rung,
+    Outcome, Rung, Violation,
 };
 
 pub(crate) use task::supervise;
@@ -41,6 +41,8 @@ struct State {
     end: Option<Arc<ChildEnd>>,
     /// Who asked it to end first, and why.
     asked: Option<Cancelled>,
+    /// How it broke the protocol.
+    broken: Option<Violation>,
 }
 
 /// How a child came to its end.
@@ -66,6 +68,7 @@ impl Child {
                 outcome: None,
                 end: None,
                 asked: None,
+                broken: None,
             }),
             changed: Signal::new(),
         })
@@ -260,7 +263,10 @@ impl Child {
                 });
             }
             Event::Goodbye(_) => self.fact(|state, now| state.ladder.handle_goodbye(now)),
-            Event::Broken(_) => self.fact(|state, now| state.ladder.handle_eof(now)),
+            Event::Broken(violation) => self.fact(|state, now| {
+                state.broken = Some(violation.clone());
+                state.ladder.handle_eof(now);
+            }),
             _ => {}
         }
     }

@@ -276,6 +276,8 @@ async fn conclude(
 
 /// The error of a child that ended, or was ended, before it was up.
 fn never_up(state: &State, exit: &ExitReport) -> Error {
+    // Two versions without one in common are named here (P-L1).
+    let broken = state.broken.as_ref().map(|violation| format!("it broke the protocol: {violation}"));
     let how = match (&state.asked, exit.status) {
         (Some(by), _) => format!("it was {by} before it was up"),
         (None, Some(status)) if exit.rung == Rung::Unasked => format!(
@@ -286,6 +288,7 @@ fn never_up(state: &State, exit: &ExitReport) -> Error {
                       `hatchery::init()` or `#[hatchery::main]`?"
             .to_owned(),
     };
+    let how = broken.filter(|_| state.asked.is_none()).unwrap_or(how);
     Error::spawn(
         &state.id,
         format!("starting actor `{}`: {how}", state.id.name),

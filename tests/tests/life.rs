@@ -348,7 +348,7 @@ async fn ctx_16_a_failing_callee_interrupts_a_body_that_waits_for_something_else
 }
 
 #[hatchery::test]
-async fn ctx_13_a_cancel_of_ones_own_is_absorbed() -> hatchery::Result<()> {
+async fn p_c4_ctx_13_a_cancel_of_ones_own_is_absorbed() -> hatchery::Result<()> {
     hatchery::open_nursery(async |nursery: Nursery| {
         let worker = nursery.start_actor("worker").await?;
         worker

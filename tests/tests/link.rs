@@ -21,7 +21,7 @@ fn a_connection_can_go_to_another_thread() {
 }
 
 #[test]
-fn greeting_tells_who_is_there_and_settles_on_the_smaller_limits() {
+fn p_l1_greeting_tells_who_is_there_and_settles_on_the_smaller_limits() {
     // P-L1, P-F2
     let a = Limits { max_frame: 4096, max_message: 10_000, ..Limits::default() };
     let b = Limits { max_frame: 2048, max_message: 20_000, ..Limits::default() };
@@ -37,7 +37,7 @@ fn greeting_tells_who_is_there_and_settles_on_the_smaller_limits() {
 }
 
 #[test]
-fn no_greeting_in_time_ends_the_link() {
+fn p_l1_no_greeting_in_time_ends_the_link() {
     // P-L1
     let mut pair = Pair::up();
     assert!(!pair.a.core.is_closed());
@@ -49,7 +49,7 @@ fn no_greeting_in_time_ends_the_link() {
 }
 
 #[test]
-fn call_gives_its_result_once_and_for_ever() {
+fn p_d9_call_gives_its_result_once_and_for_ever() {
     // P-D2, P-D4, P-D5, P-D9
     let mut pair = Pair::up();
     let id = pair.open(Kind::Call, b"one and two");
@@ -68,7 +68,7 @@ fn call_gives_its_result_once_and_for_ever() {
 }
 
 #[test]
-fn calls_may_be_queued_before_the_greeting_and_leave_in_order() {
+fn p_w4_calls_may_be_queued_before_the_greeting_and_leave_in_order() {
     // P-W4
     let mut pair = Pair::peers(&Limits::default(), &Limits::default());
     let first = pair.start(Kind::Call, b"1");
@@ -79,7 +79,7 @@ fn calls_may_be_queued_before_the_greeting_and_leave_in_order() {
 }
 
 #[test]
-fn refusal_comes_without_an_ack() {
+fn p_d2_refusal_comes_without_an_ack() {
     // P-D2
     let mut pair = Pair::up();
     let id = pair.start(Kind::Call, b"");
@@ -92,7 +92,7 @@ fn refusal_comes_without_an_ack() {
 }
 
 #[test]
-fn a_task_that_ends_before_it_was_accepted_is_accepted_first() {
+fn p_d2_a_task_that_ends_before_it_was_accepted_is_accepted_first() {
     // P-D2
     let mut pair = Pair::up();
     let id = pair.start(Kind::Call, b"");
@@ -104,7 +104,7 @@ fn a_task_that_ends_before_it_was_accepted_is_accepted_first() {
 }
 
 #[test]
-fn failure_arrives_with_its_report_and_its_typed_form() {
+fn p_d4_failure_arrives_with_its_report_and_its_typed_form() {
     // P-D4
     let mut pair = Pair::up();
     let id = pair.open(Kind::Call, b"");
@@ -116,7 +116,7 @@ fn failure_arrives_with_its_report_and_its_typed_form() {
 }
 
 #[test]
-fn errors_are_one_frame_whatever_is_in_them() {
+fn p_f3_errors_are_one_frame_whatever_is_in_them() {
     // P-F3
     let mut pair = Pair::up_with(&small_limits());
     let mut report = Report::new((2, 1), Code::Error, actor(2), "long ".repeat(10_000));
@@ -154,7 +154,7 @@ fn errors_are_one_frame_whatever_is_in_them() {
 }
 
 #[test]
-fn context_streams_both_ways_and_ends_each_half_by_itself() {
+fn p_d7_context_streams_both_ways_and_ends_each_half_by_itself() {
     // P-D2, P-D3, P-D7
     let mut pair = Pair::up();
     let id = pair.context();
@@ -177,7 +177,7 @@ fn context_streams_both_ways_and_ends_each_half_by_itself() {
 }
 
 #[test]
-fn an_error_never_looks_like_a_graceful_end() {
+fn p_d7_an_error_never_looks_like_a_graceful_end() {
     // P-D7
     let mut pair = Pair::up();
     let id = pair.context();
@@ -194,7 +194,7 @@ fn an_error_never_looks_like_a_graceful_end() {
 }
 
 #[test]
-fn stream_flows_one_way() {
+fn p_d2_stream_flows_one_way() {
     // P-D2
     let mut pair = Pair::up();
     let id = pair.open(Kind::Stream, b"from");
@@ -209,7 +209,7 @@ fn stream_flows_one_way() {
 }
 
 #[test]
-fn large_messages_travel_in_fragments_and_let_others_pass() {
+fn p_f3_large_messages_travel_in_fragments_and_let_others_pass() {
     // P-F3, P-W3, P-W4
     let mut pair = Pair::up_with(&small_limits());
     let large: Vec<u8> = (0..60_000_u32).map(|n| n as u8).collect();
@@ -235,7 +235,7 @@ fn large_messages_travel_in_fragments_and_let_others_pass() {
 }
 
 #[test]
-fn sending_waits_for_credit_and_goes_on_with_it() {
+fn p_w1_sending_waits_for_credit_and_goes_on_with_it() {
     // P-W1
     let mut pair = Pair::up_with(&small_limits());
     let id = pair.context();
@@ -256,7 +256,7 @@ fn sending_waits_for_credit_and_goes_on_with_it() {
 }
 
 #[test]
-fn streams_run_for_ever_within_their_window() {
+fn p_w1_streams_run_for_ever_within_their_window() {
     // P-W1: credit is conserved
     let mut pair = Pair::up_with(&small_limits());
     let id = pair.context();
@@ -278,7 +278,7 @@ fn streams_run_for_ever_within_their_window() {
 }
 
 #[test]
-fn results_never_wait_for_credit() {
+fn p_w2_results_never_wait_for_credit() {
     // P-W2
     let mut pair = Pair::up_with(&small_limits());
     let id = pair.context();
@@ -290,7 +290,7 @@ fn results_never_wait_for_credit() {
 }
 
 #[test]
-fn a_sender_into_a_task_that_has_ended_is_honest() {
+fn p_d8_a_sender_into_a_task_that_has_ended_is_honest() {
     // P-D8, P-A4: discarded and credited until the terminal is written
     let limits = Limits { misbehaviour_budget: 8, ..small_limits() };
     let mut pair = Pair::up_with(&limits);
@@ -310,7 +310,7 @@ fn a_sender_into_a_task_that_has_ended_is_honest() {
 }
 
 #[test]
-fn closing_the_receiving_half_tells_the_sender() {
+fn p_d8_closing_the_receiving_half_tells_the_sender() {
     // P-D8
     let mut pair = Pair::up();
     let id = pair.context();
@@ -321,7 +321,7 @@ fn closing_the_receiving_half_tells_the_sender() {
 }
 
 #[test]
-fn discarding_lets_the_sender_go_on() {
+fn p_d8_discarding_lets_the_sender_go_on() {
     // P-D8
     let mut pair = Pair::up_with(&small_limits());
     let id = pair.context();
@@ -336,7 +336,7 @@ fn discarding_lets_the_sender_go_on() {
 }
 
 #[test]
-fn cancel_is_heard_at_once_and_ends_at_the_terminal() {
+fn p_c1_cancel_is_heard_at_once_and_ends_at_the_terminal() {
     // P-C1, P-D3
     let mut pair = Pair::up();
     let id = pair.context();
@@ -358,7 +358,7 @@ fn cancel_is_heard_at_once_and_ends_at_the_terminal() {
 }
 
 #[test]
-fn repeated_cancels_shorten_the_grace_and_keep_the_first_canceller() {
+fn p_c1_repeated_cancels_shorten_the_grace_and_keep_the_first_canceller() {
     // P-C1, P-C3
     let mut pair = Pair::up();
     let id = pair.context();
@@ -373,7 +373,7 @@ fn repeated_cancels_shorten_the_grace_and_keep_the_first_canceller() {
 }
 
 #[test]
-fn cancel_that_crosses_a_terminal_changes_nothing() {
+fn p_c6_cancel_that_crosses_a_terminal_changes_nothing() {
     // P-C6, P-D5
     let mut pair = Pair::up();
     let id = pair.context();
@@ -386,7 +386,7 @@ fn cancel_that_crosses_a_terminal_changes_nothing() {
 }
 
 #[test]
-fn cancel_before_anything_was_written_removes_the_start() {
+fn p_w4_cancel_before_anything_was_written_removes_the_start() {
     // P-W4
     let mut pair = Pair::up();
     let id = pair.start(Kind::Call, b"");
@@ -398,7 +398,7 @@ fn cancel_before_anything_was_written_removes_the_start() {
 }
 
 #[test]
-fn cancel_before_the_arguments_are_whole_runs_nothing() {
+fn p_c6_cancel_before_the_arguments_are_whole_runs_nothing() {
     // P-C6, P-D2, P-F3
     let mut pair = Pair::up_with(&small_limits());
     let id = pair.start(Kind::Call, &[0; 50_000]);
@@ -414,7 +414,7 @@ fn cancel_before_the_arguments_are_whole_runs_nothing() {
 }
 
 #[test]
-fn ack_of_a_cancel_waits_for_the_ack_of_the_start() {
+fn p_w4_ack_of_a_cancel_waits_for_the_ack_of_the_start() {
     // P-W4
     let mut pair = Pair::up();
     let id = pair.start(Kind::Call, b"");
@@ -428,7 +428,7 @@ fn ack_of_a_cancel_waits_for_the_ack_of_the_start() {
 }
 
 #[test]
-fn the_wait_for_a_cancel_ends_and_its_slot_does_not() {
+fn p_c1_the_wait_for_a_cancel_ends_and_its_slot_does_not() {
     // P-C1
     let mut pair = Pair::up();
     let id = pair.context();
@@ -449,7 +449,7 @@ fn the_wait_for_a_cancel_ends_and_its_slot_does_not() {
 }
 
 #[test]
-fn a_dropped_handle_cancels_drains_and_is_freed() {
+fn p_d8_a_dropped_handle_cancels_drains_and_is_freed() {
     // P-D8
     let mut pair = Pair::up_with(&small_limits());
     let id = pair.context();
@@ -467,7 +467,7 @@ fn a_dropped_handle_cancels_drains_and_is_freed() {
 }
 
 #[test]
-fn dropping_ten_thousand_contexts_at_once_is_honest() {
+fn p_a4_dropping_ten_thousand_contexts_at_once_is_honest() {
     // P-A4
     let limits = Limits { max_dialogs: 10_000, misbehaviour_budget: 8, ..Limits::default() };
     let mut pair = Pair::up_with(&limits);
@@ -489,7 +489,7 @@ fn dropping_ten_thousand_contexts_at_once_is_honest() {
 }
 
 #[test]
-fn misuse_is_refused_here_with_its_rule_and_changes_nothing() {
+fn p_d6_misuse_is_refused_here_with_its_rule_and_changes_nothing() {
     // P-D6, P-F3, P-L2
     let mut pair = Pair::up_with(&small_limits());
     let call = pair.open(Kind::Call, b"");
@@ -517,7 +517,7 @@ fn misuse_is_refused_here_with_its_rule_and_changes_nothing() {
 }
 
 #[test]
-fn a_context_that_never_started_cannot_return() {
+fn p_d2_a_context_that_never_started_cannot_return() {
     // P-D2
     let mut pair = Pair::up();
     let id = pair.open(Kind::Context, b"");
@@ -528,7 +528,7 @@ fn a_context_that_never_started_cannot_return() {
 }
 
 #[test]
-fn an_opener_never_opens_more_than_was_announced() {
+fn p_w5_an_opener_never_opens_more_than_was_announced() {
     // P-W5
     let few = Limits { max_dialogs: 2, ..Limits::default() };
     let mut pair = Pair::peers(&Limits::default(), &few);
@@ -558,7 +558,7 @@ fn limits_may_be_hit_exactly() {
 }
 
 #[test]
-fn bytes_one_at_a_time_give_the_same_as_whole() {
+fn p_f4_bytes_one_at_a_time_give_the_same_as_whole() {
     // P-F4
     let told = |split, budget| {
         let mut pair = Pair::family(&small_limits());

@@ -20,7 +20,7 @@ fn exit(signal: i32) -> ExitReport {
 }
 
 #[test]
-fn dialog_0_is_the_life_of_the_child() {
+fn p_l2_dialog_0_is_the_life_of_the_child() {
     // P-L2, P-L3: the child closes first
     let mut pair = Pair::family(&Limits::default());
     assert_eq!(
@@ -54,7 +54,7 @@ fn dialog_0_is_the_life_of_the_child() {
 }
 
 #[test]
-fn large_specification_comes_before_every_call() {
+fn p_l2_large_specification_comes_before_every_call() {
     // P-L2
     let mut pair = Pair::family(&small_limits());
     pair.a.core.start_actor(pair.now, &[0; 30_000]).unwrap();
@@ -65,7 +65,7 @@ fn large_specification_comes_before_every_call() {
 }
 
 #[test]
-fn goodbye_answers_what_is_open_and_opens_no_more() {
+fn p_l3_goodbye_answers_what_is_open_and_opens_no_more() {
     // P-L3
     let mut pair = Pair::up();
     let id = pair.open(Kind::Call, b"");
@@ -83,7 +83,7 @@ fn goodbye_answers_what_is_open_and_opens_no_more() {
 }
 
 #[test]
-fn calls_that_were_queued_before_a_goodbye_are_refused_or_leave_before_it() {
+fn p_l3_calls_that_were_queued_before_a_goodbye_are_refused_or_leave_before_it() {
     // P-L3, P-C7
     let mut pair = Pair::peers(&Limits::default(), &Limits::default());
     let id = pair.start(Kind::Call, b"");
@@ -98,7 +98,7 @@ fn calls_that_were_queued_before_a_goodbye_are_refused_or_leave_before_it() {
 }
 
 #[test]
-fn large_arguments_to_an_actor_that_is_leaving_are_refused_in_peace() {
+fn p_c7_large_arguments_to_an_actor_that_is_leaving_are_refused_in_peace() {
     // P-C7, P-A4
     let limits = Limits { misbehaviour_budget: 8, ..small_limits() };
     let mut pair = Pair::up_with(&limits);
@@ -114,7 +114,7 @@ fn large_arguments_to_an_actor_that_is_leaving_are_refused_in_peace() {
 }
 
 #[test]
-fn an_unanswered_goodbye_is_waited_for_a_bounded_time() {
+fn p_l3_an_unanswered_goodbye_is_waited_for_a_bounded_time() {
     // P-L3
     let mut pair = Pair::family(&Limits::default());
     pair.actor_up();
@@ -127,7 +127,7 @@ fn an_unanswered_goodbye_is_waited_for_a_bounded_time() {
 }
 
 #[test]
-fn the_end_of_a_link_ends_every_dialog_once() {
+fn p_l4_the_end_of_a_link_ends_every_dialog_once() {
     // P-L4
     let mut pair = Pair::up();
     let call = pair.open(Kind::Call, b"");
@@ -154,7 +154,7 @@ fn the_end_of_a_link_ends_every_dialog_once() {
 }
 
 #[test]
-fn a_child_that_dies_takes_its_dialogs_with_its_exit_status() {
+fn p_t3_a_child_that_dies_takes_its_dialogs_with_its_exit_status() {
     // P-L4, P-T3
     let mut pair = Pair::family(&Limits::default());
     pair.actor_up();
@@ -168,7 +168,7 @@ fn a_child_that_dies_takes_its_dialogs_with_its_exit_status() {
 }
 
 #[test]
-fn without_an_exit_status_in_time_the_link_is_lost() {
+fn p_l4_without_an_exit_status_in_time_the_link_is_lost() {
     // P-L4
     let mut pair = Pair::family(&Limits::default());
     pair.actor_up();
@@ -181,7 +181,7 @@ fn without_an_exit_status_in_time_the_link_is_lost() {
 }
 
 #[test]
-fn a_terminal_that_was_sent_wins_over_a_death() {
+fn p_t3_a_terminal_that_was_sent_wins_over_a_death() {
     // P-L4, P-T3
     let mut pair = Pair::family(&Limits::default());
     pair.actor_up();
@@ -197,7 +197,7 @@ fn a_terminal_that_was_sent_wins_over_a_death() {
 }
 
 #[test]
-fn what_a_dead_child_had_asked_for_is_cancelled_at_once() {
+fn p_l4_what_a_dead_child_had_asked_for_is_cancelled_at_once() {
     // P-L4
     let mut pair = Pair::family(&Limits::default());
     pair.actor_up();
@@ -210,7 +210,7 @@ fn what_a_dead_child_had_asked_for_is_cancelled_at_once() {
 }
 
 #[test]
-fn a_write_error_ends_writing_only() {
+fn p_l4_a_write_error_ends_writing_only() {
     // P-L4
     let mut pair = Pair::up();
     let id = pair.open(Kind::Call, b"");
@@ -222,7 +222,7 @@ fn a_write_error_ends_writing_only() {
 }
 
 #[test]
-fn a_silent_peer_is_found_out_and_a_living_one_is_not() {
+fn p_l5_a_silent_peer_is_found_out_and_a_living_one_is_not() {
     // P-L5
     let limits = Limits { liveness: Some((10 * SECOND, 5 * SECOND)), ..Limits::default() };
     let mut pair = Pair::up_with(&limits);

@@ -90,7 +90,7 @@ impl Hostile {
 }
 
 #[test]
-fn a_huge_length_ends_the_link_before_anything_is_allocated() {
+fn p_f2_a_huge_length_ends_the_link_before_anything_is_allocated() {
     // P-F2, P-L6, P-A7
     let mut hostile = Hostile::new();
     assert_eq!(hostile.says(&[0xff, 0xff, 0xff, 0xff]), Some("P-F2"));
@@ -98,7 +98,7 @@ fn a_huge_length_ends_the_link_before_anything_is_allocated() {
 }
 
 #[test]
-fn the_peer_is_told_why() {
+fn p_l6_the_peer_is_told_why() {
     // P-L6
     let mut hostile = Hostile::new();
     let id = hostile.opened();
@@ -113,7 +113,7 @@ fn the_peer_is_told_why() {
 }
 
 #[test]
-fn greetings_are_judged_before_anything_else() {
+fn p_a6_greetings_are_judged_before_anything_else() {
     // P-L1, P-A6, P-F2
     let hello = |versions, role, max_frame| {
         let announced = Announced { max_frame, max_message: 1 << 20, max_dialogs: 8 };
@@ -152,7 +152,7 @@ fn greetings_are_judged_before_anything_else() {
 }
 
 #[test]
-fn a_refused_version_names_both_ranges() {
+fn p_l1_a_refused_version_names_both_ranges() {
     // P-L1
     let mut content = b"HTCH\x02\0\x09\0".to_vec();
     content.extend_from_slice(b"fields of a later version");
@@ -164,7 +164,7 @@ fn a_refused_version_names_both_ranges() {
 }
 
 #[test]
-fn messages_out_of_order_are_violations() {
+fn p_a1_messages_out_of_order_are_violations() {
     // P-D1, P-D2, P-D3, P-D5, P-D6, P-A1
     let empty: &[u8] = &[];
     let cases: &[(&str, Vec<u8>, &str)] = &[
@@ -204,7 +204,7 @@ fn request() -> CancelRequest {
 }
 
 #[test]
-fn nothing_follows_what_ends_a_direction() {
+fn p_d3_nothing_follows_what_ends_a_direction() {
     // P-D3, P-D5, P-D6
     let mut hostile = Hostile::new();
     hostile.served();
@@ -225,7 +225,7 @@ fn nothing_follows_what_ends_a_direction() {
 }
 
 #[test]
-fn answers_to_a_start_of_which_nothing_was_written_are_violations() {
+fn p_d5_answers_to_a_start_of_which_nothing_was_written_are_violations() {
     // P-D5
     let mut hostile = Hostile::new();
     let id = hostile.pair.start(Kind::Call, b"");
@@ -233,7 +233,7 @@ fn answers_to_a_start_of_which_nothing_was_written_are_violations() {
 }
 
 #[test]
-fn messages_that_break_into_others_are_violations() {
+fn p_f3_messages_that_break_into_others_are_violations() {
     // P-F3
     let mut hostile = Hostile::new();
     hostile.served();
@@ -248,7 +248,7 @@ fn messages_that_break_into_others_are_violations() {
 }
 
 #[test]
-fn a_message_over_the_limit_ends_the_link() {
+fn p_f3_a_message_over_the_limit_ends_the_link() {
     // P-F3, P-F5
     let mut hostile = Hostile::new();
     let id = hostile.opened().number();
@@ -263,7 +263,7 @@ fn a_message_over_the_limit_ends_the_link() {
 }
 
 #[test]
-fn overspent_credit_ends_the_link() {
+fn p_w1_overspent_credit_ends_the_link() {
     // P-W1
     let mut hostile = Hostile::new();
     hostile.served();
@@ -277,7 +277,7 @@ fn overspent_credit_ends_the_link() {
 }
 
 #[test]
-fn dialogs_past_the_limit_are_refused_and_a_flood_of_them_ends_the_link() {
+fn p_a2_dialogs_past_the_limit_are_refused_and_a_flood_of_them_ends_the_link() {
     // P-W5, P-A2
     let mut hostile = Hostile::new();
     let now = hostile.pair.now;
@@ -304,7 +304,7 @@ fn dialogs_past_the_limit_are_refused_and_a_flood_of_them_ends_the_link() {
 }
 
 #[test]
-fn floods_are_closed() {
+fn p_a4_floods_are_closed() {
     // P-A3, P-A4
     let big = vec![0; 1000];
     let floods: &[(&str, Vec<u8>)] = &[
@@ -336,7 +336,7 @@ fn floods_are_closed() {
 }
 
 #[test]
-fn tiny_fragments_are_not_free() {
+fn p_a4_tiny_fragments_are_not_free() {
     // P-A4
     let mut hostile = Hostile::new();
     let id = hostile.opened().number();
@@ -348,7 +348,7 @@ fn tiny_fragments_are_not_free() {
 }
 
 #[test]
-fn replies_to_a_peer_that_does_not_read_coalesce() {
+fn p_a3_replies_to_a_peer_that_does_not_read_coalesce() {
     // P-A3
     let limits = Limits { misbehaviour_budget: 10_000, ..limits() };
     let mut pair = Pair::up_with(&limits);
@@ -365,7 +365,7 @@ fn replies_to_a_peer_that_does_not_read_coalesce() {
 }
 
 #[test]
-fn a_child_serves_nothing_before_it_knows_what_it_is() {
+fn p_l2_a_child_serves_nothing_before_it_knows_what_it_is() {
     // P-L2
     let mut pair = Pair::family(&limits());
     pair.settle();
@@ -374,7 +374,7 @@ fn a_child_serves_nothing_before_it_knows_what_it_is() {
 }
 
 #[test]
-fn only_a_parent_cancels_an_actor() {
+fn p_l2_only_a_parent_cancels_an_actor() {
     // P-L2
     let mut hostile = Hostile::new();
     assert_eq!(hostile.says(&frame(Tag::Cancel, 0, 0, &encoded(&request()))), None);
@@ -391,7 +391,7 @@ fn only_a_parent_cancels_an_actor() {
 }
 
 #[test]
-fn a_second_goodbye_and_a_start_after_one_are_violations() {
+fn p_l3_a_second_goodbye_and_a_start_after_one_are_violations() {
     // P-L3
     let goodbye = frame(Tag::Goodbye, 0, 0, &[1]);
     for after in [goodbye.clone(), frame(Tag::Start, 3, 0, &start(Kind::Call))] {
@@ -403,7 +403,7 @@ fn a_second_goodbye_and_a_start_after_one_are_violations() {
 }
 
 #[test]
-fn an_unknown_codec_is_refused_by_name() {
+fn p_d2_an_unknown_codec_is_refused_by_name() {
     // P-D2
     let mut hostile = Hostile::new();
     let unknown = encoded(&body::Start {
@@ -420,7 +420,7 @@ fn an_unknown_codec_is_refused_by_name() {
 }
 
 #[test]
-fn garbage_never_panics_and_ends_every_dialog_once() {
+fn p_a5_garbage_never_panics_and_ends_every_dialog_once() {
     // P-A1, P-A5, P-D4, P-L4
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = move || {
@@ -458,7 +458,7 @@ fn time_never_stands_still() {
 }
 
 #[test]
-fn a_terminal_leaves_nothing_owed() {
+fn p_d5_a_terminal_leaves_nothing_owed() {
     // P-D5
     let mut hostile = Hostile::new();
     let id = hostile.served();

@@ -29,6 +29,7 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+// P-A5: nothing that a peer says can end in one of these.
 #![cfg_attr(
     not(test),
     deny(

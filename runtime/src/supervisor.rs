@@ -263,6 +263,7 @@ impl Child {
                 });
             }
             Event::Goodbye(_) => self.fact(|state, now| state.ladder.handle_goodbye(now)),
+            // Torn down, and nothing else is (P-A7).
             Event::Broken(violation) => self.fact(|state, now| {
                 state.broken = Some(violation.clone());
                 state.ladder.handle_eof(now);

@@ -82,8 +82,8 @@ impl Connection {
         self.finish(id, error);
     }
 
-    /// Queues the terminal behind what the task sent; what still arrives is dropped and credited
-    /// until it is written (P-D8).
+    /// Queues the terminal behind what the task sent, whatever credit there is (P-W2); what still
+    /// arrives is dropped and credited until it is written (P-D8).
     fn finish(&mut self, id: DialogId, terminal: Outgoing) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         if core::mem::replace(&mut dialog.finished, true) {

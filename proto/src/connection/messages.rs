@@ -248,7 +248,7 @@ impl Connection {
         let known = dialog.request.get_or_insert_with(|| request.clone());
         known.grace = known.grace.min(request.grace);
         if dialog.finished {
-            // The terminal that is under way answers it.
+            // They have crossed: the terminal that is under way answers it (P-C6).
             return Ok(());
         }
         if !dialog.arrived {

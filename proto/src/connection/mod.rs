@@ -58,7 +58,8 @@ pub struct Connection {
     announced: Announced,
     deframer: Deframer,
     dialogs: BTreeMap<DialogId, Dialog>,
-    /// Slots in use: of dialogs that we opened, and that the peer did.
+    /// Slots in use: of dialogs that we opened, and that the peer did. One is free when this side
+    /// has finished it, whatever the peer has cancelled (P-A2).
     ours: u32,
     theirs: u32,
     next: u64,

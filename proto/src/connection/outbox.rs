@@ -255,7 +255,8 @@ impl Connection {
         }
     }
 
-    /// Writes one frame of the dialog's first message, and queues the dialog again for the rest.
+    /// Writes one frame of the dialog's first message, and queues the dialog again for the rest,
+    /// behind the others (P-W3).
     fn transmit_data(&mut self, id: DialogId, out: &mut Vec<u8>) {
         let chunk = self.chunk();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };

@@ -59,7 +59,8 @@ pub(crate) enum Reading {
     Done,
 }
 
-/// What is left to be said in the control lane.
+/// What is left to be said in the control lane: one of each, however often the peer provokes it
+/// (P-A3).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Control {
     pub(crate) queued: bool,

@@ -277,7 +277,8 @@ async fn conclude(
 /// The error of a child that ended, or was ended, before it was up.
 fn never_up(state: &State, exit: &ExitReport) -> Error {
     // Two versions without one in common are named here (P-L1).
-    let broken = state.broken.as_ref().map(|violation| format!("it broke the protocol: {violation}"));
+    let broken =
+        state.broken.as_ref().map(|violation| format!("it broke the protocol: {violation}"));
     let how = match (&state.asked, exit.status) {
         (Some(by), _) => format!("it was {by} before it was up"),
         (None, Some(status)) if exit.rung == Rung::Unasked => format!(

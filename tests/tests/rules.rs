@@ -1,0 +1,215 @@
+//! Rules of the specification that need a scene of their own: what is held for a peer, who may wait
+//! for whom, and what crosses what.
+
+use std::time::Duration;
+
+use hatchery_proto::wire::{CONTINUED, MORE, Tag, body, put_frame};
+use hatchery_proto::{
+    Cancelled, Cause, Connection, DialogId, Event, Kind, Limits, Outcome, Recv, SendError,
+    StartWish, Terminal,
+};
+use hatchery_tests::pair::{Pair, actor, asked_by, cancel_by, small_limits, wish};
+
+fn frame(tag: Tag, dialog: u64, flags: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_frame(&mut out, tag, DialogId::new(dialog), flags, |out| out.extend_from_slice(content));
+    out
+}
+
+fn start(kind: Kind) -> Vec<u8> {
+    let start = body::Start {
+        endpoint: "x",
+        kind,
+        schema: 0,
+        codec: 0,
+        credit: 4096,
+        deadline: None,
+        trace: None,
+    };
+    postcard::to_allocvec(&start).unwrap()
+}
+
+/// Bytes that a connection holds, about: each is written as three characters, `0, `.
+fn held(core: &Connection) -> usize {
+    format!("{core:?}").len() / 3
+}
+
+#[test]
+fn p_d1_numbers_only_rise_and_may_leave_gaps() {
+    let mut pair = Pair::up();
+    let first = pair.start(Kind::Call, b"");
+    pair.a.core.caller(first).unwrap().cancel(pair.now, cancel_by(1, Duration::ZERO));
+    let second = pair.start(Kind::Call, b"");
+    let theirs = pair.b.core.start(pair.now, wish(Kind::Call), b"").unwrap();
+    assert_eq!([first, second, theirs].map(DialogId::number), [2, 4, 1]);
+    pair.settle();
+    assert_eq!(pair.b.incoming(), second, "nothing was written of the first");
+    pair.a.core.handle_input(pair.now, &frame(Tag::Start, u64::MAX, 0, &start(Kind::Call)));
+    assert_eq!(pair.a.broken(), None, "a gap is legal");
+    pair.a.core.handle_input(pair.now, &frame(Tag::Start, 3, 0, &start(Kind::Call)));
+    assert_eq!(pair.a.broken(), Some("P-D1"), "a step back is not");
+}
+
+#[test]
+fn p_d4_every_start_gets_one_terminal_whatever_becomes_of_it() {
+    let mut pair = Pair::up();
+    let ids: Vec<_> = (0..4).map(|_| pair.open(Kind::Call, b"")).collect();
+    pair.finish(ids[0], Terminal::Return(Vec::new()));
+    pair.finish(ids[1], Terminal::Cancelled(asked_by(2)));
+    pair.a.core.caller(ids[2]).unwrap().cancel(pair.now, cancel_by(1, Duration::ZERO));
+    pair.settle();
+    pair.finish(ids[2], Terminal::Cancelled(asked_by(1)));
+    pair.a.core.caller(ids[3]).unwrap().release(pair.now, asked_by(1));
+    pair.settle();
+    pair.finish(ids[3], Terminal::Return(vec![0; 100]));
+    pair.settle();
+    for id in &ids {
+        assert_eq!(pair.b.count(&Event::Flushed(*id)), 1);
+    }
+    assert_eq!((pair.a.core.live_dialogs(), pair.b.core.live_dialogs()), (0, 0));
+    assert_eq!((pair.a.broken(), pair.b.broken()), (None, None));
+}
+
+#[test]
+fn p_w3_a_reader_that_is_away_delays_nobody_else() {
+    let mut pair = Pair::up_with(&small_limits());
+    let stuck = pair.context();
+    let send = |pair: &mut Pair| pair.a.core.caller(stuck).unwrap().send(&[0; 500]);
+    while send(&mut pair).is_ok() {}
+    let back = |pair: &mut Pair| pair.b.core.callee(stuck).unwrap().send(&[0; 500]);
+    while back(&mut pair).is_ok() {}
+    pair.settle();
+    for _ in 0..100 {
+        let id = pair.open(Kind::Call, &[1; 2000]);
+        pair.finish(id, Terminal::Return(vec![2; 2000]));
+        pair.settle();
+        assert_eq!(pair.outcome(id), Some(Outcome::Returned(vec![2; 2000])));
+        pair.a.core.caller(id).unwrap().release(pair.now, asked_by(1));
+    }
+    assert_eq!(send(&mut pair), Err(SendError::Full), "it still waits");
+}
+
+#[test]
+fn p_c6_both_sides_cancelling_at_once_come_to_one_outcome_each() {
+    for callee_first in [true, false] {
+        let mut pair = Pair::up();
+        let id = pair.context();
+        let by_callee = Cancelled { canceller: actor(2), cause: Cause::ScopeEnding };
+        pair.a.core.caller(id).unwrap().cancel(pair.now, cancel_by(1, Duration::from_secs(1)));
+        if callee_first {
+            pair.finish(id, Terminal::Cancelled(by_callee.clone()));
+            pair.settle();
+        } else {
+            pair.settle();
+            assert!(pair.a.saw(&Event::CancelAcked(id)), "heard while its task still ends");
+            pair.finish(id, Terminal::Cancelled(by_callee.clone()));
+            pair.settle();
+        }
+        assert_eq!(pair.outcome(id), Some(Outcome::Cancelled(by_callee)));
+        assert_eq!(pair.a.count(&Event::Finished(id)), 1);
+        assert_eq!(pair.b.count(&Event::Flushed(id)), 1);
+        assert_eq!((pair.a.broken(), pair.b.broken()), (None, None));
+    }
+}
+
+#[test]
+fn p_c6_a_cancel_amid_a_message_abandons_that_message_only() {
+    let mut pair = Pair::up_with(&small_limits());
+    let id = pair.context();
+    pair.b.core.callee(id).unwrap().send(&[7; 900]).unwrap();
+    pair.a.core.caller(id).unwrap().send(&[0; 30_000]).unwrap();
+    pair.budget = 1;
+    pair.step();
+    pair.a.core.caller(id).unwrap().cancel(pair.now, cancel_by(1, Duration::from_secs(1)));
+    pair.settle();
+    assert_eq!(pair.received_at_b(id), (vec![], Recv::Ended), "half of one is none");
+    pair.finish(id, Terminal::Cancelled(asked_by(1)));
+    pair.settle();
+    assert_eq!(pair.received_at_a(id), (vec![vec![7; 900]], Recv::Ended), "theirs arrives whole");
+    assert_eq!((pair.a.broken(), pair.b.broken()), (None, None));
+}
+
+#[test]
+fn p_c8_a_deadline_and_a_trace_arrive_as_they_were_sent() {
+    let mut pair = Pair::up();
+    let deadline = Some(Duration::new(3, 4));
+    let wish = StartWish { deadline, trace: Some(b"trace"), ..wish(Kind::Call) };
+    pair.a.core.start(pair.now, wish, b"").unwrap();
+    pair.settle();
+    let id = pair.b.incoming();
+    let start = pair.b.core.callee(id).unwrap().take_start().unwrap();
+    assert_eq!((start.deadline, start.trace), (deadline, Some(b"trace".to_vec())));
+    let long = StartWish { trace: Some(&[0; 1000]), ..wish };
+    assert!(pair.a.core.start(pair.now, long, b"").is_err(), "it has to fit into any frame (P-F3)");
+}
+
+/// Limits whose sum a test can reach.
+fn bounded() -> Limits {
+    Limits {
+        max_frame: 2048,
+        max_message: 16 * 1024,
+        window: 4096,
+        max_dialogs: 8,
+        ..Limits::default()
+    }
+}
+
+/// Says a message of `size` bytes in frames of 1 KiB.
+fn say(core: &mut Connection, now: hatchery_proto::Instant, tag: Tag, dialog: u64, size: usize) {
+    let frames = size / 1024;
+    for number in 0..frames {
+        let flags = if number == 0 { 0 } else { CONTINUED };
+        let more = if number + 1 == frames { 0 } else { MORE };
+        core.handle_input(now, &frame(tag, dialog, flags | more, &[0; 1024]));
+    }
+}
+
+#[test]
+fn p_f5_what_a_callee_holds_stays_within_what_it_announced() {
+    let limits = bounded();
+    let mut pair = Pair::up_with(&limits);
+    let now = pair.now;
+    let empty = held(&pair.a.core);
+    let one = (limits.window + limits.max_message + limits.max_frame) as usize;
+    for number in (1..16).step_by(2) {
+        let core = &mut pair.a.core;
+        core.handle_input(now, &frame(Tag::Start, number, 0, &start(Kind::Context)));
+        let mut callee = core.callee(DialogId::new(number)).unwrap();
+        drop(callee.take_start());
+        callee.accept();
+        callee.started(b"").unwrap();
+        let mut out = Vec::new();
+        assert!(core.poll_transmit(now, &mut out, usize::MAX) > 0);
+        // One that leaves a little of the window, and then the largest there is.
+        say(core, now, Tag::Yield, number, 3 * 1024);
+        say(core, now, Tag::Yield, number, 16 * 1024);
+    }
+    // Announced, never sent.
+    pair.a.core.handle_input(now, &2000_u32.to_le_bytes());
+    assert_eq!(pair.a.broken(), None);
+    let found = held(&pair.a.core) - empty;
+    assert!(found < 8 * one + 8 * 1024, "{found} of {}", 8 * one);
+    assert!(found > 8 * one * 3 / 4, "the test comes near: {found} of {}", 8 * one);
+    say(&mut pair.a.core, now, Tag::Yield, 1, 1024);
+    assert_eq!(pair.a.broken(), None, "a frame that was announced comes first");
+}
+
+#[test]
+fn p_f5_what_an_opener_holds_stays_within_what_it_announced() {
+    let limits = bounded();
+    let mut pair = Pair::up_with(&limits);
+    let now = pair.now;
+    let empty = held(&pair.a.core);
+    let one = (limits.window + 2 * limits.max_message + limits.max_frame) as usize;
+    for _ in 0..8 {
+        let id = pair.context().number();
+        say(&mut pair.a.core, now, Tag::Yield, id, 3 * 1024);
+        say(&mut pair.a.core, now, Tag::Yield, id, 16 * 1024);
+        say(&mut pair.a.core, now, Tag::Return, id, 16 * 1024);
+    }
+    assert_eq!(pair.a.broken(), None);
+    assert!(pair.a.core.start(now, wish(Kind::Call), b"").is_ok(), "the slots are free");
+    let found = held(&pair.a.core) - empty;
+    assert!(found < 8 * one + 8 * 1024, "{found} of {}", 8 * one);
+    assert!(found > 8 * one * 3 / 4, "the test comes near: {found} of {}", 8 * one);
+}

@@ -19,7 +19,8 @@ class Failure(Exception): """A task's own error, and its typed form."""
 # a dict of variants for an enum, or a name. Options and bools are enums of 0 and 1.
 def option(shape): return {0: (), 1: (shape,)}
 BOOL, SPAN, TEXTS, ID = {0: (), 1: ()}, ("u64", "u32"), ["str"], ("str", "u128", "u32")
-EXIT = (ID, option({0: ("i32",), 1: ("i32", BOOL)}), "u32", BOOL, TEXTS, "str")
+EXIT = (ID, option({0: ("i32",), 1: ("i32", BOOL)}), "u32", [("u32", SPAN)], option(ID), BOOL, TEXTS,
+        "str", "str", "str", BOOL, option((SPAN, SPAN)))
 REPORT = (("u128", "u64"), "u32", "str", TEXTS, "str", option(("str", "u32", "u32")), option("str"),
           ID, [(ID, "str")], option(ID), option(EXIT), [(ID, "str", "str")], BOOL)
 BY = (ID, {**{plain: () for plain in range(8)}, 3: (REPORT,), 8: ("i32",)})
@@ -395,6 +396,5 @@ def main(serve, script, versions):
         if not entry:
             await script(link)
             link.leave((1,))
-        why = await speaking
-        return f"{me[0]}: {why}" if why.startswith("violation") else 0
+        return f"{me[0]}: {why}" if (why := await speaking).startswith("violation") else 0
     sys.exit(asyncio.run(run()))

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::time::Duration;
 
-use hatchery_proto::report::{ExitReport, ExitStatus, Rung};
+use hatchery_proto::report::{ExitReport, ExitStatus, Rung, Usage};
 use hatchery_proto::wire::deframer::Deframer;
 use hatchery_proto::wire::hello::{Announced, Hello, VERSIONS};
 use hatchery_proto::wire::{CONTINUED, MORE, Tag, body, put_frame};
@@ -96,14 +96,17 @@ fn id() -> ActorId {
 }
 
 fn report() -> Report {
-    let exit = ExitReport {
-        actor: id(),
-        status: Some(ExitStatus::Signal { number: 9, core: true }),
-        rung: Rung::Killed,
-        link_lost: true,
-        under_way: vec!["call".into()],
-        stderr_tail: "oh".into(),
-    };
+    let status = ExitStatus::Signal { number: 9, core: true };
+    let mut exit = ExitReport::new(id(), Some(status), Rung::Killed);
+    exit.rungs = vec![(Rung::Asked, Duration::from_millis(1500)), (Rung::Killed, Duration::ZERO)];
+    exit.asked_by = Some(actor(4));
+    exit.link_lost = true;
+    exit.under_way = vec!["call".into()];
+    exit.last_message = "last".into();
+    exit.panics = "ouch".into();
+    exit.stderr_tail = "oh".into();
+    exit.out_of_memory = true;
+    exit.usage = Some(Usage { user: Duration::from_secs(2), system: Duration::from_nanos(7) });
     Report {
         id: (7, 300),
         code: Code::Died,
@@ -242,14 +245,7 @@ fn failures(all: &mut Vectors) {
     for rung in [Unasked, Asked, Terminated, Killed, Unkillable] {
         let mut report = plain_report();
         let status = (rung != Unkillable).then_some(ExitStatus::Code(-3));
-        report.exit = Some(Box::new(ExitReport {
-            actor: actor(1),
-            status,
-            rung,
-            link_lost: false,
-            under_way: Vec::new(),
-            stderr_tail: String::new(),
-        }));
+        report.exit = Some(Box::new(ExitReport::new(actor(1), status, rung)));
         let failure = Failure::Failed(Box::new(report));
         all.body(&format!("rung {rung:?}"), Tag::Error, &failure, b"");
     }

@@ -3,6 +3,10 @@
 
 use std::env;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -180,6 +184,47 @@ async fn a_failing_block(program: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Starts a port on a link of the test's own, with these bytes behind the one that brings the
+/// standard streams, and then the end. Gives what it said; it must end by itself.
+fn alone(program: &Path, bytes: &[u8]) -> Vec<u8> {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    ours.write_all(b"H").unwrap();
+    ours.write_all(bytes).unwrap();
+    ours.shutdown(Shutdown::Write).unwrap();
+    let mut child = Command::new(program).stdin(OwnedFd::from(theirs)).spawn().unwrap();
+    let mut said = Vec::new();
+    ours.set_read_timeout(Some(LONG)).unwrap();
+    let read = ours.read_to_end(&mut said);
+    if read.is_err() {
+        child.kill().unwrap();
+    }
+    let status = child.wait().unwrap();
+    assert!(read.is_ok() && status.success(), "{read:?}, {status}");
+    said
+}
+
+const PORTS: [&str; 4] = ["async-std", "blocking", "no-std", "tokio"];
+
+// Tests of this library take turns, since each looks for processes that are left: so all here are.
+
+#[hatchery::test]
+async fn p_t4_a_port_whose_parent_is_gone_ends() {
+    for name in PORTS {
+        let said = alone(&built(name), b"");
+        assert!(said.get(5..).is_some_and(|rest| rest.starts_with(b"\0HTCH")), "{name}: {said:?}");
+    }
+}
+
+#[hatchery::test]
+async fn p_l6_a_port_names_the_rule_that_its_peer_broke_and_ends() {
+    for name in PORTS {
+        let said = alone(&built(name), b"GET / HTTP/1.1\r\n\r\n");
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("P-F2"), "{name}: {said:?}");
+    }
+}
+
 #[hatchery::test]
 async fn a_port_on_blocking_threads() -> Result<()> {
     everything(&built("blocking")).await
@@ -201,8 +246,8 @@ async fn a_port_without_a_standard_library() -> Result<()> {
 }
 
 /// The proof that it has none: with `std` anywhere below it, it is no program any more.
-#[test]
-fn a_port_without_a_standard_library_cannot_be_built_with_one() {
+#[hatchery::test]
+async fn a_port_without_a_standard_library_cannot_be_built_with_one() {
     let output = cargo(&["build", "--release", "--features", "std"], "no_std/Cargo.toml");
     assert!(!output.status.success());
     let complaint = String::from_utf8_lossy(&output.stderr);

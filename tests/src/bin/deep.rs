@@ -36,8 +36,14 @@ const FUZZ_SLICE: u64 = 1_000_000;
 const SIMULATOR: (u64, u64) = (1_000_000, 50_000);
 /// Runs of each example, and in a slice.
 const REPEAT: (u64, u64) = (2_000, 100);
-/// The rooms whose mutants count, and how many slices each is cut into.
-const MUTANTS: [(&str, u64); 4] = [("dialog", 4), ("wire", 4), ("nursery", 6), ("connection", 12)];
+/// The rooms whose mutants count, how many slices each is cut into, and the tests that judge them:
+/// of one process, and quick.
+const MUTANTS: [(&str, u64, &[&str]); 4] = [
+    ("dialog", 1, &["link", "link_end", "link_hostile", "tables"]),
+    ("wire", 1, &["wire", "link_hostile", "link"]),
+    ("nursery", 2, &["ladder", "ladder_chain", "nursery_verdict", "tables"]),
+    ("connection", 6, &["link", "link_end", "link_hostile"]),
+];
 
 #[derive(Debug, Default)]
 struct Options {
@@ -243,16 +249,35 @@ fn repeat() -> Part {
     Part { name: "repeat", about, slices }
 }
 
+/// Each mutant is built and judged in a copy, all in one target folder.
 fn mutants(deep: &Deep) -> Part {
-    let mut slices = Vec::new();
-    for (room, count) in MUTANTS {
+    let target = format!("CARGO_TARGET_DIR={}", deep.state.join("mutants").display());
+    let mut tests: Vec<_> = MUTANTS.iter().flat_map(|(_, _, tests)| *tests).collect();
+    tests.sort();
+    tests.dedup();
+    let mut command = cargo(&["test", "-p", "hatchery-tests"]);
+    command.extend(tests.iter().map(|test| format!("--test={test}").into()));
+    // Against tests that fail anyway, every mutant would count as caught.
+    let reads = Reads::Line("test result");
+    let mut slices = vec![Slice { name: "unchanged".to_owned(), command, reads }];
+    for (room, count, tests) in MUTANTS {
         for at in 0..count {
-            let files = format!("proto/src/{room}/**");
-            let shard = format!("{at}/{count}");
             let found = deep.state.join(format!("mutants-{room}-{at}"));
-            let words = ["mutants", "--no-shuffle", "--colors=never", "--file", &files];
-            let mut command = cargo(&words);
-            command.extend(["--shard".into(), shard.into(), "--output".into(), found.into()]);
+            let mut command: Vec<OsString> = ["env", &target, "CARGO_PROFILE_DEV_DEBUG=false"]
+                .iter()
+                .map(OsString::from)
+                .collect();
+            command.extend(cargo(&[
+                "mutants",
+                "--no-shuffle",
+                "--colors=never",
+                "--baseline=skip",
+            ]));
+            command.extend(["--timeout=30", "--test-package=hatchery-tests"].map(OsString::from));
+            command.extend(tests.iter().map(|test| format!("--cargo-arg=--test={test}").into()));
+            command.push(format!("--file=proto/src/{room}/**").into());
+            command.push(format!("--shard={at}/{count}").into());
+            command.extend(["--output".into(), found.into()]);
             slices.push(Slice { name: format!("{room}-{at}"), command, reads: Reads::Mutants });
         }
     }

@@ -213,3 +213,20 @@ fn p_f5_what_an_opener_holds_stays_within_what_it_announced() {
     assert!(found < 8 * one + 8 * 1024, "{found} of {}", 8 * one);
     assert!(found > 8 * one * 3 / 4, "the test comes near: {found} of {}", 8 * one);
 }
+
+#[test]
+fn p_w1_what_is_given_back_after_a_cancel_is_bounded_all_the_same() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let mut caller = pair.a.core.caller(id).unwrap();
+    caller.send(&[0; 984]).unwrap();
+    caller.cancel(pair.now, cancel_by(1, Duration::from_secs(1)));
+    let credit = |bytes| postcard::to_allocvec(&body::Credit { bytes, done: false }).unwrap();
+    let now = pair.now;
+    pair.a.core.handle_input(now, &frame(Tag::Credit, id.number(), 0, &credit(1000)));
+    assert_eq!(pair.a.broken(), None, "it was sent before the cancel");
+    for _ in 0..1000 {
+        pair.a.core.handle_input(now, &frame(Tag::Credit, id.number(), 0, &credit(1000)));
+    }
+    assert_eq!(pair.a.broken(), Some("P-W1"), "nothing that a peer may repeat is free (P-A4)");
+}

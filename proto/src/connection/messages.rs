@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::receive::{Judged, frame_cost};
 use super::{Connection, Event, GoodbyeReason, LinkKind};
 use crate::dialog::step::{Act, Refused};
-use crate::dialog::tables::{Cancel, Life, LifeStep};
+use crate::dialog::tables::{Life, LifeStep};
 use crate::dialog::{Dialog, Side};
 use crate::error::Violation;
 use crate::id::DialogId;
@@ -272,14 +272,12 @@ impl Connection {
         let refuse = self.violation(tag, "P-W1", "it gives back more than was taken");
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
         let news = credit.bytes > 0 || (credit.done && !dialog.peer_done);
-        // After its own cancel the opener's balance is dead (P-D3).
-        if dialog.side == Side::Callee || dialog.cancel == Cancel::Idle {
-            let balance = dialog.balance.saturating_add(i64::from(credit.bytes));
-            if balance > dialog.ceiling {
-                return Err(refuse);
-            }
-            dialog.balance = balance;
+        // After its own cancel the opener sends nothing more, and still gets no more than it gave.
+        let balance = dialog.balance.saturating_add(i64::from(credit.bytes));
+        if balance > dialog.ceiling {
+            return Err(refuse);
         }
+        dialog.balance = balance;
         dialog.peer_done |= credit.done;
         if dialog.wants_credit && (dialog.balance > 0 || dialog.peer_done) {
             dialog.wants_credit = false;

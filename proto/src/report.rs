@@ -207,12 +207,17 @@ fn cut_text(text: &mut String, max: usize) -> bool {
     if max >= MARK.len_utf8() {
         text.push(MARK);
     }
+    // What a peer has made it grow to is not kept (P-F5).
+    text.shrink_to_fit();
     true
 }
 
 fn cut_list<T>(list: &mut Vec<T>, max: usize) -> bool {
     let cut = list.len() > max;
-    list.truncate(max);
+    if cut {
+        list.truncate(max);
+        list.shrink_to_fit();
+    }
     cut
 }
 

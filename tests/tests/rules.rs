@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hatchery_proto::wire::{CONTINUED, MORE, Tag, body, put_frame};
 use hatchery_proto::{
-    Cancelled, Cause, Connection, DialogId, Event, Kind, Limits, Outcome, Recv, SendError,
-    StartWish, Terminal,
+    Cancelled, Cause, Code, Connection, DialogId, Event, Failure, Hop, Kind, Limits, Outcome, Recv,
+    Report, SendError, StartWish, Terminal,
 };
 use hatchery_tests::pair::{Pair, actor, asked_by, cancel_by, small_limits, wish};
 
@@ -229,4 +229,23 @@ fn p_w1_what_is_given_back_after_a_cancel_is_bounded_all_the_same() {
         pair.a.core.handle_input(now, &frame(Tag::Credit, id.number(), 0, &credit(1000)));
     }
     assert_eq!(pair.a.broken(), Some("P-W1"), "nothing that a peer may repeat is free (P-A4)");
+}
+
+#[test]
+fn p_f5_a_report_keeps_no_room_for_what_was_cut_from_it() {
+    let mut pair = Pair::up();
+    let id = pair.open(Kind::Call, b"");
+    let mut report = Report::new((2, 1), Code::Error, actor(2), "x".repeat(20_000));
+    report.sources = vec![String::new(); 20_000];
+    report.hops = vec![Hop { actor: actor(2), task: String::new() }; 1000];
+    let failure = Failure::Failed(Box::new(report));
+    let content = postcard::to_allocvec(&failure).unwrap();
+    pair.a.core.handle_input(pair.now, &frame(Tag::Error, id.number(), 0, &content));
+    let caller = pair.a.core.caller(id).unwrap();
+    let Some(Outcome::Failed { report, .. }) = caller.outcome() else { panic!("{caller:?}") };
+    assert!(report.truncated);
+    let limits = Limits::default();
+    assert!(report.sources.capacity() <= limits.max_report_chain, "{}", report.sources.capacity());
+    assert!(report.hops.capacity() <= limits.max_report_chain, "{}", report.hops.capacity());
+    assert!(report.message.capacity() <= limits.max_report_text, "{}", report.message.capacity());
 }

@@ -28,7 +28,7 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// How long outcomes wait for a child's exit status after its link ended (P-L4).
     pub hold_back: Duration,
-    /// Period and patience of `Ping` (P-L5); `None` on inherited socketpairs.
+    /// Period and patience of `Ping` (P-L5); never heeded between a parent and its child.
     pub liveness: Option<(Duration, Duration)>,
 }
 

@@ -249,3 +249,18 @@ fn p_f5_a_report_keeps_no_room_for_what_was_cut_from_it() {
     assert!(report.hops.capacity() <= limits.max_report_chain, "{}", report.hops.capacity());
     assert!(report.message.capacity() <= limits.max_report_text, "{}", report.message.capacity());
 }
+
+#[test]
+fn p_l5_no_parent_and_no_child_is_given_up_for_its_silence() {
+    let limits = Limits {
+        liveness: Some((Duration::from_secs(10), Duration::from_secs(5))),
+        ..Limits::default()
+    };
+    let mut pair = Pair::family(&limits);
+    pair.actor_up();
+    pair.pass(Duration::from_secs(1000));
+    pair.pass(Duration::from_secs(1000));
+    assert!(!pair.a.core.wants_transmit() && !pair.a.core.is_closed(), "the kernel tells its end");
+    assert!(!pair.b.core.wants_transmit() && !pair.b.core.is_closed());
+    assert_eq!(pair.a.core.poll_timeout(), None);
+}

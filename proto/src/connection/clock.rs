@@ -22,8 +22,10 @@ impl Connection {
         if self.phase == Phase::Closed {
             return None;
         }
-        let liveness = match (self.config.limits.liveness, self.phase) {
-            (Some((period, patience)), Phase::Open) => Some(match self.pinged {
+        // A parent and its child learn of each other's end from the kernel; a stopped one lives.
+        let heeded = self.phase == Phase::Open && self.config.kind == LinkKind::Peer;
+        let liveness = match self.config.limits.liveness {
+            Some((period, patience)) if heeded => Some(match self.pinged {
                 Some(at) => at + patience,
                 None => self.heard + period,
             }),

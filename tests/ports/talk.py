@@ -50,6 +50,11 @@ async def tells_why(dialog):
     return put(why, TEXT)
 
 
+async def left(dialog):
+    """What is left of this task's own deadline, in milliseconds; 0 where it has none."""
+    return put(int((dialog.deadline or 0) * 1000), U64)
+
+
 async def misbehaves(dialog):
     """Announces a frame that is larger than any may be."""
     dialog.link.writer.write(b"\xff\xff\xff\xff")
@@ -104,7 +109,7 @@ async def play(dialog):
 
 SERVED = {"python::" + name: task for name, task in {
     "add_each": add_each, "waits": waits, "fails": fails, "reverse": reverse, "stalls": stalls,
-    "floods": floods, "sent": tells, "go": goes, "play": play, "why": tells_why,
+    "floods": floods, "sent": tells, "go": goes, "play": play, "why": tells_why, "left": left,
     "misbehaves": misbehaves}.items()}
 
 
@@ -115,9 +120,9 @@ def expect(what, wanted):
         raise AssertionError(f"{what!r:.300} is not {wanted!r:.300}")
 
 
-async def call(link, name, args, signature):
+async def call(link, name, args, signature, **more):
     name = "rust::" + name
-    dialog = await link.open(name, CALL, args, schema(name, signature))
+    dialog = await link.open(name, CALL, args, schema(name, signature), **more)
     return await dialog.result()
 
 
@@ -152,6 +157,13 @@ async def deadline(link):
     dialog = await context(link, "waits", b"", TALK + "->Result<u64>", deadline=0.05)
     kind, (canceller, cause), _ = await dialog.result()
     expect((kind, canceller[1], cause), (peer.CANCELLED, link.peer[1], (1,)))
+
+
+async def nested_deadline(link):
+    """What the other end opens here for a task of ours has what is left of its deadline."""
+    kind, value, _ = await call(link, "asks_back", b"", "->Result<u64>", deadline=5)
+    left = whole(value, U64)
+    expect((kind, 0 < left < 5000), (peer.RETURNED, True))
 
 
 async def error(link):
@@ -208,13 +220,14 @@ async def serve(link):
     await link.until(lambda: link.heard or link.gone)
 
 
-SCENARIOS = {task.__name__: task for task in (stream, cancel, deadline, error, fragments, credit,
-                                              flood, serve)}
+SCENARIOS = {task.__name__: task for task in (
+    stream, cancel, deadline, nested_deadline, error, fragments, credit, flood, serve)}
 
 def golden(file):
     """Reads every frame of a file of hex, writes what it has read, and says where that differs."""
-    shapes = {peer.START_ACK: ("u32", "u32"), peer.CREDIT: ("u32", peer.BOOL), peer.START: peer.BEGIN,
-              peer.ERROR: peer.FAILURE, peer.CANCEL: peer.REQUEST, peer.GOODBYE: peer.REASON}
+    shapes = {peer.START: peer.BEGIN, peer.START_ACK: ("u32", "u32"), peer.ERROR: peer.FAILURE,
+              peer.CANCEL: peer.REQUEST, peer.CREDIT: ("u32", peer.BOOL),
+              peer.GOODBYE: peer.REASON}
     count = 0
     for line in open(file):
         if line.startswith("#") or not line.strip():

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -119,6 +120,15 @@ async fn go() {
     GOES.notify(usize::MAX);
 }
 
+/// The child, for the one endpoint that calls back.
+static CHILD: Mutex<Option<Portal>> = Mutex::new(None);
+
+#[hatchery::endpoint(name = "rust::asks_back")]
+async fn asks_back() -> Result<u64> {
+    let child = CHILD.lock().unwrap().clone().expect("a child");
+    child.run(python::left()).await
+}
+
 /// The same in Python; what runs here is never reached.
 mod python {
     use super::*;
@@ -191,6 +201,11 @@ mod python {
         elsewhere()
     }
 
+    #[hatchery::endpoint(name = "python::left")]
+    pub(crate) async fn left() -> Result<u64> {
+        elsewhere()
+    }
+
     #[hatchery::endpoint(name = "python::play")]
     pub(crate) async fn play(_scenario: String) -> Result<()> {
         elsewhere()
@@ -208,6 +223,7 @@ fn exposing() -> Options {
         .expose::<floods>()
         .expose::<sent>()
         .expose::<go>()
+        .expose::<asks_back>()
 }
 
 /// Runs `body` with a child in Python, within [`LONG`], and ends the child in peace.
@@ -227,7 +243,13 @@ async fn with_child(body: impl AsyncFnOnce(&Portal) -> Result<()>) -> Result<()>
 /// The child plays a scenario: it asks, and this actor serves.
 async fn plays(scenario: &str) -> Result<()> {
     GO.store(false, Ordering::Release);
-    with_child(async |child| child.run(python::play(scenario.to_owned())).await).await
+    let played = with_child(async |child| {
+        *CHILD.lock().unwrap() = Some(child.clone());
+        child.run(python::play(scenario.to_owned())).await
+    });
+    let played = played.await;
+    *CHILD.lock().unwrap() = None;
+    played
 }
 
 // As a child: it serves.
@@ -389,6 +411,11 @@ async fn a_child_in_python_cancels_what_it_opened() -> Result<()> {
 #[hatchery::test(options = exposing())]
 async fn p_c8_a_deadline_in_a_start_ends_the_task() -> Result<()> {
     plays("deadline").await
+}
+
+#[hatchery::test(options = exposing())]
+async fn p_c8_what_a_task_opens_has_what_is_left_of_its_own_deadline() -> Result<()> {
+    plays("nested_deadline").await
 }
 
 #[hatchery::test(options = exposing())]

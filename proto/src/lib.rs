@@ -19,7 +19,7 @@
 //! - [`report`], [`error`], [`id`], [`limits`], [`time`]: plain data.
 //!
 //! Rooms import downwards only: `wire` < `dialog` < `connection` < `actor`; `nursery` stands beside
-//! `connection`. Rule ids (`P-…`) name the rules of the protocol.
+//! `connection`. Rule ids (`P-…`) name the rules of `SPEC.md` beside this crate's sources.
 //!
 //! # Invariants
 //! 1. Every dialog ends exactly once on each side.

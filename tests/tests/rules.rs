@@ -264,3 +264,186 @@ fn p_l5_no_parent_and_no_child_is_given_up_for_its_silence() {
     assert!(!pair.b.core.wants_transmit() && !pair.b.core.is_closed());
     assert_eq!(pair.a.core.poll_timeout(), None);
 }
+
+#[test]
+fn p_f1_kinds_of_later_versions_are_skipped_wherever_they_stand() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let mut bytes = Vec::new();
+    for (kind, dialog) in [(0x80, 0), (0xff, id.number()), (0x90, 77)] {
+        let content = [kind, dialog as u8, 1, 2, 3];
+        bytes.extend_from_slice(&(content.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&content);
+    }
+    let value = frame(Tag::Yield, id.number(), 0, b"value");
+    for part in [&bytes, &value, &bytes] {
+        pair.a.core.handle_input(pair.now, part);
+    }
+    assert_eq!(pair.received_at_a(id), (vec![b"value".to_vec()], Recv::Empty));
+    assert_eq!(pair.a.broken(), None);
+}
+
+/// A link whose peer has brought one dialog to a state, and where its frames go.
+struct Scene {
+    name: &'static str,
+    pair: Pair,
+    id: u64,
+}
+
+/// What a peer can have made of a dialog: its own, and one of ours.
+fn scenes() -> Vec<Scene> {
+    let limits = Limits { misbehaviour_budget: 32, max_dialogs: 4, max_refusals: 2, ..bounded() };
+    let mut scenes = Vec::new();
+    for step in 0..6 {
+        let mut pair = Pair::up_with(&limits);
+        let now = pair.now;
+        let names = ["asked for", "accepted", "started", "cancelled", "finished", "gone"];
+        pair.a.core.handle_input(now, &frame(Tag::Start, 1, 0, &start(Kind::Context)));
+        let mut callee = pair.a.core.callee(DialogId::new(1)).unwrap();
+        if step >= 1 {
+            drop(callee.take_start());
+            callee.accept();
+        }
+        if step >= 2 {
+            callee.started(b"").unwrap();
+            drop(pair.a.bytes(now));
+        }
+        if step == 3 {
+            let request = postcard::to_allocvec(&cancel_by(2, Duration::ZERO)).unwrap();
+            pair.a.core.handle_input(now, &frame(Tag::Cancel, 1, 0, &request));
+        }
+        if step >= 4 {
+            let callee = pair.a.core.callee(DialogId::new(1)).unwrap();
+            callee.finish(Terminal::Return(vec![0; 5000]));
+        }
+        if step == 5 {
+            drop(pair.a.bytes(now));
+        }
+        scenes.push(Scene { name: names[step], pair, id: 1 });
+    }
+    for step in 0..6 {
+        let mut pair = Pair::up_with(&limits);
+        let names = ["opened", "served", "streaming", "ours cancelled", "ended", "let go"];
+        let now = pair.now;
+        let id = match step {
+            0 => {
+                let id = pair.start(Kind::Context, b"");
+                drop(pair.a.bytes(now));
+                id
+            }
+            1 => pair.open(Kind::Context, b""),
+            _ => pair.context(),
+        };
+        if step >= 2 {
+            pair.a.core.caller(id).unwrap().send(&[0; 2000]).unwrap();
+        }
+        match step {
+            3 => {
+                pair.a.core.caller(id).unwrap().cancel(now, cancel_by(1, Duration::ZERO));
+                drop(pair.a.bytes(now));
+            }
+            4 => {
+                pair.finish(id, Terminal::Return(Vec::new()));
+                pair.settle();
+            }
+            5 => {
+                pair.a.core.caller(id).unwrap().release(now, asked_by(1));
+                drop(pair.a.bytes(now));
+            }
+            _ => {}
+        }
+        scenes.push(Scene { name: names[step], pair, id: id.number() });
+    }
+    scenes
+}
+
+/// Every message that a peer can say of a dialog, each in several sizes.
+fn sayings(id: u64) -> Vec<Vec<u8>> {
+    let encoded = |bytes, done| postcard::to_allocvec(&body::Credit { bytes, done }).unwrap();
+    let request = postcard::to_allocvec(&cancel_by(2, Duration::ZERO)).unwrap();
+    let ack = postcard::to_allocvec(&body::StartAck { kind: Kind::Context, credit: 4096 });
+    let mut all = vec![
+        frame(Tag::StartAck, id, 0, &ack.unwrap()),
+        frame(Tag::Stop, id, 0, b""),
+        frame(Tag::Cancel, id, 0, &request),
+        frame(Tag::CancelAck, id, 0, b""),
+        frame(Tag::Credit, id, 0, &encoded(0, false)),
+        frame(Tag::Credit, id, 0, &encoded(0, true)),
+        frame(Tag::Credit, id, 0, &encoded(1, false)),
+        frame(Tag::Credit, id, 0, &encoded(4000, true)),
+        frame(Tag::Ping, 0, 0, b""),
+        frame(Tag::Pong, 0, 0, b""),
+        frame(Tag::Goodbye, 0, 0, &[1]),
+        frame(Tag::Cancel, 0, 0, &request),
+        vec![2, 0, 0, 0, 0xff, 0],
+    ];
+    for failure in [
+        Failure::Refused(hatchery_proto::Refusal::Unknown, String::new()),
+        Failure::Cancelled(asked_by(2)),
+    ] {
+        all.push(frame(Tag::Error, id, 0, &postcard::to_allocvec(&failure).unwrap()));
+    }
+    for tag in [Tag::Started, Tag::Yield, Tag::Return, Tag::Start] {
+        for flags in [0, MORE, CONTINUED, MORE | CONTINUED] {
+            for size in [0, 1, 255, 256, 1000] {
+                let content = match (tag, flags & CONTINUED) {
+                    (Tag::Start, 0) => start(Kind::Context),
+                    _ => vec![0; size],
+                };
+                all.push(frame(tag, id, flags, &content));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn p_a4_nothing_can_be_said_for_ever() {
+    for place in 0..scenes().len() {
+        for saying in 0..sayings(1).len() {
+            let Scene { name, mut pair, id } = scenes().swap_remove(place);
+            let said = &sayings(id)[saying];
+            let before = held(&pair.a.core);
+            let mut times = 0;
+            while pair.a.broken().is_none() {
+                pair.a.core.handle_input(pair.now, said);
+                pair.a.look();
+                times += 1;
+                assert!(times < 20_000, "{name}: {said:?} goes on for ever");
+            }
+            // P-F5, P-A3: nor does it make anything grow meanwhile.
+            let grown = held(&pair.a.core).saturating_sub(before);
+            assert!(grown < 64 * 1024, "{name}: {said:?} leaves {grown} bytes");
+        }
+    }
+}
+
+#[test]
+fn p_a4_nothing_can_be_said_for_ever_while_it_is_read() {
+    // The same with a reader that takes and writes everything at once.
+    for place in 0..scenes().len() {
+        for saying in 0..sayings(1).len() {
+            let Scene { name, mut pair, id } = scenes().swap_remove(place);
+            let said = &sayings(id)[saying];
+            let mut times = 0;
+            let mut value = Vec::new();
+            while !pair.a.core.is_closed() && times < 3000 {
+                pair.a.core.handle_input(pair.now, said);
+                if let Some(mut caller) = pair.a.core.caller(DialogId::new(id)) {
+                    while caller.recv(&mut value) == Recv::Value {}
+                }
+                if let Some(mut callee) = pair.a.core.callee(DialogId::new(id)) {
+                    while callee.recv(&mut value) == Recv::Value {}
+                }
+                drop(pair.a.bytes(pair.now));
+                pair.a.look();
+                pair.a.events.retain(|event| matches!(event, Event::Broken(_)));
+                times += 1;
+            }
+            // But for values that somebody takes.
+            let is_value = said[4] == Tag::Yield as u8 && said[6] == 0;
+            let taken = ["started", "streaming", "ours cancelled", "let go"].contains(&name);
+            assert!(times < 3000 || is_value && taken, "{name}: {said:?} goes on for ever");
+        }
+    }
+}

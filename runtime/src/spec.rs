@@ -85,3 +85,45 @@ impl Spec {
         (settings, self.main)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/specification-v1.txt"));
+
+    #[test]
+    fn p_l2_the_specification_keeps_its_bytes() {
+        let limits = Limits { max_frame: 2048, max_message: 300, ..Limits::default() };
+        let parent = ActorId { name: "root".into(), uuid: 300, pid: 7 };
+        let plain = Spec {
+            parent: parent.clone(),
+            log: None,
+            debug: false,
+            exposed: Exposed::Unsaid,
+            teardown: Duration::from_millis(4600),
+            limits: WireLimits::of(&Limits::default()),
+            main: None,
+        };
+        let args = b"args".to_vec();
+        let full = Spec {
+            parent,
+            log: Some("warn".into()),
+            debug: true,
+            exposed: Exposed::Only(vec!["a::b".into(), "c".into()]),
+            teardown: Duration::from_secs(1),
+            limits: WireLimits::of(&limits),
+            main: Some(MainTask { endpoint: "a::b".into(), schema: u64::MAX, args }),
+        };
+        let kept = GOLDEN.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let kept: Vec<_> = kept.map(|line| line.replace(' ', "")).collect();
+        let made = [plain, full].map(|spec| {
+            let bytes = postcard::to_allocvec(&spec).unwrap();
+            let back: Spec = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(format!("{back:?}"), format!("{spec:?}"));
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        });
+        assert_eq!(kept, made, "the bytes have changed");
+    }
+}

@@ -252,6 +252,7 @@ class Link:
         refuse("P-F4: of no dialog", kind in (PING, PONG, GOODBYE) and number)
         if kind == PING:
             self.control(PONG, len(whole(body, ())))
+        elif kind == PONG or kind >= 0x80: pass
         elif kind == GOODBYE and not self.heard:
             self.heard, self.ending = whole(body, REASON), True
             self.leave((1,))
@@ -260,7 +261,7 @@ class Link:
             self.on_start(number, flags, body)
         elif number in self.dialogs and (self.dialogs[number].begun or number & 1 != self.role):
             self.on_dialog(self.dialogs[number], kind, flags, body)
-        elif kind < 0x80 and kind != PONG:
+        else:
             late = kind in (START, YIELD, STOP, CANCEL, CREDIT) and number <= self.highest
             refuse(f"P-D5: no dialog {number} is open", number & 1 == self.role or not late)
     def hello(self, body):
@@ -345,8 +346,7 @@ class Link:
         elif kind == CREDIT:
             credit, (done,) = whole(body, ("u32", BOOL))
             dialog.balance, dialog.done = dialog.balance + credit, dialog.done or done
-            dead = dialog.ours and dialog.request
-            refuse("P-W1: too much given back", dialog.balance > dialog.ceiling and not dead)
+            refuse("P-W1: too much given back", dialog.balance > dialog.ceiling)
 
 # Processes (section 10).
 def inherited():

@@ -473,7 +473,7 @@ async fn p_l1_a_client_of_another_version_is_refused_with_both_ranges() -> Resul
 
 #[hatchery::test]
 async fn p_f1_the_frozen_frames_are_read_and_written_alike_in_python() -> Result<()> {
-    for name in ["frames-v1.txt", "conversation-v1.txt"] {
+    for name in ["frames-v1.txt", "conversation-v1.txt", "specification-v1.txt"] {
         let file = workspace().join("tests/golden").join(name);
         let ended = Command::new(talk()).arg("golden").arg(&file).output().unwrap();
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));

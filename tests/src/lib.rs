@@ -9,6 +9,7 @@
 //! | [`deep`] | parts of the tests at their full figures, in slices that are kept |
 //! | [`hostile`] | what the fuzz targets do with an input |
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
+//! | [`sweep`] | the n-th system call fails, and what a run comes to then |
 //! | [`tidy`] | rules about the sources themselves |
 //!
 //! `src/bin/repeat.rs` runs a command many times and looks after each run; `src/bin/leaky.rs` leaves
@@ -21,4 +22,5 @@ pub mod leaks;
 pub mod pair;
 pub mod procfs;
 pub mod programs;
+pub mod sweep;
 pub mod tidy;

@@ -121,6 +121,7 @@ struct Tally {
     injected: usize,
     untouched: usize,
     failures: usize,
+    impossible: usize,
     excepted: BTreeMap<String, usize>,
 }
 
@@ -152,6 +153,9 @@ fn sweep(options: &Options) -> Result<bool, String> {
         println!("excepted {times} times: {key}: {}", exception.reason);
     }
     let Tally { runs, injected, untouched, failures, .. } = tally;
+    if tally.impossible > 0 {
+        println!("{} runs met a call that the kernel never fails so", tally.impossible);
+    }
     println!("{injected} calls failed, in {:.0?}", begin.elapsed());
     println!("sweep: runs={runs} calls={} untouched={untouched} failures={failures}", calls.len());
     Ok(failures == 0)
@@ -168,14 +172,15 @@ fn rows(options: &Options, sweep: &Sweep) -> Result<Vec<Row>, String> {
         }
         let census = sweep.census(side)?;
         for (call, errors) in CALLS.iter().filter(|(call, _)| is_wanted(&options.calls, call)) {
-            let Some(count) = census.get(*call) else { continue };
+            let Some(numbers) = census.get(*call) else { continue };
+            let last = numbers.last().copied().unwrap_or(0);
             for error in errors.iter().filter(|error| is_wanted(&options.errors, error)) {
                 let fault = |nth| Fault { side, call, error, nth };
                 match options.nth {
                     Some(nth) => rows.push(Row { fault: fault(nth), to_the_end: false }),
                     None => {
-                        let each = (1..=*count).map(|nth| (fault(nth), false));
-                        let all = each.chain([(fault(count + 1), true)]);
+                        let each = numbers.iter().map(|nth| (fault(*nth), false));
+                        let all = each.chain([(fault(last + 1), true)]);
                         rows.extend(all.map(|(fault, to_the_end)| Row { fault, to_the_end }));
                     }
                 }
@@ -193,8 +198,7 @@ fn run_row(options: &Options, sweep: &Sweep, row: Row, number: &AtomicUsize, tal
         let outcome = sweep.try_fault(fault, number.fetch_add(1, Ordering::Relaxed));
         let untouched = outcome.injected == 0;
         note(options, fault, &outcome, begin.elapsed(), tally);
-        // A run that hangs would do so again for every n.
-        let goes_on = row.to_the_end && !untouched && outcome.verdict.is_none();
+        let goes_on = row.to_the_end && !untouched;
         if !goes_on {
             return;
         }
@@ -208,9 +212,13 @@ fn note(options: &Options, fault: Fault, outcome: &Outcome, took: Duration, tall
     tally.injected += outcome.injected;
     tally.untouched += usize::from(outcome.injected == 0);
     if options.verbose {
-        println!("{fault}: {} times, {took:.1?}: {}", outcome.injected, outcome.said);
+        println!("{fault}: {} times, {took:.1?}: {}", outcome.injected, outcome.said.trim());
     }
     let Some(verdict) = &outcome.verdict else { return };
+    if !outcome.possible {
+        tally.impossible += 1;
+        return;
+    }
     let is_such = |exception: &&Exception| {
         exception.call == fault.call
             && (exception.error.is_empty() || exception.error == fault.error)

@@ -119,7 +119,7 @@ fn once(traced: bool, deep: bool) -> Result<()> {
 /// Says it, whichever single write fails.
 fn say(what: &dyn Display) {
     let line = format!("{what}\n");
-    let mut out = std::io::stderr();
+    let mut out = std::io::stdout();
     let _ = out.write_all(line.as_bytes()).or_else(|_| out.write_all(line.as_bytes()));
 }
 

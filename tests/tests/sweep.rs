@@ -1,0 +1,42 @@
+//! Single faults of the sweep (F-30), each with the bug that it found; the sweep itself is
+//! `src/bin/sweep.rs`.
+
+use hatchery_tests::build::{Kind, built};
+use hatchery_tests::procfs;
+use hatchery_tests::sweep::{Fault, Outcome, Side, Sweep, can_trace};
+
+/// Makes one run, in which the fault has to happen.
+fn meet(side: Side, call: &'static str, error: &'static str, nth: u32) -> Outcome {
+    can_trace().unwrap();
+    let folder = std::env::temp_dir().join(format!("sweep-{side}-{call}-{}", procfs::own_pid()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let fault = Fault { side, call, error, nth };
+    let outcome = Sweep::new(built(Kind::Bin, "swept"), &folder).try_fault(fault, 1);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(outcome.injected > 0, "{fault} did not happen: {outcome:?}");
+    assert!(outcome.verdict.is_none(), "{fault}: {}", outcome.verdict.unwrap());
+    outcome
+}
+
+#[test]
+fn f_30_a_root_whose_reactor_cannot_start_is_a_typed_error() {
+    for (call, error, nth) in [
+        ("epoll_create1", "EMFILE", 1),
+        ("epoll_ctl", "ENOSPC", 1),
+        ("epoll_ctl", "ENOMEM", 2),
+        ("clone3", "EAGAIN", 1),
+    ] {
+        let said = meet(Side::Root, call, error, nth).said;
+        assert!(said.starts_with("Os: starting the reactor: "), "{call}: {said}");
+    }
+}
+
+#[test]
+fn f_30_an_actor_whose_reactor_cannot_start_says_so_to_its_parent() {
+    for (call, error, nth) in
+        [("epoll_create1", "EMFILE", 1), ("epoll_ctl", "ENOSPC", 1), ("clone3", "EAGAIN", 2)]
+    {
+        let said = meet(Side::Child, call, error, nth).said;
+        assert!(said.starts_with("Spawn: starting actor `worker`: "), "{call}: {said}");
+    }
+}

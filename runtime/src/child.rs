@@ -39,7 +39,7 @@ pub(crate) fn run(entry: ChildEntry) -> i32 {
         tracing::warn!(%error, "no thread watches the parent; its link still does");
     }
     task::hook_panics();
-    match async_io::block_on(start(entry)) {
+    match task::start_reactor().and_then(|()| async_io::block_on(start(entry))) {
         Ok(code) => code,
         Err(error) => {
             entry::complain(&format!("the actor could not be started: {error}"));

@@ -272,6 +272,7 @@ fn begin(options: Options) -> Result<Begun> {
              through `hatchery::init()`; call it first thing in `main`, or use `#[hatchery::main]`",
         ));
     }
+    task::start_reactor()?;
     let uuid = identity::fresh().map_err(|error| Error::os("naming the root actor", error))?;
     let id = ActorId { name: options.name, uuid, pid: identity::pid() };
     if let Some(filter) = &options.settings.log {
@@ -378,6 +379,8 @@ pub fn run_with<T, E>(options: Options, main: impl Future<Output = Result<T, E>>
 where
     E: From<Error> + 'static,
 {
+    // Before anything that would use it, whatever becomes of that.
+    task::start_reactor()?;
     let main = Box::pin(main);
     async_io::block_on(open_root_actor(options.signals(true), |_root| main))
 }

@@ -18,7 +18,7 @@ use hatchery_proto::{ActorId, Cancelled, Instant, Location};
 
 use crate::actor::Actor;
 use crate::driver::link::lock;
-use crate::driver::{clock, entry, identity};
+use crate::driver::{clock, entry, identity, reactor};
 use crate::error::Error;
 
 /// Where the code that is running right now belongs.
@@ -271,6 +271,15 @@ pub(crate) fn catch_panic_in<T>(f: impl FnOnce() -> T) -> Result<T, Error> {
     called.map_err(|payload| {
         entry::take_back_note();
         panic_error(payload.as_ref())
+    })
+}
+
+/// Starts the reactor while its refusal can still be an error: where it is first used, that is a
+/// panic of its own.
+pub(crate) fn start_reactor() -> Result<(), Error> {
+    catch_panic_in(reactor::start).map_err(|panic| {
+        let refused = std::io::Error::other(panic.report().message.clone());
+        Error::os("starting the reactor", refused)
     })
 }
 

@@ -9,5 +9,6 @@ pub(crate) mod identity;
 pub(crate) mod link;
 pub(crate) mod process;
 pub(crate) mod procfs;
+pub(crate) mod reactor;
 pub(crate) mod signal;
 pub(crate) mod spawner;

@@ -1,0 +1,13 @@
+//! The start of the reactor, which all sockets and clocks of this process share. It panics where the
+//! system has no room for it, so it is started apart from everything else.
+
+use std::time::Duration;
+
+use async_io::Timer;
+use futures_lite::future::{block_on, poll_once};
+
+/// Starts the reactor where it does not run yet. Panics where the system refuses that.
+pub(crate) fn start() {
+    // Being asked for the first time is what starts it.
+    block_on(poll_once(Timer::after(Duration::from_secs(1))));
+}

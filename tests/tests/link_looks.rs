@@ -114,7 +114,7 @@ fn p_f3_the_largest_message_is_sent_in_a_stream_too() {
     pair.a.core.caller(id).unwrap().send(&largest).unwrap();
     pair.b.core.callee(id).unwrap().send(&largest).unwrap();
     pair.settle();
-    assert_eq!(pair.received_at_b(id).0, [largest.clone()]);
+    assert_eq!(pair.received_at_b(id).0, std::slice::from_ref(&largest));
     assert_eq!(pair.received_at_a(id).0, [largest]);
 }
 

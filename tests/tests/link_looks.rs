@@ -27,6 +27,15 @@ fn violation(end: &mut End, pair_now: hatchery_proto::Instant, frames: &[Vec<u8>
 }
 
 #[test]
+fn every_message_is_called_what_the_protocol_calls_it() {
+    let tags: Vec<_> = (0..=u8::MAX).filter_map(Tag::of).collect();
+    assert_eq!(tags.len(), 14);
+    for tag in tags {
+        assert_eq!(tag.name(), format!("{tag:?}"));
+    }
+}
+
+#[test]
 fn what_is_under_way_is_named_by_its_state() {
     let mut pair = Pair::up();
     let id = pair.start(Kind::Context, b"");
@@ -82,7 +91,11 @@ fn p_l6_a_violation_says_in_words_what_was_wrong_with_which_message() {
         let last = frames.last().unwrap().0;
         let frames: Vec<_> = frames.iter().map(|(tag, body)| frame(*tag, id, body)).collect();
         let violation = violation(&mut pair.a, pair.now, &frames);
-        assert_eq!((violation.rule, violation.message), (rule, last.name()), "{violation}");
+        assert_eq!(
+            (violation.rule, violation.message),
+            (rule, &*format!("{last:?}")),
+            "{violation}"
+        );
         assert!(violation.to_string().contains(words), "{violation}");
     }
     // At the callee: what its opener may not say.

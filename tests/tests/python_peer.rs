@@ -2,10 +2,11 @@
 //! child of an actor and as the client of one, in every conversation, asked and asking.
 
 use std::fmt;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use async_io::Timer;
@@ -13,10 +14,11 @@ use event_listener::Event;
 use futures_lite::FutureExt as _;
 use futures_lite::future::{self, poll_once};
 use hatchery::{
-    CallError, CancelStatus, Cause, Context, Error, ErrorKind, LostCause, Never, Nursery, Options,
-    Portal, Receives, Refusal, Result, Sends, Starts, open_nursery,
+    CallError, CancelStatus, Cause, Context, Error, ErrorKind, Limits, LostCause, Never, Nursery,
+    Options, Portal, Receives, Refusal, Result, Sends, Starts, open_nursery,
 };
 use hatchery_tests::build::workspace;
+use hatchery_tests::procfs::{self, Process};
 use serde::{Deserialize, Serialize};
 
 #[path = "python_peer/server.rs"]
@@ -30,9 +32,12 @@ const WINDOW: usize = 256 * 1024;
 
 /// The program, or a message that says what is missing.
 fn talk() -> PathBuf {
-    let old_or_not_there = "import sys; assert sys.version_info >= (3, 9)";
-    let asked = Command::new("python3").args(["-c", old_or_not_there]).status();
-    let found = asked.is_ok_and(|status| status.success());
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let new_enough = "import sys; assert sys.version_info >= (3, 9)";
+        let asked = Command::new("python3").args(["-c", new_enough]).status();
+        asked.is_ok_and(|status| status.success())
+    });
     assert!(found, "these tests need `python3`, 3.9 or later, in PATH: install it");
     workspace().join("tests/ports/talk.py")
 }
@@ -212,9 +217,14 @@ mod python {
     }
 }
 
+/// An interpreter on a busy machine may take its time to say `Hello`.
+fn roomy() -> Options {
+    Options::new().limits(Limits { handshake_timeout: LONG, ..Limits::default() })
+}
+
 /// What a child may call in this actor.
 fn exposing() -> Options {
-    Options::new()
+    roomy()
         .expose::<add_each>()
         .expose::<waits>()
         .expose::<fails>()
@@ -254,7 +264,7 @@ async fn plays(scenario: &str) -> Result<()> {
 
 // As a child: it serves.
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn a_child_in_python_serves_a_stream_both_ways() -> Result<()> {
     with_child(async |child| {
         let (mut context, first) = child.open_context(python::add_each(5)).await?;
@@ -272,7 +282,7 @@ async fn a_child_in_python_serves_a_stream_both_ways() -> Result<()> {
     .await
 }
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn a_child_in_python_is_cancelled_in_one_context() -> Result<()> {
     with_child(async |child| {
         let (context, _) = child.open_context(python::waits()).await?;
@@ -285,7 +295,7 @@ async fn a_child_in_python_is_cancelled_in_one_context() -> Result<()> {
     .await
 }
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn a_child_in_python_fails_with_a_typed_error() -> Result<()> {
     with_child(async |child| {
         let error = child.run(python::fails("salt".to_owned())).await.unwrap_err();
@@ -299,7 +309,7 @@ async fn a_child_in_python_fails_with_a_typed_error() -> Result<()> {
     .await
 }
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn a_child_in_python_takes_and_sends_messages_of_many_frames() -> Result<()> {
     with_child(async |child| {
         let data: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
@@ -311,7 +321,7 @@ async fn a_child_in_python_takes_and_sends_messages_of_many_frames() -> Result<(
     .await
 }
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn a_child_in_python_that_reads_nothing_holds_its_sender_up() -> Result<()> {
     with_child(async |child| {
         let (mut context, _) = child.open_context(python::stalls()).await?;
@@ -332,7 +342,7 @@ async fn a_child_in_python_that_reads_nothing_holds_its_sender_up() -> Result<()
     .await
 }
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn a_child_in_python_sends_no_more_than_its_credit() -> Result<()> {
     with_child(async |child| {
         let (mut context, _) = child.open_context(python::floods(400, 4000)).await?;
@@ -353,7 +363,7 @@ async fn a_child_in_python_sends_no_more_than_its_credit() -> Result<()> {
     .await
 }
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn p_l1_a_child_of_another_version_is_refused_with_both_ranges() -> Result<()> {
     let started = open_nursery(async |nursery: Nursery| {
         let child = nursery.actor("python").program(talk()).arg("--versions").arg("2").arg("9");
@@ -365,7 +375,7 @@ async fn p_l1_a_child_of_another_version_is_refused_with_both_ranges() -> Result
     Ok(())
 }
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn p_c5_the_far_task_is_told_what_the_opener_failed_with() -> Result<()> {
     with_child(async |child| {
         let body = async |_context, _first| Err(Error::message("the opener's own"));
@@ -377,7 +387,7 @@ async fn p_c5_the_far_task_is_told_what_the_opener_failed_with() -> Result<()> {
     .await
 }
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn p_a7_a_child_that_breaks_the_protocol_is_torn_down_and_nobody_else() -> Result<()> {
     with_child(async |good| {
         let (context, _) = good.open_context(python::waits()).await?;
@@ -394,6 +404,36 @@ async fn p_a7_a_child_that_breaks_the_protocol_is_torn_down_and_nobody_else() ->
         Ok(())
     })
     .await
+}
+
+/// Starts a child in Python of its own, says its pid, and waits.
+#[hatchery::context]
+async fn holds_a_child(cx: Context<Starts<u32>>) -> Result<()> {
+    open_nursery(async move |nursery: Nursery| {
+        let child = nursery.actor("below").program(talk()).start().await?;
+        let _started = cx.started(child.id().pid).await?;
+        future::pending().await
+    })
+    .await
+}
+
+#[hatchery::test(options = roomy())]
+async fn p_t4_a_child_in_python_ends_when_its_parent_is_killed() -> Result<()> {
+    let mut gone = false;
+    let ended = open_nursery(async |nursery: Nursery| {
+        let parent = nursery.start_actor("parent").await?;
+        let (_context, pid) = parent.open_context(holds_a_child()).await?;
+        let below = Process::of(pid as i32).expect("the child of the child");
+        let handle = below.pidfd().expect("it lives");
+        assert!(Process::of(parent.id().pid as i32).expect("the child").kill());
+        // A second, and some more for a busy machine.
+        gone = procfs::wait_for_readable([handle.as_fd()], Duration::from_secs(2));
+        Ok::<_, Error>(())
+    });
+    // What became of the child itself is not the question here.
+    let ended = ended.await;
+    assert!(gone, "it lives on, or never did: {ended:?}");
+    Ok(())
 }
 
 // As a child: it asks, and this actor serves.
@@ -440,7 +480,7 @@ async fn a_child_in_python_gets_no_more_than_it_credited() -> Result<()> {
 
 // As a client: it dials a peer that is nothing but the core and blocking `std`.
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn a_client_in_python_asks_in_every_way() -> Result<()> {
     for scenario in ["stream", "cancel", "error", "fragments", "credit", "flood"] {
         let mut server = Server::with_client(&talk(), &[scenario]);
@@ -450,7 +490,7 @@ async fn a_client_in_python_asks_in_every_way() -> Result<()> {
     Ok(())
 }
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn a_client_in_python_serves_in_every_way() -> Result<()> {
     let mut server = Server::with_client(&talk(), &["serve"]);
     server.asks_in_every_way();
@@ -460,7 +500,7 @@ async fn a_client_in_python_serves_in_every_way() -> Result<()> {
     Ok(())
 }
 
-#[hatchery::test]
+#[hatchery::test(options = roomy())]
 async fn p_l1_a_client_of_another_version_is_refused_with_both_ranges() -> Result<()> {
     let mut server = Server::with_client(&talk(), &["--versions", "2", "9", "serve"]);
     server.serve_to_the_end();

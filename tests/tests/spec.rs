@@ -88,7 +88,8 @@ struct Evidence {
 impl Evidence {
     fn of(sources: &[Source]) -> Self {
         let mut evidence = Self::default();
-        for source in sources.iter().filter(|source| source.path.ends_with(".rs")) {
+        let is_source = |path: &str| path.ends_with(".rs") || path.ends_with(".py");
+        for source in sources.iter().filter(|source| is_source(&source.path)) {
             let own = |id: String, map: &mut BTreeMap<String, BTreeSet<String>>, by: &str| {
                 map.entry(id).or_default().insert(by.to_owned());
             };

@@ -12,7 +12,7 @@ use crate::dialog::{Control, Outgoing, Side};
 use crate::error::Misuse;
 use crate::id::DialogId;
 use crate::limits::Limits;
-use crate::report::{Cancelled, Cause, Code, Failure, Refusal, Report};
+use crate::report::{Cancelled, Cause, Code, Failure, Outcome, Refusal, Report};
 use crate::wire::{Tag, body};
 
 /// Room for what stands around a report in its frame, names cut to this included.
@@ -58,9 +58,28 @@ impl Connection {
     }
 
     fn fail(&mut self, id: DialogId, code: Code, text: String) {
+        let report = self.report(code, text);
+        self.finish_with(id, Failure::Failed(report), Vec::new());
+    }
+
+    fn report(&self, code: Code, text: String) -> Box<Report> {
         let origin = self.config.me.clone();
-        let report = Report::new((origin.uuid, 0), code, origin, text);
-        self.finish_with(id, Failure::Failed(Box::new(report)), Vec::new());
+        Box::new(Report::new((origin.uuid, 0), code, origin, text))
+    }
+
+    /// What was asked for before the greeting, with more arguments than the peer turns out to take,
+    /// fails here and not on the wire (P-F3).
+    pub(super) fn refuse_oversized(&mut self) {
+        let max = self.max_message();
+        let sized = self.dialogs.iter().filter_map(|(id, dialog)| {
+            let size = dialog.queue.front()?.payload.len();
+            (size > max).then_some((*id, size))
+        });
+        for (id, size) in sized.collect::<Vec<_>>() {
+            let text = Misuse::TooLarge { size, max }.to_string();
+            let (report, payload) = (self.report(Code::Misuse, text), Vec::new());
+            self.withdraw(id, Outcome::Failed { report, payload });
+        }
     }
 
     pub(super) fn finish_with(&mut self, id: DialogId, mut failure: Failure, payload: Vec<u8>) {

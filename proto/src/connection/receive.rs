@@ -104,6 +104,7 @@ impl Connection {
         self.phase = Phase::Open;
         self.handshake = None;
         self.events.push_back(Event::Up);
+        self.refuse_oversized();
         Ok(())
     }
 

@@ -309,7 +309,7 @@ impl Connection {
             self.events.push_back(Event::Writable(id));
         }
         if dialog.is_unwritten() {
-            self.withdraw(id, request.by);
+            self.withdraw(id, Outcome::Cancelled(request.by));
             return;
         }
         dialog.queue.clear();
@@ -328,14 +328,14 @@ impl Connection {
     }
 
     /// A `Start` of which nothing was written is taken back (P-W4).
-    fn withdraw(&mut self, id: DialogId, by: Cancelled) {
+    pub(super) fn withdraw(&mut self, id: DialogId, outcome: Outcome) {
         self.out.withdraw(id);
         self.ours = self.ours.saturating_sub(1);
         if id.is_actor() {
             self.actor_opened = false;
         }
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        dialog.outcome = Some(Outcome::Cancelled(by));
+        dialog.outcome = Some(outcome);
         dialog.end(LifeStep::Lose);
         self.events.push_back(Event::Finished(id));
         if dialog.released {

@@ -59,6 +59,11 @@ impl Outbox {
         self.starts.retain(|known| *known != id);
     }
 
+    /// No `Start` that waits is to be written.
+    pub(super) fn take_starts(&mut self) -> VecDeque<DialogId> {
+        core::mem::take(&mut self.starts)
+    }
+
     /// Forgets everything but a greeting and a last `Goodbye`.
     pub(super) fn clear(&mut self) {
         self.control.clear();

@@ -327,13 +327,21 @@ impl Connection {
         }
     }
 
-    /// A `Start` of which nothing was written is taken back (P-W4).
+    /// A `Start` of which nothing was written is taken back (P-W4), and with dialog 0 those that wait
+    /// for it: its child serves nothing before it (P-L2).
     pub(super) fn withdraw(&mut self, id: DialogId, outcome: Outcome) {
-        self.out.withdraw(id);
-        self.ours = self.ours.saturating_sub(1);
+        self.withdraw_one(id, outcome.clone());
         if id.is_actor() {
             self.actor_opened = false;
+            for id in self.out.take_starts() {
+                self.withdraw_one(id, outcome.clone());
+            }
         }
+    }
+
+    fn withdraw_one(&mut self, id: DialogId, outcome: Outcome) {
+        self.out.withdraw(id);
+        self.ours = self.ours.saturating_sub(1);
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         dialog.outcome = Some(outcome);
         dialog.end(LifeStep::Lose);

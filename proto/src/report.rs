@@ -139,32 +139,46 @@ impl Report {
     pub fn truncate(&mut self, limits: &Limits) {
         let text = limits.max_report_text;
         let chain = limits.max_report_chain;
+        let name = limits.max_name;
         let mut cut = cut_text(&mut self.message, text);
         cut |= cut_list(&mut self.sources, chain);
         for source in &mut self.sources {
             cut |= cut_text(source, text / 16);
         }
-        cut |= cut_text(&mut self.type_name, limits.max_name);
+        cut |= cut_text(&mut self.type_name, name);
         if let Some(location) = &mut self.location {
-            cut |= cut_text(&mut location.file, limits.max_name * 4);
+            cut |= cut_text(&mut location.file, name.saturating_mul(4));
         }
         if let Some(backtrace) = &mut self.backtrace {
             cut |= cut_text(backtrace, text);
         }
+        cut |= cut_text(&mut self.origin.name, name);
         cut |= cut_list(&mut self.hops, chain);
+        for hop in &mut self.hops {
+            cut |= cut_text(&mut hop.actor.name, name);
+            cut |= cut_text(&mut hop.task, name);
+        }
+        if let Some(canceller) = &mut self.canceller {
+            cut |= cut_text(&mut canceller.name, name);
+        }
         cut |= cut_list(&mut self.also, chain);
         for also in &mut self.also {
+            cut |= cut_text(&mut also.origin.name, name);
             cut |= cut_text(&mut also.message, text / 64);
-            cut |= cut_text(&mut also.type_name, limits.max_name);
+            cut |= cut_text(&mut also.type_name, name);
         }
         if let Some(exit) = &mut self.exit {
+            cut |= cut_text(&mut exit.actor.name, name);
             cut |= cut_text(&mut exit.stderr_tail, text / 4);
             cut |= cut_text(&mut exit.panics, text / 4);
             cut |= cut_text(&mut exit.last_message, text / 16);
             cut |= cut_list(&mut exit.under_way, chain);
             cut |= cut_list(&mut exit.rungs, chain);
+            if let Some(asked_by) = &mut exit.asked_by {
+                cut |= cut_text(&mut asked_by.name, name);
+            }
             for task in &mut exit.under_way {
-                cut |= cut_text(task, text / 16);
+                cut |= cut_text(task, name);
             }
         }
         self.truncated |= cut;
@@ -216,6 +230,7 @@ fn cut_list<T>(list: &mut Vec<T>, max: usize) -> bool {
     let cut = list.len() > max;
     if cut {
         list.truncate(max);
+        // An entry may take many times its bytes on the wire (P-F5).
         list.shrink_to_fit();
     }
     cut

@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
-use hatchery_proto::{DialogId, Event, Kind, Limits, Outcome};
-use hatchery_tests::pair::{Pair, asked_by, cancel_by, wish};
+use hatchery_proto::{
+    ActorId, Also, Code, DialogId, Event, ExitReport, Hop, Kind, Limits, Location, Outcome, Report,
+    Rung,
+};
+use hatchery_tests::pair::{Pair, actor, asked_by, cancel_by, wish};
 
 #[test]
 fn p_f3_arguments_that_turn_out_too_large_fail_at_the_opener() {
@@ -38,4 +41,33 @@ fn p_l2_what_waits_behind_dialog_0_is_withdrawn_with_it() {
         assert_eq!(pair.a.count(&Event::Finished(id)), 1);
     }
     assert_eq!(pair.a.core.live_dialogs(), 0);
+}
+
+#[test]
+fn p_f3_every_field_of_a_report_is_cut_to_the_limits() {
+    let long = |number| ActorId { name: "n".repeat(1000), ..actor(number) };
+    let text = || "x".repeat(100_000);
+    let mut report = Report::new((1, 1), Code::Error, long(1), text());
+    report.sources = vec![text(); 100];
+    report.type_name = text();
+    report.location = Some(Location { file: text(), line: 1, column: 1 });
+    report.backtrace = Some(text());
+    report.hops = vec![Hop { actor: long(2), task: text() }; 100];
+    report.canceller = Some(long(3));
+    report.exit = Some(Box::new(ExitReport {
+        actor: long(4),
+        status: None,
+        rung: Rung::Killed,
+        link_lost: false,
+        under_way: vec![text(); 100],
+        stderr_tail: text(),
+    }));
+    report.also = vec![Also { origin: long(5), type_name: text(), message: text() }; 100];
+    let limits =
+        Limits { max_report_text: 640, max_report_chain: 4, max_name: 20, ..Limits::default() };
+    report.truncate(&limits);
+    assert!(report.truncated);
+    // Two texts, a quarter of one, and lists of four; every name is 20 bytes or, of a file, 80.
+    let bound = 2 * 644 + 164 + 4 * (44 + 60 + 30 + 60) + 80 + 5 * 40;
+    assert!(report.encoded_len() <= bound, "{} of {bound}", report.encoded_len());
 }

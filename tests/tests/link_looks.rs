@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use hatchery_proto::wire::deframer::Deframer;
 use hatchery_proto::wire::{Tag, body, put_frame};
 use hatchery_proto::{DialogId, Event, Kind, Limits, Terminal, Violation};
 use hatchery_tests::pair::{End, Pair, asked_by, cancel_by, small_limits};
@@ -32,6 +33,30 @@ fn every_message_is_called_what_the_protocol_calls_it() {
     assert_eq!(tags.len(), 14);
     for tag in tags {
         assert_eq!(tag.name(), format!("{tag:?}"));
+    }
+}
+
+#[test]
+fn p_f2_the_largest_frame_is_taken_and_one_byte_more_is_not() {
+    let largest = frame(Tag::Yield, DialogId::new(2), &[0; 97]);
+    assert_eq!(largest.len(), 4 + 100);
+    for (max, fine) in [(99, false), (100, true), (101, true)] {
+        for piece in [1, 4, 5, largest.len()] {
+            let mut deframer = Deframer::new(max);
+            let mut taken = None;
+            for mut bytes in largest.chunks(piece) {
+                match deframer.next(&mut bytes) {
+                    Ok(None) => {}
+                    Ok(Some(frame)) => taken = Some(Ok(frame.body.len())),
+                    Err(violation) => {
+                        taken = Some(Err(violation.rule));
+                        break;
+                    }
+                }
+            }
+            let expected = if fine { Ok(97) } else { Err("P-F2") };
+            assert_eq!(taken, Some(expected), "at most {max}, {piece} at a time");
+        }
     }
 }
 

@@ -53,7 +53,8 @@ impl Deframer {
                 Some(len) => PREFIX + len,
             };
             let missing = want.saturating_sub(self.partial.len());
-            if missing == 0 && want > PREFIX {
+            // The prefix alone is never a frame: none is empty.
+            if missing == 0 {
                 self.spent = true;
                 let content = self.partial.get(PREFIX..).unwrap_or_default();
                 return Frame::parse(content).map(Some);

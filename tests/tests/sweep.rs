@@ -40,3 +40,13 @@ fn f_30_an_actor_whose_reactor_cannot_start_says_so_to_its_parent() {
         assert!(said.starts_with("Spawn: starting actor `worker`: "), "{call}: {said}");
     }
 }
+
+#[test]
+fn f_30_a_link_that_cannot_be_written_ends_on_both_sides() {
+    for side in [Side::Root, Side::Child] {
+        for nth in [2, 4] {
+            let said = meet(side, "sendto", "ENOMEM", nth).said;
+            assert!(!said.starts_with("fine"), "{side}: what was not sent was not missed");
+        }
+    }
+}

@@ -349,6 +349,8 @@ impl Link {
                 Err(error) => {
                     tracing::debug!(%error, "writing to a link failed; reading goes on");
                     outgoing.written = outgoing.bytes.len();
+                    // The peer would wait for ever for what was lost: it is to see an end.
+                    let _ = socket.get_ref().shutdown(Shutdown::Write);
                     return Written::Failed;
                 }
             }
@@ -372,6 +374,7 @@ impl Link {
             let writable = socket.writable().await;
             lock(&self.outgoing).blocked = false;
             if writable.is_err() {
+                let _ = socket.get_ref().shutdown(Shutdown::Write);
                 self.with(|connection, _| connection.handle_write_closed());
             }
             self.flush();

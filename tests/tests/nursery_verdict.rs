@@ -199,6 +199,7 @@ fn a_body_that_was_cancelled_is_no_cause() {
 #[test]
 fn p_c2_a_cancel_drops_the_body_before_the_members_are_cancelled() {
     let (mut nursery, [one]) = with_tasks();
+    assert!(!nursery.is_cancelled());
     nursery.cancel();
     assert_eq!(steps(&mut nursery), [DropBody]);
     assert!(nursery.is_cancelled());

@@ -54,20 +54,19 @@ fn p_f3_every_field_of_a_report_is_cut_to_the_limits() {
     report.backtrace = Some(text());
     report.hops = vec![Hop { actor: long(2), task: text() }; 100];
     report.canceller = Some(long(3));
-    report.exit = Some(Box::new(ExitReport {
-        actor: long(4),
-        status: None,
-        rung: Rung::Killed,
-        link_lost: false,
-        under_way: vec![text(); 100],
-        stderr_tail: text(),
-    }));
+    let mut exit = ExitReport::new(long(4), None, Rung::Killed);
+    exit.rungs = vec![(Rung::Asked, Duration::MAX); 100];
+    exit.asked_by = Some(long(6));
+    exit.under_way = vec![text(); 100];
+    (exit.last_message, exit.panics, exit.stderr_tail) = (text(), text(), text());
+    report.exit = Some(Box::new(exit));
     report.also = vec![Also { origin: long(5), type_name: text(), message: text() }; 100];
     let limits =
         Limits { max_report_text: 640, max_report_chain: 4, max_name: 20, ..Limits::default() };
     report.truncate(&limits);
     assert!(report.truncated);
-    // Two texts, a quarter of one, and lists of four; every name is 20 bytes or, of a file, 80.
-    let bound = 2 * 644 + 164 + 4 * (44 + 60 + 30 + 60) + 80 + 5 * 40;
+    // Two texts, two quarters of one, a small one, and lists of four; every name is 20 bytes or, of a
+    // file, 80.
+    let bound = 2 * 644 + 2 * 164 + 44 + 4 * (44 + 60 + 30 + 60 + 16) + 80 + 6 * 40;
     assert!(report.encoded_len() <= bound, "{} of {bound}", report.encoded_len());
 }

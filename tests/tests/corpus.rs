@@ -5,13 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use hatchery_tests::build::workspace;
-use hatchery_tests::hostile::{connection_against, deframer_against};
+use hatchery_tests::hostile::{TARGETS, Target};
 use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
 
-type Target = (&'static str, fn(&[u8]));
-
-const TARGETS: [Target; 2] = [("connection", connection_against), ("deframer", deframer_against)];
+fn target(name: &str) -> Target {
+    TARGETS.iter().find(|(known, _)| *known == name).expect("a target").1
+}
 
 fn entries(folder: &str) -> Vec<PathBuf> {
     let folder = workspace().join("fuzz").join(folder);
@@ -42,12 +42,32 @@ fn every_target_is_replayed() {
 
 proptest! {
     #[test]
-    fn no_bytes_break_the_deframer(bytes in vec(any::<u8>(), 0..2000)) {
-        deframer_against(&bytes);
+    fn p_f4_no_bytes_break_the_deframer(bytes in vec(any::<u8>(), 0..2000)) {
+        target("deframer")(&bytes);
     }
 
     #[test]
-    fn no_instructions_break_a_connection(bytes in vec(any::<u8>(), 0..2000)) {
-        connection_against(&bytes);
+    fn p_f4_no_bytes_break_a_body(bytes in vec(any::<u8>(), 0..200)) {
+        target("bodies")(&bytes);
+    }
+
+    #[test]
+    fn p_a1_no_instructions_break_a_connection(bytes in vec(any::<u8>(), 0..2000)) {
+        target("connection")(&bytes);
+    }
+
+    #[test]
+    fn p_d4_no_schedule_breaks_a_pair(bytes in vec(any::<u8>(), 0..1000)) {
+        target("pair")(&bytes);
+    }
+
+    #[test]
+    fn p_l1_no_bytes_break_a_greeting(bytes in vec(any::<u8>(), 0..200)) {
+        target("greeting")(&bytes);
+    }
+
+    #[test]
+    fn p_f3_no_report_breaks_its_limits(bytes in vec(any::<u8>(), 0..1000)) {
+        target("reports")(&bytes);
     }
 }

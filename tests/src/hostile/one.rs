@@ -1,60 +1,17 @@
-//! Hostile bytes against the core: what the fuzz targets do with an input, and what the tests that
-//! replay the corpora do with the same. Names nothing but the core, so that the targets can include
-//! this file alone.
-//!
-//! No input may make the core panic, stall, grow beyond its limits or leave a dialog without its one
-//! outcome (P-A1 to P-A7, P-D4, P-L4). What is checked holds for every input whatever.
+//! One core against hostile bytes: the peer sends anything, this side does what it may.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hatchery_proto::{
-    ActorId, CancelRequest, Cancelled, Cause, Config, Connection, DialogId, Event, GoodbyeReason,
-    Instant, Kind, Limits, LinkKind, Recv, Refusal, Role, StartWish, Terminal,
+    ActorId, Config, Connection, DialogId, Event, GoodbyeReason, Instant, Kind, Limits, LinkKind,
+    Recv, Refusal, Role, StartWish, Terminal,
 };
+
+use super::{Script, request, small_limits};
 
 /// More than any input of the length that fuzzers try may ask for at once.
 const MANY: usize = 100_000;
-
-/// The same bytes whole, one at a time and in pieces that they choose themselves: every split gives
-/// the same events and the same answers (P-F4).
-///
-/// # Panics
-///
-/// Panics where it does not.
-pub fn deframer_against(bytes: &[u8]) {
-    let (&seed, bytes) = bytes.split_first().unwrap_or((&0, &[]));
-    let whole = events_of(seed, [bytes]);
-    assert_eq!(whole, events_of(seed, bytes.chunks(1)), "one byte at a time");
-    let sizes = bytes.iter().map(|byte| usize::from(*byte) + 1);
-    assert_eq!(whole, events_of(seed, pieces(bytes, sizes)), "in pieces");
-}
-
-/// `bytes` in pieces of these sizes, and what is then left.
-fn pieces(mut bytes: &[u8], sizes: impl Iterator<Item = usize>) -> Vec<&[u8]> {
-    let mut found = Vec::new();
-    for size in sizes {
-        let (piece, rest) = bytes.split_at(size.min(bytes.len()));
-        found.push(piece);
-        bytes = rest;
-    }
-    found.push(bytes);
-    found
-}
-
-/// All that a connection makes of this input, in words.
-fn events_of<'a>(seed: u8, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
-    let mut world = World::new(seed);
-    let mut told = Vec::new();
-    for piece in pieces {
-        world.connection.handle_input(world.now, piece);
-        while let Some(event) = world.connection.poll_event() {
-            told.push(format!("{event:?}"));
-        }
-    }
-    told.push(format!("closed: {}", world.connection.is_closed()));
-    told
-}
 
 /// A link whose peer sends what the input says, when the input says so, while this side opens,
 /// serves, cancels and leaves as the input says.
@@ -70,21 +27,6 @@ pub fn connection_against(bytes: &[u8]) {
         world.look();
     }
     world.end();
-}
-
-/// An input, read as instructions.
-struct Script<'a>(&'a [u8]);
-
-impl<'a> Script<'a> {
-    fn byte(&mut self) -> u8 {
-        self.bytes(1).first().copied().unwrap_or(0)
-    }
-
-    fn bytes(&mut self, length: usize) -> &'a [u8] {
-        let (head, rest) = self.0.split_at(length.min(self.0.len()));
-        self.0 = rest;
-        head
-    }
 }
 
 /// One end of a link, and what it owes us.
@@ -306,24 +248,5 @@ impl World {
             0,
             "a closed link is silent"
         );
-    }
-}
-
-fn request(seed: u8) -> CancelRequest {
-    let canceller = ActorId { name: "me".into(), uuid: 1, pid: 1 };
-    let by = Cancelled { canceller, cause: Cause::Asked };
-    CancelRequest { by, grace: Duration::from_millis(u64::from(seed) * 8) }
-}
-
-/// So small that short inputs reach every one of them.
-fn small_limits() -> Limits {
-    Limits {
-        max_frame: Limits::FLOOR,
-        max_message: 2048,
-        window: Limits::FLOOR,
-        max_dialogs: 4,
-        max_refusals: 2,
-        misbehaviour_budget: 8,
-        ..Limits::default()
     }
 }

@@ -8,6 +8,7 @@
 //! | [`build`] | where these programs are, built on demand |
 //! | [`deep`] | parts of the tests at their full figures, in slices that are kept |
 //! | [`hostile`] | what the fuzz targets do with an input |
+//! | [`model`] | what the two ends of a dialog should make of any calls |
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
 //! | [`sweep`] | the n-th system call fails, and what a run comes to then |
 //! | [`tidy`] | rules about the sources themselves |
@@ -19,6 +20,7 @@ pub mod build;
 pub mod deep;
 pub mod hostile;
 pub mod leaks;
+pub mod model;
 pub mod pair;
 pub mod procfs;
 pub mod programs;

@@ -62,3 +62,18 @@ fn p_f1_what_is_no_frame_is_refused_by_rule() {
     let mut deframer = Deframer::new(1024);
     assert_eq!(deframer.next(&mut input).unwrap().unwrap().tag, None, "skipped");
 }
+
+#[test]
+fn p_f4_a_duration_with_over_a_second_of_nanoseconds_is_not_canonical() {
+    // As many bytes as the canonical form: 0 s and 1.5 billion ns for 1 s and 0.5 billion.
+    let mut pair = Pair::up();
+    let id = pair.open(Kind::Call, b"");
+    let mut cancel = Vec::new();
+    put_frame(&mut cancel, Tag::Cancel, id, 0, |out| {
+        out.extend_from_slice(b"\x01a\x01\x01\0");
+        put_varint(out, 0);
+        put_varint(out, 1_500_000_000);
+    });
+    pair.b.core.handle_input(pair.now, &cancel);
+    assert_eq!(pair.b.broken(), Some("P-F4"));
+}

@@ -83,12 +83,41 @@ pub(crate) fn take_first<'a, T: Serialize + Deserialize<'a>>(
     let refuse = |what: String| Violation::new(message, "P-F4", "any", what);
     let (value, rest) =
         postcard::take_from_bytes::<T>(body).map_err(|error| refuse(alloc::format!("{error}")))?;
-    // A varint that is longer than canonical reads as the same value and is refused all the same.
-    let size = postcard::experimental::serialized_size(&value).unwrap_or_default();
-    if body.len().checked_sub(rest.len()) != Some(size) {
-        return Err(refuse("a number in it is longer than it has to be".into()));
+    // What has a second encoding, as a longer varint has, reads as the same value and is refused all
+    // the same.
+    let taken = body.len().checked_sub(rest.len()).and_then(|size| body.get(..size));
+    let same = Same(taken.unwrap_or_default());
+    if postcard::serialize_with_flavor(&value, same) != Ok(true) {
+        return Err(refuse("it is encoded otherwise than it has to be".into()));
     }
     Ok((value, rest))
+}
+
+/// Compares what is serialized with bytes, and keeps none of it.
+struct Same<'a>(&'a [u8]);
+
+impl postcard::ser_flavors::Flavor for Same<'_> {
+    /// Whether all of the bytes came.
+    type Output = bool;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        match self.0.split_first() {
+            Some((expected, rest)) if *expected == byte => {
+                self.0 = rest;
+                Ok(())
+            }
+            _ => Err(postcard::Error::SerializeBufferFull),
+        }
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(postcard::Error::SerializeBufferFull)?;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<bool> {
+        Ok(self.0.is_empty())
+    }
 }
 
 /// Appends a body.

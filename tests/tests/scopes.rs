@@ -245,6 +245,38 @@ fn p_c2_a_shield_ends_with_its_share_of_the_grace() {
 }
 
 #[test]
+fn p_c2_a_shield_leaves_the_scopes_in_it_their_share() {
+    let mut scopes = Scopes::new();
+    let task = scopes.open(None, Body);
+    let shield = scopes.open(Some(task), Shield);
+    let nursery = scopes.open(Some(shield), Body);
+    scopes.set_holding(nursery, true);
+    scopes.cancel(task, T0, by(7), ms(1000));
+    assert_eq!(scopes.poll_timeout(), Some((at(500), Why::ShieldShare)));
+    scopes.handle_timeout(at(500));
+    assert_eq!(due(&mut scopes), [nursery]);
+    assert_eq!(scopes.share(nursery, at(500)), ms(500), "what is in it has the rest");
+}
+
+#[test]
+fn p_c2_a_scope_that_comes_to_hold_children_in_a_shield_shortens_its_share() {
+    let mut scopes = Scopes::new();
+    let task = scopes.open(None, Body);
+    let shield = scopes.open(Some(task), Shield);
+    let outer = scopes.open(Some(shield), Body);
+    scopes.cancel(task, T0, by(7), ms(900));
+    assert_eq!(scopes.poll_timeout(), Some((at(900), Why::ShieldShare)));
+    scopes.set_holding(outer, true);
+    assert_eq!(scopes.poll_timeout(), Some((at(450), Why::ShieldShare)));
+    let inner = scopes.open(Some(outer), Body);
+    scopes.set_holding(inner, true);
+    assert_eq!(scopes.poll_timeout(), Some((at(300), Why::ShieldShare)));
+    scopes.handle_timeout(at(300));
+    assert_eq!(due(&mut scopes), [inner]);
+    assert_eq!(scopes.share(inner, at(300)), ms(300));
+}
+
+#[test]
 fn p_c2_a_shield_opened_while_cleaning_up_has_its_share_too() {
     let mut scopes = Scopes::new();
     let task = scopes.open(None, Body);

@@ -193,10 +193,18 @@ impl Scopes {
     }
 
     /// Says whether closing the scope takes the ending of children, which then have to be left a
-    /// part of the grace.
+    /// part of the grace: by the shields around it too.
     pub fn set_holding(&mut self, id: ScopeId, holding: bool) {
-        if let Some(scope) = self.scopes.get_mut(&id) {
-            scope.holding = holding;
+        let Some(scope) = self.scopes.get_mut(&id) else { return };
+        if !core::mem::replace(&mut scope.holding, holding) && holding {
+            let seen = self.seen;
+            let mut around = scope.parent;
+            while let Some((id, scope)) = around.and_then(|id| Some((id, self.scopes.get(&id)?))) {
+                around = scope.parent;
+                if matches!(scope.shield, Shield::Until(_)) {
+                    self.hold_off(id, Some(seen));
+                }
+            }
         }
     }
 
@@ -215,13 +223,14 @@ impl Scopes {
     }
 
     /// The scope's own part of the grace that is left: `left / (1 + n)` with the `n` cancelled
-    /// scopes further out that hold children, for they need their part too (P-C2). Nothing for a
-    /// scope that is not cancelled.
+    /// scopes further out that hold children, for they need their part too (P-C2). A shield that
+    /// holds the cancel off counts those in it as well: their time comes when its own has ended.
+    /// Nothing for a scope that is not cancelled.
     #[must_use]
     pub fn share(&self, id: ScopeId, now: Instant) -> Duration {
         let Some(state) = self.cancelled(id) else { return Duration::ZERO };
         let left = state.deadline.since(now);
-        let mut parts = 1_u32;
+        let mut parts = 1_u32.saturating_add(self.held_back(id));
         let mut around = self.scopes.get(&id).and_then(|scope| scope.parent);
         while let Some(scope) = around.and_then(|id| self.scopes.get(&id)) {
             if scope.holding && scope.cancel.is_some() {
@@ -317,6 +326,23 @@ impl Scopes {
             }
             self.announce(id);
         }
+    }
+
+    /// How many scopes that hold children end one after the other once a shield has let the cancel
+    /// through; 0 for what is no shield, or is one that does not hold anything off.
+    fn held_back(&self, id: ScopeId) -> u32 {
+        let mut deepest = 0_u32;
+        let mut reached: Vec<(ScopeId, u32)> = match self.scopes.get(&id) {
+            Some(scope) if scope.shield.holds() => scope.below.iter().map(|id| (*id, 0)).collect(),
+            _ => return 0,
+        };
+        while let Some((id, above)) = reached.pop() {
+            let Some(scope) = self.scopes.get(&id) else { continue };
+            let here = above.saturating_add(u32::from(scope.holding));
+            deepest = deepest.max(here);
+            reached.extend(scope.below.iter().map(|below| (*below, here)));
+        }
+        deepest
     }
 
     /// Gives a shield that was cancelled its time, or less of it than before.

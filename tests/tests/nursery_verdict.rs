@@ -107,6 +107,7 @@ fn can_03_the_bodys_failure_cancels_all_and_is_the_cause() {
     nursery.handle_member_ended(two, Cancelled);
     assert_eq!(steps(&mut nursery), [Done]);
     let verdict = nursery.verdict();
+    assert!(!verdict.is_fine());
     assert_eq!((verdict.cause, verdict.by_body), (Some(A), true));
     assert_eq!((verdict.also, verdict.cancelled), (vec![B], 1));
 }

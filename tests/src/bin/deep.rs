@@ -39,10 +39,10 @@ const REPEAT: (u64, u64) = (2_000, 100);
 /// The rooms whose mutants count, how many slices each is cut into, and the tests that judge them:
 /// of one process, and quick.
 const MUTANTS: [(&str, u64, &[&str]); 4] = [
-    ("dialog", 1, &["link", "link_end", "link_hostile", "link_looks", "tables"]),
+    ("dialog", 1, &["link", "link_edges", "link_end", "link_hostile", "link_looks", "tables"]),
     ("wire", 1, &["wire", "link_hostile", "link_looks", "link"]),
     ("nursery", 2, &["ladder", "ladder_chain", "nursery_verdict", "tables"]),
-    ("connection", 6, &["link", "link_end", "link_hostile", "link_looks"]),
+    ("connection", 6, &["link", "link_edges", "link_end", "link_hostile", "link_looks"]),
 ];
 
 #[derive(Debug, Default)]

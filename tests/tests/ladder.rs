@@ -192,6 +192,15 @@ fn p_t1_a_child_that_never_comes_up_is_killed_at_the_connect_deadline() {
 }
 
 #[test]
+fn p_t1_the_connect_deadline_counts_from_the_process_not_from_what_it_was_told() {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.handle_spawned(at(3000));
+    assert_eq!(ladder.poll_timeout(), Some((at(13_000), Why::Connect)));
+    ladder.handle_start_written(at(4000));
+    assert_eq!(ladder.poll_timeout(), Some((at(13_000), Why::Connect)));
+}
+
+#[test]
 fn p_t1_a_cancel_before_start_is_written_kills_since_nothing_of_the_users_has_run() {
     let mut ladder = Ladder::new(T0, Policy::default());
     ladder.handle_spawned(T0);
@@ -389,6 +398,16 @@ fn p_c1_a_repeat_may_shorten_and_never_lengthens() {
     let budget = Budget::of(ms(1000));
     assert_eq!(steps(&mut ladder), [Step::Ask { grace: budget.grace }]);
     assert_eq!(ladder.poll_timeout(), Some((at(200) + budget.terminate, Why::Terminate)));
+}
+
+#[test]
+fn p_c1_a_repeat_asks_again_from_20_ms_less_on() {
+    // Above 3.2 s the rungs of force take 200 ms together, so the grace is as much shorter.
+    for (rest, again) in [(3981, false), (3980, false), (3979, true)] {
+        let mut ladder = asked(ms(4000));
+        ladder.cancel(T0, ms(rest));
+        assert_eq!(!steps(&mut ladder).is_empty(), again, "{rest}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! | [`programs`] | examples and other programs run as processes, with their whole tree |
 //! | [`build`] | where these programs are, built on demand |
 //! | [`deep`] | parts of the tests at their full figures, in slices that are kept |
+//! | [`dropping`] | futures that are dropped at every await, and which there are |
 //! | [`hostile`] | what the fuzz targets do with an input |
 //! | [`model`] | what the two ends of a dialog should make of any calls |
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
@@ -18,6 +19,7 @@
 
 pub mod build;
 pub mod deep;
+pub mod dropping;
 pub mod hostile;
 pub mod leaks;
 pub mod model;

@@ -244,7 +244,8 @@ impl Link {
         self.drop_socket();
     }
 
-    fn drop_socket(&self) {
+    /// Closes the socket, and tells nobody but those who wait for it.
+    pub(crate) fn drop_socket(&self) {
         let mut outgoing = lock(&self.outgoing);
         outgoing.bytes = Vec::new();
         outgoing.written = 0;

@@ -47,8 +47,22 @@ struct Body {
     ended_for_memory: Option<u64>,
 }
 
+/// Lets go of the link where a supervisor is dropped with everything else: the link knows its child,
+/// and the child its link, so that neither would ever go, nor the socket.
+struct LetGo(Arc<Child>);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        let link = lock(&self.0.state).link.take();
+        if let Some(link) = link {
+            link.drop_socket();
+        }
+    }
+}
+
 /// Starts the child and sees it to its end. Runs as a task of its own.
 pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Vec<u8>) {
+    let _let_go = LetGo(child.clone());
     let mut pending = Some(spawner::spawn(request));
     let mut body: Option<Body> = None;
     let mut refused: Option<Error> = None;

@@ -11,14 +11,8 @@ use hatchery_tests::pair::{Pair, actor, cancel_by, small_limits, wish};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn exit(signal: i32) -> ExitReport {
-    ExitReport {
-        actor: actor(2),
-        status: Some(ExitStatus::Signal { number: signal, core: false }),
-        rung: Rung::Unasked,
-        link_lost: true,
-        under_way: Vec::new(),
-        stderr_tail: String::new(),
-    }
+    let status = ExitStatus::Signal { number: signal, core: false };
+    ExitReport::new(actor(2), Some(status), Rung::Unasked)
 }
 
 /// A family with a call under way.

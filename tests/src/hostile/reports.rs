@@ -65,15 +65,13 @@ fn built(script: &mut Script<'_>) -> Report {
     }
     if script.byte() & 1 == 0 {
         report.canceller = Some(actor.clone());
-        let under_way = (0..script.below(40)).map(|_| text(script)).collect();
-        report.exit = Some(Box::new(ExitReport {
-            actor,
-            status: None,
-            rung: hatchery_proto::Rung::Killed,
-            link_lost: false,
-            under_way,
-            stderr_tail: text(script),
-        }));
+        let mut exit = ExitReport::new(actor.clone(), None, hatchery_proto::Rung::Killed);
+        exit.under_way = (0..script.below(40)).map(|_| text(script)).collect();
+        exit.rungs = vec![(exit.rung, core::time::Duration::MAX); script.below(80)];
+        exit.asked_by = Some(actor);
+        (exit.last_message, exit.panics) = (text(script), text(script));
+        exit.stderr_tail = text(script);
+        report.exit = Some(Box::new(exit));
     }
     report
 }
@@ -106,7 +104,7 @@ fn bound(limits: &Limits) -> usize {
     let sources = chain * (text / 16 + 4);
     let hops = chain * 2 * name;
     let also = chain * (text / 64 + 4 + 2 * name);
-    let exit = text / 4 + chain * name + name;
+    let exit = 2 * (text / 4) + text / 16 + chain * (name + 20) + 2 * name + 64;
     2 * text + sources + hops + also + exit + 8 * name + 64
 }
 

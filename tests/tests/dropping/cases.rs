@@ -127,14 +127,14 @@ async fn in_shield() -> Result<()> {
 
 fn start_actor() -> Result<()> {
     starts(async |nursery, polls| {
-        Ok(poll_times(nursery.start_actor("first"), polls).await.done().transpose()?)
+        poll_times(nursery.start_actor("first"), polls).await.done().transpose()
     })
 }
 
 fn builder_start() -> Result<()> {
     starts(async |nursery, polls| {
         let builder = nursery.actor("first").debug(true);
-        Ok(poll_times(builder.start(), polls).await.done().transpose()?)
+        poll_times(builder.start(), polls).await.done().transpose()
     })
 }
 
@@ -163,14 +163,14 @@ fn starts(mut start: impl AsyncFnMut(&Nursery, usize) -> Result<Option<Portal>>)
 fn run_in_actor() -> Result<()> {
     one_shots(async |nursery, polls| {
         let started = nursery.run_in_actor("first", double_late(4));
-        Ok(poll_times(started, polls).await.done().transpose()?)
+        poll_times(started, polls).await.done().transpose()
     })
 }
 
 fn builder_run() -> Result<()> {
     one_shots(async |nursery, polls| {
         let started = nursery.actor("first").debug(true).run(double_late(4));
-        Ok(poll_times(started, polls).await.done().transpose()?)
+        poll_times(started, polls).await.done().transpose()
     })
 }
 

@@ -1,8 +1,9 @@
 //! Frames: how they are cut out of bytes, and what is no frame. Their bytes are in `golden.rs`.
 
-use hatchery_proto::DialogId;
 use hatchery_proto::wire::deframer::Deframer;
 use hatchery_proto::wire::{MORE, Tag, put_frame, put_varint, take_varint};
+use hatchery_proto::{DialogId, Kind};
+use hatchery_tests::pair::Pair;
 
 #[test]
 fn p_f4_varints_are_as_short_as_can_be() {

@@ -674,3 +674,28 @@ fn p_t1_every_state_and_fact_has_one_defined_result() {
         }
     }
 }
+
+#[test]
+fn p_t1_nothing_is_sent_to_a_process_that_has_ended_after_the_teardown() {
+    let mut ladder = asked(ms(4600));
+    while let Some((when, _)) = ladder.poll_timeout() {
+        ladder.handle_timeout(when);
+    }
+    assert_eq!(ladder.state(), State::Unkillable);
+    // Nobody took the steps before the process ended after all: its number may be another's now.
+    ladder.handle_exit(at(5000), SIGKILL);
+    let left = steps(&mut ladder);
+    assert!(matches!(left[..], [Step::Unkillable, Step::Done(_)]), "{left:?}");
+}
+
+#[test]
+fn p_t1_a_start_told_after_the_exit_of_what_was_given_up_leaves_nothing_to_kill() {
+    let mut ladder = Ladder::new(T0, Policy::default());
+    ladder.cancel(T0, ms(4600));
+    ladder.handle_timeout(at(4600));
+    assert_eq!(ladder.state(), State::Unkillable);
+    assert_eq!(steps(&mut ladder).len(), 3);
+    ladder.handle_exit(at(5000), SIGKILL);
+    ladder.handle_spawned(at(5001));
+    assert_eq!(steps(&mut ladder), []);
+}

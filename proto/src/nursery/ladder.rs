@@ -245,6 +245,10 @@ impl Ladder {
             self.status = Some(status);
             self.rung = self.rung_of(status);
         }
+        // What was to be done to the process and nobody did: its number may be another's now.
+        self.steps.retain(|step| matches!(step, Step::Unkillable | Step::Done(_)));
+        // Told before the start was, it leaves nothing to be ended either.
+        self.spawned |= self.state == State::Unkillable;
         self.take(now, Fact::Exited);
     }
 

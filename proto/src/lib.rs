@@ -57,8 +57,8 @@ pub mod time;
 pub mod wire;
 
 pub use connection::{
-    Callee, Caller, Config, Connection, Event, GoodbyeReason, LinkKind, Note, Recv, StartWish,
-    Terminal, Why,
+    Callee, Caller, Config, Connection, Event, GoodbyeReason, Ledger, LinkKind, Names, Note, Recv,
+    StartWish, Terminal, Why,
 };
 pub use dialog::{Incoming, Kind};
 pub use error::{Misuse, SendError, Violation};

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use super::receive::{Judged, frame_cost};
 use super::{Connection, Event, GoodbyeReason, LinkKind};
+use crate::dialog::Side;
 use crate::dialog::step::{Act, Refused};
 use crate::dialog::tables::{Life, LifeStep};
-use crate::dialog::{Dialog, Side};
 use crate::error::Violation;
 use crate::id::DialogId;
 use crate::report::{CancelRequest, Cause, Failure, Outcome};
@@ -88,7 +88,7 @@ impl Connection {
     }
 
     fn refused(&self, id: DialogId, tag: Tag, refused: Refused) -> Violation {
-        let state = self.dialogs.get(&id).map_or("ended", Dialog::phase);
+        let state = self.dialogs.get(&id).map_or("ended", |dialog| dialog.phase());
         Violation::new(tag.name(), refused.rule(), state, refused.words())
     }
 

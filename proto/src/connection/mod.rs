@@ -3,9 +3,11 @@
 //! Facts come in by `handle_*`, wishes by methods and role views, what follows is polled out. Any
 //! order of calls is legal; a call that changes nothing is not an error.
 
+mod audit;
 mod clock;
 mod close;
 mod config;
+mod fingerprint;
 mod finish;
 mod messages;
 mod outbox;
@@ -13,6 +15,7 @@ mod receive;
 mod recorder;
 mod views;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -28,7 +31,9 @@ use crate::wire::hello::{Announced, Hello, MAX_HELLO, VERSIONS};
 use crate::wire::{Tag, body};
 use outbox::{Outbox, message};
 
+pub use audit::Ledger;
 pub use config::{Config, Event, GoodbyeReason, LinkKind, Recv, StartWish, Terminal, Why};
+pub use fingerprint::Names;
 pub use recorder::Note;
 pub use views::{Callee, Caller};
 
@@ -49,7 +54,7 @@ enum Phase {
 ///   [`goodbye`](Self::goodbye).
 /// - Out: [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
 ///   [`poll_timeout`](Self::poll_timeout).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     config: Config,
     phase: Phase,
@@ -57,7 +62,8 @@ pub struct Connection {
     /// Both sides' frames and messages, and the dialogs that the peer takes.
     announced: Announced,
     deframer: Deframer,
-    dialogs: BTreeMap<DialogId, Dialog>,
+    /// Boxed: a leaf of the map has room for eleven, and most links have one.
+    dialogs: BTreeMap<DialogId, Box<Dialog>>,
     /// Slots in use: of dialogs that we opened, and that the peer did. One is free when this side
     /// has finished it, whatever the peer has cancelled (P-A2).
     ours: u32,
@@ -281,7 +287,7 @@ impl Connection {
         start.head = head;
         dialog.queue.push_back(start);
         self.out.start(id);
-        self.dialogs.insert(id, dialog);
+        self.dialogs.insert(id, Box::new(dialog));
         self.ours = self.ours.saturating_add(1);
     }
 

@@ -19,7 +19,7 @@ const SPARE: usize = 16;
 /// Larger ones are given back to the allocator.
 const SPARE_SIZE: usize = 64 * 1024;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Outbox {
     hello: Vec<u8>,
     control: VecDeque<DialogId>,
@@ -62,6 +62,16 @@ impl Outbox {
     /// No `Start` that waits is to be written.
     pub(super) fn take_starts(&mut self) -> VecDeque<DialogId> {
         core::mem::take(&mut self.starts)
+    }
+
+    /// The greeting, where it is not written yet.
+    pub(super) fn hello(&self) -> &[u8] {
+        &self.hello
+    }
+
+    /// Who is to be written, control first, then `Start`s, then data.
+    pub(super) const fn queues(&self) -> [&VecDeque<DialogId>; 3] {
+        [&self.control, &self.starts, &self.data]
     }
 
     /// Forgets everything but a greeting and a last `Goodbye`.

@@ -2,6 +2,7 @@
 //! judged whole before anything changes (P-A1).
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -181,7 +182,7 @@ impl Connection {
         dialog.ceiling = dialog.balance;
         dialog.refused = beyond;
         dialog.start = Some((incoming(&start), 0));
-        self.dialogs.insert(id, dialog);
+        self.dialogs.insert(id, Box::new(dialog));
         // Past `max_dialogs` there is no slot, only a bounded number of refusals (P-W5).
         let slots = if beyond { &mut self.refusals } else { &mut self.theirs };
         *slots = slots.saturating_add(1);

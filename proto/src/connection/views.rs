@@ -83,7 +83,7 @@ macro_rules! both_roles {
         }
 
         fn dialog(&self) -> Option<&Dialog> {
-            self.connection.dialogs.get(&self.id)
+            self.connection.dialogs.get(&self.id).map(|dialog| &**dialog)
         }
     };
 }

@@ -72,7 +72,7 @@ pub(crate) struct Control {
 }
 
 /// A message on its way out, fragment by fragment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     pub(crate) tag: Tag,
     /// What stands before the payload in the first frame: a `Start`'s or an `Error`'s own body.
@@ -83,7 +83,7 @@ pub(crate) struct Outgoing {
 }
 
 /// A dialog, on one side.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dialog {
     pub(crate) side: Side,
     pub(crate) kind: Kind,
@@ -132,7 +132,7 @@ pub(crate) struct Dialog {
 }
 
 /// The part of a fragmented message that has arrived.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Partial {
     pub(crate) tag: Tag,
     pub(crate) bytes: Vec<u8>,

@@ -1,6 +1,7 @@
 //! Cuts a byte stream into frames, however it was split (P-F4).
 
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 
 use super::Frame;
 use crate::error::Violation;
@@ -10,7 +11,7 @@ const PREFIX: usize = 4;
 
 /// Holds the part of a frame that has arrived, never more than one frame, and never allocates for
 /// bytes that were only announced (P-F2, P-F5).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Deframer {
     partial: Vec<u8>,
     /// The frame in `partial` has been handed out.
@@ -28,6 +29,18 @@ impl Deframer {
     /// Changes the largest frame from the next one on.
     pub fn set_max(&mut self, max: u32) {
         self.max = max;
+    }
+
+    /// Bytes that are held of a frame that is not whole.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        if self.spent { 0 } else { self.partial.len() }
+    }
+
+    /// Digests what is held, for [`Connection::fingerprint`](crate::Connection::fingerprint).
+    pub(crate) fn fingerprint(&self, state: &mut impl Hasher) {
+        let held = if self.spent { &[] } else { self.partial.as_slice() };
+        (held, self.max).hash(state);
     }
 
     /// Takes the next frame off `input`; nothing where it is not whole yet.

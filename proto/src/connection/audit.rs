@@ -1,0 +1,111 @@
+//! Looks for those who check the books of a connection: where the credit of a dialog is, and what is
+//! held for the peer. Nothing here changes anything, and no rule is decided by it.
+
+use super::Connection;
+use crate::dialog::tables::{Cancel, Life};
+use crate::dialog::{Dialog, Reading, cost};
+use crate::id::DialogId;
+use crate::wire::Tag;
+
+/// The books of one dialog at one end (P-W1).
+///
+/// Where both ends are live and have not cancelled, for each direction: the receiver's
+/// `allowance + held + owed` is its `window`, and the sender's `balance + unsent` with what is on
+/// its way, values and credit alike, is the receiver's `allowance`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Whether the dialog has not ended at this end.
+    pub live: bool,
+    /// Whether the callee has said that it is scheduled, as far as this end knows.
+    pub accepted: bool,
+    /// Whether the opener has asked to cancel: what it sent is accounted for no more (P-D3).
+    pub dead: bool,
+    /// What this end may still send.
+    pub balance: i64,
+    /// What was taken off the balance and is not written yet.
+    pub unsent: i64,
+    /// What the peer may still send.
+    pub allowance: i64,
+    /// What came in and was not consumed.
+    pub held: i64,
+    /// What was consumed and not given back.
+    pub owed: i64,
+    /// What the peer may have under way at most.
+    pub window: i64,
+    /// Whether what arrives is kept for a reader.
+    pub kept: bool,
+}
+
+impl Connection {
+    /// The books of a dialog that this end knows.
+    #[must_use]
+    pub fn ledger(&self, id: DialogId) -> Option<Ledger> {
+        let dialog = self.dialogs.get(&id)?;
+        let held = costs(dialog);
+        Some(Ledger {
+            live: dialog.life != Life::Done,
+            accepted: dialog.life != Life::Opening,
+            dead: dialog.cancel != Cancel::Idle,
+            balance: dialog.balance,
+            unsent: unsent(dialog, self.chunk()),
+            allowance: dialog.allowance,
+            held: i64::try_from(held).unwrap_or(i64::MAX),
+            owed: i64::try_from(dialog.owed).unwrap_or(i64::MAX),
+            window: i64::from(dialog.window),
+            kept: dialog.reading == Reading::Kept,
+        })
+    }
+
+    /// Bytes that the peer has made this end hold: values, parts of them, arguments, outcomes and
+    /// the frame that is not whole (P-F5).
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let dialogs: usize = self.dialogs.values().map(|dialog| bytes(dialog)).sum();
+        dialogs.saturating_add(self.deframer.held())
+    }
+
+    /// Dialogs that take a place in memory, ended ones whose handle is still held included.
+    #[must_use]
+    pub fn known_dialogs(&self) -> usize {
+        self.dialogs.len()
+    }
+}
+
+fn costs(dialog: &Dialog) -> u64 {
+    let inbox: u64 = dialog.inbox.iter().map(|(_, cost)| *cost).sum();
+    let partial = dialog.partial.as_ref().filter(|partial| is_value(partial.tag));
+    inbox
+        .saturating_add(partial.map_or(0, |partial| partial.cost))
+        .saturating_add(dialog.first.as_ref().map_or(0, |(_, cost)| *cost))
+        .saturating_add(dialog.start.as_ref().map_or(0, |(_, cost)| *cost))
+}
+
+/// Whether it shares the balance (P-W2); arguments are accounted for elsewhere.
+const fn is_value(tag: Tag) -> bool {
+    matches!(tag, Tag::Started | Tag::Yield)
+}
+
+fn bytes(dialog: &Dialog) -> usize {
+    let inbox: usize = dialog.inbox.iter().map(|(value, _)| value.len()).sum();
+    let outcome = match &dialog.outcome {
+        Some(crate::report::Outcome::Returned(value)) => value.len(),
+        Some(crate::report::Outcome::Failed { payload, .. }) => payload.len(),
+        _ => 0,
+    };
+    inbox
+        .saturating_add(outcome)
+        .saturating_add(dialog.partial.as_ref().map_or(0, |partial| partial.bytes.len()))
+        .saturating_add(dialog.first.as_ref().map_or(0, |(value, _)| value.len()))
+        .saturating_add(dialog.start.as_ref().map_or(0, |(start, _)| start.args.len()))
+}
+
+/// What is left to be written of messages that share the balance (P-W2).
+fn unsent(dialog: &Dialog, chunk: usize) -> i64 {
+    let rest = dialog
+        .queue
+        .iter()
+        .filter(|message| is_value(message.tag))
+        .map(|message| cost(message.payload.len().saturating_sub(message.written), chunk))
+        .sum::<u64>();
+    i64::try_from(rest).unwrap_or(i64::MAX)
+}

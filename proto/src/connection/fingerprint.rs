@@ -1,0 +1,154 @@
+//! A digest of all that decides what may happen next on a link, so that explorers can tell states
+//! apart. Nothing here changes anything.
+//!
+//! Left out: what only counts (the budgets of P-A4, numbers yet to be given), what never changes
+//! (the configuration), and what a value says beyond its size and its first byte. Numbers of dialogs
+//! are renamed in the order in which they appear, and of deadlines only the order is kept.
+
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use core::mem::discriminant;
+
+use super::{Connection, Event};
+use crate::dialog::{Control, Dialog, Outgoing};
+use crate::id::{DialogId, Role};
+use crate::report::{CancelRequest, Cancelled, Outcome};
+use crate::time::Instant;
+
+/// New names for dialogs, in the order in which they appear; shared by both ends of a link and by
+/// what is on its way between them.
+#[derive(Clone, Debug, Default)]
+pub struct Names(Vec<DialogId>);
+
+impl Names {
+    /// The new name: which end opened it, and how many others were named before.
+    pub fn of(&mut self, id: DialogId) -> u64 {
+        let place = self.0.iter().position(|known| *known == id).unwrap_or_else(|| {
+            self.0.push(id);
+            self.0.len().saturating_sub(1)
+        });
+        let place = u64::try_from(place).unwrap_or(u64::MAX).wrapping_mul(4);
+        place | u64::from(id.is_actor()) << 1 | u64::from(id.opener() == Role::Odd)
+    }
+}
+
+impl Connection {
+    /// Digests the state.
+    pub fn fingerprint(&self, names: &mut Names, state: &mut impl Hasher) {
+        (self.phase as u8, self.peer.is_some(), self.actor_opened, self.actor_over).hash(state);
+        (self.goodbye_sent, self.goodbye_received, self.eof, self.exit.is_some()).hash(state);
+        (self.pongs_due, self.refusals, self.ours, self.theirs).hash(state);
+        self.dialogs.len().hash(state);
+        for (id, dialog) in &self.dialogs {
+            names.of(*id).hash(state);
+            dialog.fingerprint(state);
+        }
+        self.highest.map(|id| names.of(DialogId::new(id))).hash(state);
+        self.out.fingerprint(names, state);
+        self.deframer.fingerprint(state);
+        self.events.len().hash(state);
+        for event in &self.events {
+            discriminant(event).hash(state);
+            dialog_of(event).map(|id| names.of(id)).hash(state);
+        }
+        self.deadlines(names, state);
+    }
+
+    fn deadlines(&self, names: &mut Names, state: &mut impl Hasher) {
+        let one = [(0, self.handshake), (1, self.hold), (2, self.drain), (3, self.pinged)];
+        let mut all: Vec<(Instant, u64)> =
+            one.into_iter().filter_map(|(why, at)| at.map(|at| (at, why))).collect();
+        all.extend(self.waits.iter().map(|(at, id)| (*at, names.of(*id).saturating_add(4))));
+        all.sort_unstable();
+        let mut last = None;
+        for (at, why) in all {
+            (last == Some(at), why).hash(state);
+            last = Some(at);
+        }
+    }
+}
+
+impl super::outbox::Outbox {
+    fn fingerprint(&self, names: &mut Names, state: &mut impl Hasher) {
+        (self.hello().len(), self.ping, self.pong, self.mute).hash(state);
+        self.goodbye.as_ref().map(discriminant).hash(state);
+        for queue in self.queues() {
+            queue.len().hash(state);
+            queue.iter().for_each(|id| names.of(*id).hash(state));
+        }
+    }
+}
+
+impl Dialog {
+    fn fingerprint(&self, state: &mut impl Hasher) {
+        (self.side as u8, self.kind as u8, self.life, self.cancel, self.out, self.inc).hash(state);
+        (self.acks_due, self.balance, self.allowance, self.owed, self.ceiling).hash(state);
+        (self.peer_done, self.reading as u8, self.wants_credit, self.arrived).hash(state);
+        (self.args_cost, self.queued, self.released, self.finished, self.refused).hash(state);
+        self.inbox.len().hash(state);
+        for (value, cost) in &self.inbox {
+            (brief(value), cost).hash(state);
+        }
+        self.first.as_ref().map(|(value, cost)| (brief(value), cost)).hash(state);
+        self.start.as_ref().map(|(start, cost)| (brief(&start.args), cost)).hash(state);
+        let partial = self.partial.as_ref();
+        partial.map(|part| (part.tag as u8, brief(&part.bytes), part.size, part.cost)).hash(state);
+        self.queue.len().hash(state);
+        self.queue.iter().for_each(|message| message.fingerprint(state));
+        hash_request(self.request.as_ref(), state);
+        self.control.fingerprint(state);
+        self.outcome.as_ref().map(discriminant).hash(state);
+        match &self.outcome {
+            Some(Outcome::Returned(value)) => brief(value).hash(state),
+            Some(Outcome::Cancelled(by)) => hash_cancelled(by, state),
+            Some(Outcome::Lost(cause)) => discriminant(cause).hash(state),
+            _ => {}
+        }
+    }
+}
+
+impl Control {
+    fn fingerprint(&self, state: &mut impl Hasher) {
+        (self.queued, self.ack, self.cancel_ack, self.done, self.credit).hash(state);
+        hash_request(self.cancel.as_ref(), state);
+    }
+}
+
+impl Outgoing {
+    fn fingerprint(&self, state: &mut impl Hasher) {
+        (self.tag as u8, brief(&self.payload), self.head.len(), self.written, self.begun)
+            .hash(state);
+    }
+}
+
+/// What of a value is told apart.
+fn brief(value: &[u8]) -> (usize, Option<u8>) {
+    (value.len(), value.first().copied())
+}
+
+fn hash_request(request: Option<&CancelRequest>, state: &mut impl Hasher) {
+    request.map(|request| request.grace).hash(state);
+    if let Some(request) = request {
+        hash_cancelled(&request.by, state);
+    }
+}
+
+fn hash_cancelled(by: &Cancelled, state: &mut impl Hasher) {
+    (by.canceller.uuid, discriminant(&by.cause)).hash(state);
+}
+
+/// The dialog that a notice is about.
+const fn dialog_of(event: &Event) -> Option<DialogId> {
+    match event {
+        Event::Incoming(id)
+        | Event::Accepted(id)
+        | Event::Started(id)
+        | Event::Readable(id)
+        | Event::Writable(id)
+        | Event::CancelAsked(id)
+        | Event::CancelAcked(id)
+        | Event::Finished(id)
+        | Event::Flushed(id) => Some(*id),
+        Event::Up | Event::Goodbye(_) | Event::Broken(_) | Event::Closed => None,
+    }
+}

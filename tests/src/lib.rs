@@ -8,6 +8,7 @@
 //! | [`build`] | where these programs are, built on demand |
 //! | [`deep`] | parts of the tests at their full figures, in slices that are kept |
 //! | [`dropping`] | futures that are dropped at every await, and which there are |
+//! | [`explore`] | every order of events over the real machines, breadth first |
 //! | [`hostile`] | what the fuzz targets do with an input |
 //! | [`model`] | what the two ends of a dialog should make of any calls |
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
@@ -20,6 +21,7 @@
 pub mod build;
 pub mod deep;
 pub mod dropping;
+pub mod explore;
 pub mod hostile;
 pub mod leaks;
 pub mod model;

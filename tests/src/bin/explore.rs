@@ -1,0 +1,69 @@
+//! Explores the core to its closure: `explore ci`, or `explore deep --minutes N --states N` for
+//! larger worlds until memory or time ends it.
+#![allow(clippy::print_stdout)]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use hatchery_tests::explore::search::{Bounds, Explored};
+use hatchery_tests::explore::table::{self, Row, Sum};
+use lexopt::ValueExt as _;
+
+fn main() -> ExitCode {
+    let mut args = lexopt::Parser::from_env();
+    let (mut deep, mut minutes, mut states) = (false, 30, 30_000_000);
+    while let Some(arg) = args.next().expect("arguments") {
+        match arg {
+            lexopt::Arg::Value(value) => deep = value == "deep",
+            lexopt::Arg::Long("minutes") => minutes = number(&mut args),
+            lexopt::Arg::Long("states") => states = number(&mut args),
+            _ => panic!("explore ci | explore deep [--minutes N] [--states N]"),
+        }
+    }
+    let mut bounds = Bounds::default();
+    if deep {
+        bounds.states = usize::try_from(states).expect("a number of states");
+        bounds.until = Some(Instant::now() + Duration::from_secs(60 * minutes));
+    }
+    let mut sum = Sum::default();
+    let mut fine = true;
+    for row in table::ci() {
+        let explored = tell(&row, bounds, &mut sum);
+        if let Some(changed) = row.changed(&explored) {
+            println!("{changed}");
+            fine = false;
+        }
+    }
+    if deep {
+        for row in table::deep() {
+            if bounds.until.is_some_and(|until| Instant::now() < until) {
+                tell(&row, bounds, &mut sum);
+            }
+        }
+    }
+    println!("{sum}");
+    if fine && sum.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn number(args: &mut lexopt::Parser) -> u64 {
+    args.value().expect("a number").parse().expect("a number")
+}
+
+fn tell(row: &Row, bounds: Bounds, sum: &mut Sum) -> Explored {
+    let begun = Instant::now();
+    let explored = row.explore(bounds);
+    sum.add(&explored);
+    println!(
+        "{:44} states={} transitions={} depth={}{} in {:.1} s",
+        row.name,
+        explored.states,
+        explored.transitions,
+        explored.depth,
+        if explored.whole { "" } else { ", not whole," },
+        begun.elapsed().as_secs_f64()
+    );
+    if let Some(example) = &explored.counterexample {
+        println!("{}", example.transcript);
+    }
+    explored
+}

@@ -1,0 +1,104 @@
+//! One way of a link: whole frames in their order, and what a fault makes of them.
+
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+
+use hatchery_proto::wire::body::Credit;
+use hatchery_proto::wire::deframer::Deframer;
+use hatchery_proto::wire::{self, Tag};
+use hatchery_proto::{DialogId, Limits, Names};
+
+use super::{Fault, Notes};
+
+/// A frame on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Packet {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) tag: Tag,
+    pub(crate) id: DialogId,
+    flags: u8,
+    /// Bytes behind its header.
+    size: usize,
+    /// What it takes off its dialog's balance.
+    pub(crate) cost: i64,
+    /// What it gives back.
+    pub(crate) credit: i64,
+}
+
+/// One way of a link.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Link {
+    pub(crate) queue: VecDeque<Packet>,
+    /// Nothing more comes behind what is in the queue.
+    pub(crate) cut: bool,
+}
+
+impl Link {
+    pub(crate) fn write(&mut self, bytes: &[u8], fault: Option<Fault>, notes: &mut Notes<'_>) {
+        for packet in packets(bytes) {
+            notes.say(|| packet.words());
+            match fault {
+                Some(Fault::Drops(tag)) if tag == packet.tag => {}
+                Some(Fault::Doubles(tag)) if tag == packet.tag => {
+                    self.queue.extend([packet.clone(), packet]);
+                }
+                Some(Fault::Hurries(tag)) if tag == packet.tag => self.queue.push_front(packet),
+                _ => self.queue.push_back(packet),
+            }
+        }
+    }
+
+    pub(crate) fn fingerprint(&self, names: &mut Names, state: &mut impl Hasher) {
+        (self.cut, self.queue.len()).hash(state);
+        for packet in &self.queue {
+            (packet.tag as u8, names.of(packet.id), packet.flags, packet.size).hash(state);
+            let body = &packet.bytes[packet.bytes.len() - packet.size..];
+            let told = if packet.tag.has_flags() { &body[..body.len().min(1)] } else { body };
+            told.hash(state);
+        }
+    }
+}
+
+/// Takes apart what a core has written.
+pub(crate) fn packets(mut bytes: &[u8]) -> Vec<Packet> {
+    let mut found = Vec::new();
+    let mut deframer = Deframer::new(u32::MAX);
+    loop {
+        let before = bytes;
+        let Ok(Some(frame)) = deframer.next(&mut bytes) else {
+            assert!(bytes.is_empty(), "a core writes whole frames");
+            return found;
+        };
+        let (tag, size) = (frame.tag.expect("a core writes what is known"), frame.body.len());
+        let (mut cost, mut credit) = (0, 0);
+        match tag {
+            Tag::Yield | Tag::Started => {
+                cost = i64::try_from(size).expect("small") + i64::from(Limits::FRAME_COST);
+            }
+            Tag::Credit => {
+                let body: Credit = postcard::from_bytes(frame.body).expect("a whole body");
+                credit = body.bytes.into();
+            }
+            _ => {}
+        }
+        let (id, flags) = (frame.dialog, frame.flags);
+        let bytes = before[..before.len() - bytes.len()].to_vec();
+        found.push(Packet { bytes, tag, id, flags, size, cost, credit });
+    }
+}
+
+impl Packet {
+    pub(crate) fn words(&self) -> String {
+        let mut words = format!("{} of {}, {} bytes", self.tag.name(), self.id, self.size);
+        if self.credit != 0 {
+            words.push_str(&format!(", gives {}", self.credit));
+        }
+        if self.flags & wire::CONTINUED != 0 {
+            words.push_str(", continued");
+        }
+        if self.flags & wire::MORE != 0 {
+            words.push_str(", more follows");
+        }
+        words
+    }
+}

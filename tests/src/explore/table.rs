@@ -1,0 +1,169 @@
+//! Which worlds are explored, and how many states and transitions each of them has. A count that
+//! changes says that the protocol has: whoever pins the new one says why in the commit.
+
+use std::fmt;
+
+use hatchery_proto::Kind;
+
+use super::ladder::Child;
+use super::nursery::Family;
+use super::pair::{Plan, TalkPlan};
+use super::search::{Bounds, Explored, Finding, Model, explore};
+
+/// A world, and its counts.
+pub struct Row {
+    /// What it is called.
+    pub name: &'static str,
+    /// Its states and transitions.
+    pub counts: (usize, usize),
+    explore: Box<dyn Fn(Bounds) -> Explored>,
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.name, self.counts)
+    }
+}
+
+impl Row {
+    fn pair(plan: Plan, counts: (usize, usize)) -> Self {
+        Self::of(plan.name, plan, counts)
+    }
+
+    fn of(name: &'static str, model: impl Model + 'static, counts: (usize, usize)) -> Self {
+        Self { name, counts, explore: Box::new(move |bounds| explore(&model, bounds)) }
+    }
+
+    /// Explores it.
+    #[must_use]
+    pub fn explore(&self, bounds: Bounds) -> Explored {
+        (self.explore)(bounds)
+    }
+
+    /// What is to be said where the counts are others than the pinned ones.
+    #[must_use]
+    pub fn changed(&self, explored: &Explored) -> Option<String> {
+        let found = (explored.states, explored.transitions);
+        (explored.whole && found != self.counts).then(|| {
+            format!(
+                "`{}` had {:?} states and transitions and has {found:?}: the protocol has changed. \
+                 Pin the new counts and give the reason in the commit.",
+                self.name, self.counts
+            )
+        })
+    }
+}
+
+/// What all explorations together came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum {
+    /// Different states.
+    pub states: usize,
+    /// Actions tried in them.
+    pub transitions: usize,
+    deadlocks: usize,
+    violations: usize,
+    unanswered: usize,
+}
+
+impl Sum {
+    /// Adds what one exploration came to.
+    pub fn add(&mut self, explored: &Explored) {
+        self.states += explored.states;
+        self.transitions += explored.transitions;
+        let found = match explored.counterexample.as_ref().map(|example| &example.finding) {
+            None => return,
+            Some(Finding::Violation(_)) => &mut self.violations,
+            Some(Finding::Deadlock(_)) => &mut self.deadlocks,
+            Some(Finding::Unanswered(_)) => &mut self.unanswered,
+        };
+        *found += 1;
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub const fn is_fine(&self) -> bool {
+        self.deadlocks == 0 && self.violations == 0 && self.unanswered == 0
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "explore: states={} transitions={} deadlocks={} violations={} unanswered={}",
+            self.states, self.transitions, self.deadlocks, self.violations, self.unanswered
+        )
+    }
+}
+
+/// A call, with everything that can go wrong: from the greeting to the last `Goodbye`.
+#[must_use]
+pub fn call() -> Plan {
+    let mut talk = TalkPlan::context(0, &[], &[]);
+    talk.kind = Kind::Call;
+    let mut plan = Plan::of("call, greeting to goodbye", vec![talk]);
+    plan.greeting = true;
+    plan.goodbye = true;
+    plan.timers = true;
+    plan.fails = true;
+    plan.others = true;
+    plan.cancels = 2;
+    plan.drops = true;
+    plan.cuts = true;
+    plan
+}
+
+/// The smallest context: a value each way, cancelled from anywhere over a link that may end.
+#[must_use]
+pub fn small() -> Plan {
+    let mut plan = Plan::of("1 dialog x 1 yield each way", vec![TalkPlan::context(0, &[1], &[1])]);
+    plan.capacity = 1;
+    plan.cancels = 1;
+    plan.others = true;
+    plan.cuts = true;
+    plan
+}
+
+/// Dialogs of these openers, cancelled from anywhere over a link that may end anywhere.
+fn contexts(name: &'static str, openers: &[usize], up: &[usize], down: &[usize]) -> Plan {
+    let talks = openers.iter().map(|opener| TalkPlan::context(*opener, up, down));
+    let mut plan = Plan::of(name, talks.collect());
+    plan.cancels = 1;
+    plan.drops = true;
+    plan.others = true;
+    plan.cuts = true;
+    plan
+}
+
+/// What CI explores.
+#[must_use]
+pub fn ci() -> Vec<Row> {
+    let family = Family { members: 3, cancels: 2, wrong: false };
+    let child = Child { cancels: 2, wrong: false };
+    vec![
+        Row::of("nursery", family, (34_623, 274_594)),
+        Row::of("ladder", child, (325_618, 1_961_570)),
+        Row::pair(call(), (1_331_417, 5_836_578)),
+        Row::pair(small(), (625_630, 2_537_805)),
+    ]
+}
+
+/// What is explored beyond that, as far as time and memory allow: costs of half a window, so that it
+/// holds two values, and of one byte less and more than a window, in fragments too.
+#[must_use]
+pub fn deep() -> Vec<Row> {
+    let half = [496; 3];
+    let edges = [1, 1007, 1009];
+    let mut fragments = contexts("1 dialog x 3 yields, fragments", &[0], &[1, 991, 993], &[1]);
+    fragments.max_frame = 1024;
+    [
+        contexts("2 dialogs of one opener x 1 yield", &[0, 0], &[496], &[496]),
+        contexts("2 dialogs of two openers x 1 yield", &[0, 1], &[496], &[496]),
+        contexts("1 dialog x 3 yields x window 2", &[0], &half, &half),
+        contexts("1 dialog x 3 yields at the window's edges", &[0], &edges, &edges),
+        fragments,
+    ]
+    .map(|plan| Row::pair(plan, (0, 0)))
+    .into()
+}

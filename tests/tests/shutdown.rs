@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hatchery_proto::actor::shutdown::{Policy, Shutdown, ShutdownStep, Stage, Turn, Why};
+use hatchery_proto::nursery::budget::Budget;
 use hatchery_proto::{ActorId, Cancelled, Cause, Instant};
 
 use ShutdownStep::{CancelTasks, Deregister, Exit, Flush, Force, Goodbye, Refuse, RunHooks};
@@ -64,7 +65,8 @@ fn p_c7_the_order_is_the_same_whether_it_is_cancelled_or_ends_by_itself() {
         assert!(shutdown.refuses());
         assert_eq!(steps(&mut shutdown), [Refuse]);
         shutdown.handle_refused(T0);
-        assert_eq!(steps(&mut shutdown), [CancelTasks { grace }]);
+        let d = Budget::step(grace);
+        assert_eq!(steps(&mut shutdown), [CancelTasks { grace: grace - d }]);
         shutdown.handle_tasks_ended(at(1));
         assert_eq!(steps(&mut shutdown), [Deregister]);
         shutdown.handle_deregistered(at(2));
@@ -79,6 +81,18 @@ fn p_c7_the_order_is_the_same_whether_it_is_cancelled_or_ends_by_itself() {
         assert_eq!(steps(&mut shutdown), [Exit]);
         assert_eq!((shutdown.stage(), shutdown.poll_timeout()), (Stage::Gone, None));
         assert_eq!(shutdown.asked().is_some(), cancelled);
+    }
+}
+
+#[test]
+fn p_c7_tasks_end_before_the_grace_does_so_that_the_last_words_are_in_time() {
+    for (grace, tasks) in [(4400, 4300), (1000, 968), (20, 15), (0, 0)] {
+        let mut shutdown = child();
+        shutdown.cancel(T0, by(7), ms(grace));
+        shutdown.handle_refused(T0);
+        let told = steps(&mut shutdown);
+        let Some(CancelTasks { grace }) = told.last() else { panic!("{told:?}") };
+        assert_eq!(grace.as_millis(), tasks);
     }
 }
 
@@ -184,7 +198,7 @@ fn p_c1_a_repeat_shortens_every_wait_and_the_first_canceller_stays() {
     shutdown.cancel(at(10), by(8), ms(5000));
     assert_eq!(steps(&mut shutdown), [], "never longer");
     shutdown.cancel(at(20), by(8), ms(100));
-    assert_eq!(steps(&mut shutdown), [CancelTasks { grace: ms(100) }]);
+    assert_eq!(steps(&mut shutdown), [CancelTasks { grace: ms(80) }]);
     assert_eq!(shutdown.asked().map(|by| by.canceller.uuid), Some(7));
     let mut shutdown = come_to(Stage::Goodbye, ms(2000), true);
     shutdown.cancel(at(10), by(8), Duration::ZERO);
@@ -203,7 +217,7 @@ fn p_c7_a_main_task_that_ends_after_a_cancel_changes_nothing() {
     shutdown.cancel(at(1), by(7), ms(2000));
     assert_eq!(steps(&mut shutdown), [Refuse]);
     shutdown.handle_refused(at(2));
-    assert_eq!(steps(&mut shutdown), [CancelTasks { grace: ms(1999) }]);
+    assert_eq!(steps(&mut shutdown), [CancelTasks { grace: ms(1999) - Budget::step(ms(1999)) }]);
 }
 
 #[test]
@@ -277,7 +291,7 @@ fn every_order(shutdown: &Shutdown, seen: &[ShutdownStep], depth: usize, reached
         let mut seen = seen.to_vec();
         seen.extend(steps(&mut next));
         let kinds =
-            [Refuse, CancelTasks { grace: ms(4400) }, Deregister, RunHooks, Flush, Goodbye, Exit];
+            [Refuse, CancelTasks { grace: ms(4300) }, Deregister, RunHooks, Flush, Goodbye, Exit];
         let mut calm = seen.clone();
         // Between cancelling and deregistering there may be force.
         if calm.get(2) == Some(&Force) {

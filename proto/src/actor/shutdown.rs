@@ -327,6 +327,7 @@ impl Shutdown {
     }
 
     fn enter(&mut self, now: Instant) {
+        // Tasks may have outlasted the grace: what follows is owed its `d` all the same.
         let within = |time: Duration| {
             let until = now + time;
             self.deadline.map_or(until, |(deadline, d)| until.min(deadline.max(now + d)))
@@ -353,9 +354,12 @@ impl Shutdown {
         }
     }
 
+    /// Tasks have what is left but for `d`, which is for the last words, so that all is said before
+    /// whoever waits for this process has to force it.
     fn cancel_tasks(&mut self, now: Instant) {
         let left = self.deadline.map_or(self.policy.grace, |(deadline, _)| deadline.since(now));
         self.force = now + left.saturating_add(SLACK);
+        let left = left.saturating_sub(Budget::step(left));
         self.steps.retain(|step| !matches!(step, ShutdownStep::CancelTasks { .. }));
         self.steps.push_back(ShutdownStep::CancelTasks { grace: left });
     }

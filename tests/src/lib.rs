@@ -13,6 +13,7 @@
 //! | [`model`] | what the two ends of a dialog should make of any calls |
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
 //! | [`sweep`] | the n-th system call fails, and what a run comes to then |
+//! | [`world`] | whole trees of actors in one thread, with faults from a seed |
 //! | [`tidy`] | rules about the sources themselves |
 //!
 //! `src/bin/repeat.rs` runs a command many times and looks after each run; `src/bin/leaky.rs` leaves
@@ -30,3 +31,4 @@ pub mod procfs;
 pub mod programs;
 pub mod sweep;
 pub mod tidy;
+pub mod world;

@@ -1,0 +1,345 @@
+//! What must hold in every world, whatever befalls it, and the books that it takes to see that.
+
+use std::time::Duration;
+
+use hatchery_proto::nursery::ladder::End as Ending;
+use hatchery_proto::{Cancelled, Code, DialogId, ExitStatus, Report, Rung};
+
+use super::World;
+use super::process::{Boot, Life};
+
+/// What a teardown may take beyond its budget.
+const SLACK: Duration = Duration::from_millis(250);
+
+/// The books.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) cancels: u64,
+    pub(super) kills: u64,
+    pub(super) violations: Vec<String>,
+    failures: Vec<Failure>,
+}
+
+/// One failure on its way to the root.
+#[derive(Debug)]
+struct Failure {
+    /// The process that knows of it.
+    at: usize,
+    /// On its way with a terminal.
+    sent: Option<(usize, DialogId)>,
+    /// Why nobody else need hear of it.
+    hidden: Option<&'static str>,
+}
+
+impl Ledger {
+    /// Somebody had a reason not to hand a failure on.
+    pub(super) fn hide(&mut self, report: &Report, why: &'static str) {
+        for number in numbers(report) {
+            if let Some(failure) = self.failures.get_mut(number) {
+                failure.hidden.get_or_insert(why);
+            }
+        }
+    }
+
+    /// A failure leaves its process as a terminal.
+    pub(super) fn sent(&mut self, report: &Report, end: usize, id: DialogId) {
+        for number in numbers(report) {
+            if let Some(failure) = self.failures.get_mut(number) {
+                failure.sent = Some((end, id));
+            }
+        }
+    }
+}
+
+/// The failures that a report tells of.
+fn numbers(report: &Report) -> Vec<usize> {
+    let number = |text: &str| text.strip_prefix('f')?.split(' ').next()?.parse::<usize>().ok();
+    let also = report.also.iter().filter_map(|also| number(&also.message));
+    number(&report.message).into_iter().chain(also).collect()
+}
+
+impl World {
+    /// A failure arises.
+    pub(super) fn fresh_failure(&mut self, place: usize, code: Code, what: &str) -> Box<Report> {
+        let number = self.ledger.failures.len();
+        // A cancel is no failure until somebody takes it for one.
+        let hidden = (code == Code::Cancelled).then_some("a cancel");
+        self.ledger.failures.push(Failure { at: place, sent: None, hidden });
+        let origin = self.processes[place].id.clone();
+        let id = (origin.uuid, u64::try_from(number).unwrap_or(0) + 1);
+        self.note(|_| format!("p{place}: failure f{number}: {what}"));
+        Box::new(Report::new(id, code, origin, format!("f{number} {what}")))
+    }
+
+    pub(super) fn cancelled_report(&mut self, place: usize, by: &Cancelled) -> Box<Report> {
+        let mut report = self.fresh_failure(place, Code::Cancelled, &by.canceller.name);
+        report.canceller = Some(by.canceller.clone());
+        report
+    }
+
+    /// A failure has come from another process. One that the core made has no name yet.
+    pub(super) fn arrived(&mut self, place: usize, report: Box<Report>) -> Box<Report> {
+        let numbers = numbers(&report);
+        if numbers.is_empty() {
+            return self.fresh_failure(place, report.code, &report.message);
+        }
+        if report.truncated {
+            self.ledger.hide(&report, "its report was cut");
+        }
+        for number in numbers {
+            if let Some(failure) = self.ledger.failures.get_mut(number) {
+                failure.at = place;
+                failure.sent = None;
+            }
+        }
+        report
+    }
+
+    /// A cancel was answered, by an ack or by the end.
+    pub(super) fn cancel_answered(&mut self, end: usize, id: DialogId) {
+        let Some(asked) = self.talk(end, id).asked.take() else { return };
+        let took = self.now.since(asked);
+        if self.shape.calm && took > Duration::from_millis(100) {
+            self.violate("P-C1", format!("a cancel of {id} was answered after {took:?} only"));
+        }
+    }
+
+    pub(super) fn check_value(&mut self, end: usize, id: DialogId, value: &[u8]) {
+        let talk = self.talk(end, id);
+        let number = value.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes));
+        let expected = talk.got;
+        talk.got += 1;
+        talk.got_bytes += value.len() as u64;
+        let whole = value.iter().skip(4).all(|byte| *byte == expected as u8);
+        if number != Some(expected) || !whole {
+            self.violate("P-D7", format!("{id}: value {number:?} came instead of {expected}"));
+        }
+    }
+
+    /// A graceful end comes after everything that was sent.
+    pub(super) fn check_graceful(&mut self, end: usize, id: DialogId) {
+        let sent = self.talk(end ^ 1, id).sent;
+        let talk = self.talk(end, id);
+        let (got, discarded) = (talk.got, talk.discarded);
+        if got != sent && !discarded {
+            self.violate("P-D7", format!("{id} ended gracefully after {got} of {sent} values"));
+        }
+    }
+
+    /// What is under way never passes the window by more than one message (P-W1, P-F5).
+    pub(super) fn check_sent(&mut self, end: usize, id: DialogId, size: usize) {
+        let got = {
+            let far = self.talk(end ^ 1, id);
+            if far.discarded { None } else { Some(far.got_bytes) }
+        };
+        let window = u64::from(self.shape.limits.window);
+        let talk = self.talk(end, id);
+        talk.sent += 1;
+        talk.sent_bytes += size as u64;
+        let under_way = talk.sent_bytes.saturating_sub(got.unwrap_or(talk.sent_bytes));
+        if under_way > window + size as u64 {
+            self.violate("P-W1", format!("{id}: {under_way} bytes are under way"));
+        }
+    }
+
+    /// A child's teardown is over.
+    pub(super) fn check_over(&mut self, place: usize, end: &Ending) {
+        let child = &self.children[place];
+        if child.overs != 1 {
+            return self.violate("P-T1", format!("child {place} was over {} times", child.overs));
+        }
+        let late = child.deadline.is_some_and(|at| self.now > at + self.slack());
+        if late && !self.processes[child.parent].disturbed {
+            let by = child.deadline.map(|at| self.now.since(at));
+            self.violate("D", format!("the teardown of child {place} took {by:?} too long"));
+        }
+        let child = &self.children[place];
+        let disturbed = self.processes[child.parent].disturbed;
+        let gone = child.process.is_none_or(|process| self.is_dead(process));
+        if !gone && end.rung != Rung::Unkillable {
+            self.violate("P-T1", format!("child {place} is over and its process lives"));
+        }
+        if !disturbed {
+            self.check_unkillable(place, end);
+        }
+    }
+
+    /// One that is called unkillable lives, or has died a moment ago.
+    fn check_unkillable(&mut self, place: usize, end: &Ending) {
+        let Some(process) = self.children[place].process else { return };
+        let died = self.processes[process].died;
+        if end.rung == Rung::Unkillable && self.now > died + self.slack() {
+            self.violate("P-T1", format!("p{process} is called unkillable and was dead"));
+        }
+    }
+
+    fn slack(&self) -> Duration {
+        SLACK + Duration::from_micros(4 * self.shape.latency)
+    }
+
+    /// A process has ended: what it knew is gone, and it may have had to be gone earlier.
+    pub(super) fn check_death(&mut self, place: usize, _status: ExitStatus) {
+        let process = &self.processes[place];
+        // Whoever waits for a far task that does not answer waits half a second longer (P-C1).
+        let slack = self.slack() + Duration::from_millis(500);
+        let late = process.owed.is_some_and(|at| self.now > at + slack);
+        if late && !process.disturbed {
+            let by = process.owed.map(|at| self.now.since(at));
+            let rule = if place == 0 { "D" } else { "P-T4" };
+            self.violate(rule, format!("p{place} outlived its time by {by:?}"));
+        }
+        if place > 0 || !self.processes[place].shutdown.refuses() {
+            for failure in &mut self.ledger.failures {
+                if failure.at == place && failure.sent.is_none() {
+                    failure.hidden.get_or_insert("its process died");
+                }
+            }
+        }
+    }
+
+    /// A process ends in good order: its tasks, its children and its dialogs have.
+    pub(super) fn check_exit(&mut self, place: usize) {
+        let process = &self.processes[place];
+        if !process.tasks.is_empty() || !process.rooms.is_empty() || process.scopes.len() > 1 {
+            let (tasks, scopes) = (process.tasks.len(), process.scopes.len());
+            self.violate("P-C7", format!("p{place} exits with {tasks} tasks, {scopes} scopes"));
+        }
+        for child in self.processes[place].children.clone() {
+            if self.children[child].over.is_none() {
+                self.violate("P-C7", format!("p{place} exits before its child {child}"));
+            }
+        }
+        if place == 0 {
+            self.check_tree_gone();
+            self.check_causes();
+        }
+    }
+
+    /// With the root nothing is left, but for what cannot be killed, what is below that, and what
+    /// lost its parent a moment ago.
+    fn check_tree_gone(&mut self) {
+        for place in 1..self.processes.len() {
+            let mut excused = self.is_dead(place);
+            let mut above = Some(place);
+            while let Some(process) = above.filter(|_| !excused) {
+                let child = self.processes[process].child;
+                let over = child.and_then(|child| self.children[child].over.as_ref());
+                excused = over.is_some_and(|over| over.exit.rung >= Rung::Terminated)
+                    || over.is_some_and(|over| over.exit.rung == Rung::Unkillable);
+                above = self.parent_of(process);
+                excused |= above.is_some_and(|above| {
+                    matches!(self.processes[above].life, Life::Dead(ExitStatus::Signal { .. }))
+                });
+            }
+            if !excused {
+                self.violate("O", format!("p{place} outlives the root"));
+            }
+        }
+    }
+
+    /// No failure is lost: who did not reach the root has been hidden by somebody with a reason.
+    fn check_causes(&mut self) {
+        let told = match &self.processes[0].verdict {
+            Some(Err(report)) => numbers(report),
+            _ => Vec::new(),
+        };
+        let cut = matches!(&self.processes[0].verdict, Some(Err(report)) if report.truncated);
+        for number in 0..self.ledger.failures.len() {
+            let failure = &self.ledger.failures[number];
+            if failure.hidden.is_some() || told.contains(&number) || cut {
+                continue;
+            }
+            let (at, sent) = (failure.at, failure.sent);
+            if let Some((end, id)) = sent
+                && self.was_lost(end, id)
+            {
+                continue;
+            }
+            self.violate("E", format!("failure f{number} of p{at} was lost ({sent:?})"));
+        }
+    }
+
+    /// Whether a terminal had a reason not to arrive: nobody held its dialog any more, or one of the
+    /// processes or the link did not get to its end in good order.
+    fn was_lost(&mut self, end: usize, id: DialogId) -> bool {
+        let released = self.talk(end ^ 1, id).released;
+        let hurt = [end, end ^ 1].into_iter().any(|end| {
+            let process = &self.processes[self.ends[end].process];
+            process.disturbed
+                || !matches!(process.life, Life::Dead(ExitStatus::Code(_)) | Life::Alive)
+        });
+        released || hurt
+    }
+
+    /// At the end of the world.
+    pub(super) fn check_end(&mut self) {
+        for place in 0..self.processes.len() {
+            if !self.is_dead(place) {
+                let process = &self.processes[place];
+                let what = format!(
+                    "p{place} never ended: {:?}, {:?}, {} tasks, {} children, stopped: {}",
+                    process.life,
+                    process.shutdown.stage(),
+                    process.tasks.len(),
+                    process.children.len(),
+                    process.stopped
+                );
+                // One that was never heard of by its dead parent has nobody to be ended by.
+                if process.life == Life::Booting(Boot::Hangs)
+                    && self.parent_of(place).is_some_and(|parent| self.is_dead(parent))
+                {
+                    continue;
+                }
+                let task = format!("{:?}", process.tasks);
+                self.note(|_| task);
+                self.violate("P-T1", what);
+            }
+        }
+        for place in 0..self.children.len() {
+            let child = &self.children[place];
+            if child.over.is_none() && !died_hard(self.processes[child.parent].life) {
+                self.violate("P-T1", format!("child {place} never was over"));
+            }
+        }
+        for end in 0..self.ends.len() {
+            if !died_hard(self.processes[self.ends[end].process].life) {
+                self.check_dialogs(end);
+            }
+        }
+    }
+
+    /// Each dialog ended once, on this side.
+    fn check_dialogs(&mut self, end: usize) {
+        // A child does not wait for what it has let go; whoever reaped it has nothing left.
+        let live = self.ends[end].core.live_dialogs();
+        if live > 0 && self.ends[end].child.is_some() {
+            self.violate("N", format!("link end {end} holds {live} dialogs"));
+        }
+        let mut found = Vec::new();
+        for (id, talk) in &self.ends[end].talks {
+            let fine = match (talk.opener, talk.released) {
+                (true, true) => talk.ends <= 1,
+                (true, false) => talk.ends == 1,
+                // The task's end was handed over, or the link took it; or it was refused.
+                (false, _) => talk.finished || talk.ends == 1 || talk.flushed == 1,
+            };
+            if !fine || talk.flushed > 1 {
+                found.push(format!("{id} of link end {end} ended wrongly: {talk:?}"));
+            }
+        }
+        for what in found {
+            self.violate("P-D4", what);
+        }
+    }
+
+    /// Whether an end has nothing left to be written, in the core or before the socket.
+    pub(super) fn is_flushed(&self, end: usize) -> bool {
+        let core = &self.ends[end].core;
+        core.is_closed() || (!core.wants_transmit() && self.ends[end].is_written())
+    }
+}
+
+/// Ended by a signal, so that nothing can be expected of it.
+fn died_hard(life: Life) -> bool {
+    !matches!(life, Life::Dead(ExitStatus::Code(_)))
+}

@@ -1,4 +1,18 @@
 //! Every bound of the core, in one place, each with its reason.
+//!
+//! # What a link holds for its peer (P-F5)
+//! Whatever the peer sends, at most `base + dialogs x each` bytes of memory, where `dialogs` is
+//! `max_dialogs` both ways, with those that have ended and whose unread values or outcome a handle
+//! still holds, and
+//!
+//! - `base` is 1 MiB beside `max_frame`: one frame that is not whole, and 16 spare buffers;
+//! - `each` is 2 KiB, and for the payloads of what the opener sends `window + max_message` and one
+//!   frame, of what the callee sends `window + 2 x max_message` and one frame, all of it as the
+//!   *receiving* end announced it. A buffer that grew may be twice its content, and a value
+//!   of no bytes still takes a place in a queue, so that the memory of a window full of empty values
+//!   is six times the window.
+//!
+//! `tests/tests/memory.rs` holds the core to it.
 
 use core::time::Duration;
 

@@ -18,6 +18,8 @@ use crate::wire::{self, CONTINUED, MORE, Tag, body};
 const SPARE: usize = 16;
 /// Larger ones are given back to the allocator.
 const SPARE_SIZE: usize = 64 * 1024;
+/// So much may a buffer be larger than twice what it is for.
+const SPARE_ROOM: usize = 64;
 
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
@@ -94,18 +96,30 @@ impl Outbox {
 
     /// A buffer with these bytes in it.
     pub(super) fn buffer(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut buffer = self.spare.pop().unwrap_or_default();
+        let mut buffer = self.empty_for(bytes.len());
         buffer.extend_from_slice(bytes);
         buffer
     }
 
+    /// An empty buffer for a message that begins with so much: none that is far larger, or a small
+    /// value that nobody reads would keep it (P-F5).
+    pub(super) fn empty_for(&mut self, size: usize) -> Vec<u8> {
+        let most = size.saturating_mul(2).saturating_add(SPARE_ROOM);
+        let fitting = self.spare.iter().rposition(|buffer| buffer.capacity() <= most);
+        fitting.map(|place| self.spare.swap_remove(place)).unwrap_or_default()
+    }
+
     /// Takes a buffer back.
     pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
-        let wanted = 0 < buffer.capacity() && buffer.capacity() <= SPARE_SIZE;
-        if wanted && self.spare.len() < SPARE {
-            buffer.clear();
-            self.spare.push(buffer);
+        if buffer.capacity() == 0 || buffer.capacity() > SPARE_SIZE {
+            return;
         }
+        if self.spare.len() >= SPARE {
+            // What is wanted now is kept, not what was wanted once.
+            self.spare.remove(0);
+        }
+        buffer.clear();
+        self.spare.push(buffer);
     }
 }
 

@@ -284,7 +284,9 @@ impl Connection {
         let refuse = |rule, what: &str| Err(Violation::new(tag.name(), rule, state, what));
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(None) };
         let mut partial = match (dialog.partial.take(), continued) {
-            (None, false) => Partial { tag, bytes: self.out.buffer(&[]), size: 0, cost: 0 },
+            (None, false) => {
+                Partial { tag, bytes: self.out.empty_for(payload.len()), size: 0, cost: 0 }
+            }
             (Some(partial), true) if partial.tag == tag => partial,
             (None, true) => return refuse("P-F3", "it continues a message that never began"),
             (Some(_), _) => return refuse("P-F3", "it breaks into a message that is not whole"),

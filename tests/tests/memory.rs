@@ -1,0 +1,147 @@
+//! What a link holds for its peer, counted by the allocator: the bound that the docs of
+//! `hatchery_proto::limits` state (P-F5).
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use hatchery_proto::wire::{Tag, body, put_frame};
+use hatchery_proto::{DialogId, Kind, Limits, Recv};
+use hatchery_tests::pair::Pair;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+/// One count for the process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+struct Counting;
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
+        MOST.fetch_max(held, Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Relaxed);
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn grown(work: impl FnOnce()) -> usize {
+    let before = HELD.load(Relaxed);
+    MOST.store(before, Relaxed);
+    work();
+    MOST.load(Relaxed) - before
+}
+
+fn start(dialog: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let start = body::Start {
+        endpoint: "x",
+        kind: Kind::Context,
+        schema: 0,
+        codec: body::POSTCARD,
+        credit: 4096,
+        deadline: None,
+        trace: None,
+    };
+    let content = postcard::to_allocvec(&start).unwrap();
+    put_frame(&mut out, Tag::Start, DialogId::new(dialog), 0, |out| out.extend(content));
+    out
+}
+
+fn value(dialog: u64, size: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_frame(&mut out, Tag::Yield, DialogId::new(dialog), 0, |out| {
+        out.resize(out.len() + size, 7)
+    });
+    out
+}
+
+/// Serves so many started contexts, opened by a peer that then says what it likes.
+fn serving(dialogs: u64, limits: &Limits) -> Pair {
+    let mut pair = Pair::up_with(limits);
+    for number in 0..dialogs {
+        let id = 2 * number + 1;
+        pair.a.core.handle_input(pair.now, &start(id));
+        let mut callee = pair.a.core.callee(DialogId::new(id)).unwrap();
+        drop(callee.take_start());
+        callee.started(b"").unwrap();
+        let _ = pair.a.bytes(pair.now);
+    }
+    pair.a.look();
+    pair.a.events = Vec::new();
+    pair
+}
+
+#[test]
+fn p_f5_ten_thousand_dialogs_that_nobody_reads_hold_no_more_than_their_windows() {
+    let _alone = ALONE.lock();
+    let limits = Limits { max_dialogs: 10_000, window: 1024, ..Limits::default() };
+    for size in [0, 84] {
+        let mut offered = 0_u64;
+        let most = grown(|| {
+            let mut pair = serving(10_000, &limits);
+            // The cost of its arguments is owed still.
+            let values: u64 = (1024 - 16) / (size as u64 + 16);
+            for number in 0..10_000 {
+                let all = value(2 * number + 1, size).repeat(values as usize);
+                pair.a.core.handle_input(pair.now, &all);
+                offered += values * size as u64;
+            }
+            assert_eq!(pair.a.broken(), None, "all of it is within the credit");
+        });
+        let bound = (1 << 20) + 10_000 * (2048 + 6 * 1024);
+        println!("values of {size} bytes: offered {offered}, held {most}, bound {bound}");
+        assert!(most <= bound, "{most} of {bound}");
+    }
+}
+
+#[test]
+fn p_f5_a_stalled_reader_is_offered_a_gigabyte() {
+    let _alone = ALONE.lock();
+    let limits = Limits { window: 64 * 1024, ..Limits::default() };
+    let mut pair = Pair::up_with(&limits);
+    let id = pair.context();
+    let chunk = vec![7; 1 << 20];
+    let (mut taken, mut refused) = (0_u64, 0_u64);
+    let most = grown(|| {
+        for _ in 0..1024 {
+            match pair.a.core.caller(id).unwrap().send(&chunk) {
+                Ok(()) => taken += 1,
+                Err(_) => refused += 1,
+            }
+            pair.settle();
+        }
+    });
+    println!("offered 1 GiB, taken {taken} MiB, held {most}");
+    assert_eq!((taken, refused), (1, 1023), "one begins, and spends the credit of all others");
+    // Once at each end, in buffers that at most double, and what is carried in between.
+    assert!(most <= 8 << 20, "{most}");
+}
+
+#[test]
+fn p_f5_a_small_value_does_not_keep_the_buffer_of_a_large_one() {
+    let _alone = ALONE.lock();
+    let limits = Limits { window: 256 * 1024, ..Limits::default() };
+    let mut pair = serving(2, &limits);
+    let (large, small) = (value(1, 60_000), value(3, 1));
+    let mut out = Vec::new();
+    let most = grown(|| {
+        for _ in 0..5000 {
+            pair.a.core.handle_input(pair.now, &large);
+            let mut reader = pair.a.core.callee(DialogId::new(1)).unwrap();
+            assert_eq!(reader.recv(&mut out), Recv::Value);
+            pair.a.core.handle_input(pair.now, &small);
+            let _ = pair.a.bytes(pair.now);
+        }
+        assert_eq!(pair.a.broken(), None);
+    });
+    println!("5000 values of one byte: held {most}");
+    assert!(most <= 4 << 20, "{most}");
+}

@@ -1,22 +1,13 @@
-//! The reference model: what the two ends of one dialog should make of a sequence of calls, where
-//! every byte arrives at once. It knows values, credit and outcomes, nothing of frames or queues.
+//! The reference model: what two ends of a dialog should make of any calls, where every byte arrives
+//! at once. It knows values, credit and outcomes, nothing of frames or queues.
 
 use std::collections::VecDeque;
 
-use hatchery_proto::{Kind, Recv};
+use hatchery_proto::{Kind, Recv, SendError};
 
 /// What a value of this size costs (P-W1); all here fit into one frame.
-fn cost(size: usize) -> i64 {
-    i64::try_from(size).expect("a small value") + 16
-}
-
-/// Why a value is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum No {
-    /// For now: credit will come.
-    Full,
-    /// For ever, or not yet by the kind and state of the dialog.
-    Never,
+const fn cost(size: usize) -> i64 {
+    size as i64 + 16
 }
 
 /// One direction of a stream.
@@ -26,10 +17,9 @@ struct Way {
     balance: i64,
     owed: i64,
     waiting: VecDeque<usize>,
-    /// Ended gracefully (P-D7), or otherwise.
+    // Ended gracefully (P-D7), or otherwise; nobody reads, and the sender was told (P-D8).
     stopped: bool,
     cut: bool,
-    /// Nobody reads, and the sender was told (P-D8).
     done: bool,
 }
 
@@ -63,9 +53,7 @@ pub enum End {
 #[derive(Debug)]
 pub struct Dialog {
     kind: Kind,
-    /// What each side sends.
     ways: [Way; 2],
-    accepted: bool,
     started: bool,
     cancelled: bool,
     /// What it came to.
@@ -74,7 +62,6 @@ pub struct Dialog {
 
 impl Dialog {
     /// A dialog that was opened, with arguments of this size that the callee took at once.
-    #[must_use]
     pub fn new(kind: Kind, window: u32, args: usize) -> Self {
         let mut ways = [Way::new(window.into()), Way::new(window.into())];
         ways[0].balance -= cost(args);
@@ -82,62 +69,52 @@ impl Dialog {
         if kind != Kind::Call {
             ways[0].consumed(cost(args));
         }
-        Self { kind, ways, accepted: true, started: false, cancelled: false, end: None }
+        Self { kind, ways, started: false, cancelled: false, end: None }
     }
 
     /// The callee starts a context, and the opener takes its first value; says whether it may.
     pub fn start(&mut self, first: usize) -> bool {
-        let may = self.kind == Kind::Context && !self.started && self.end.is_none();
-        if may {
-            self.started = true;
-            self.ways[1].balance -= cost(first);
-            self.ways[1].consumed(cost(first));
+        if self.kind != Kind::Context || self.started || self.end.is_some() {
+            return false;
         }
-        may
+        self.started = true;
+        self.ways[1].balance -= cost(first);
+        self.ways[1].consumed(cost(first));
+        true
     }
 
     /// Whether values may flow from this side at all (P-D2, P-D3).
     fn flows(&self, side: usize) -> bool {
         let kind = match self.kind {
             Kind::Context => self.started,
-            Kind::Stream => side == 1 && self.accepted,
+            Kind::Stream => side == 1,
             Kind::Call | Kind::Actor => false,
         };
         kind && self.end.is_none() && !(side == 0 && self.cancelled)
     }
 
-    /// A side sends a value of this size.
-    ///
-    /// # Errors
-    /// Why it is not taken.
-    pub fn send(&mut self, side: usize, size: usize) -> Result<(), No> {
+    /// A side sends a value of this size; `Full` is for now, `Ended` for ever.
+    pub fn send(&mut self, side: usize, size: usize) -> Result<(), SendError> {
         let flows = self.flows(side);
         let way = &mut self.ways[side];
-        if !flows || way.stopped || way.done {
-            return Err(No::Never);
+        match () {
+            () if !flows || way.stopped || way.done => Err(SendError::Ended),
+            () if way.balance <= 0 => Err(SendError::Full),
+            () => {
+                way.balance -= cost(size);
+                way.waiting.push_back(size);
+                Ok(())
+            }
         }
-        if way.balance <= 0 {
-            return Err(No::Full);
-        }
-        way.balance -= cost(size);
-        way.waiting.push_back(size);
-        Ok(())
     }
 
-    /// A side receives: the size of a value, or why there is none.
-    ///
-    /// # Errors
-    /// What stands in place of a value.
+    /// A side receives: the size of a value, or what stands in its place.
     pub fn recv(&mut self, side: usize) -> Result<usize, Recv> {
         let way = &mut self.ways[1 - side];
         match way.waiting.pop_front() {
-            Some(size) => {
-                way.consumed(cost(size));
-                Ok(size)
-            }
+            Some(size) => Ok((way.consumed(cost(size)), size).1),
             None if way.stopped => Err(Recv::End),
-            None if way.cut => Err(Recv::Ended),
-            None => Err(Recv::Empty),
+            None => Err(if way.cut { Recv::Ended } else { Recv::Empty }),
         }
     }
 
@@ -148,8 +125,8 @@ impl Dialog {
 
     /// A side reads no more, and says so (P-D8).
     pub fn stop_reading(&mut self, side: usize) {
-        self.ways[1 - side].done = true;
-        self.ways[1 - side].waiting.clear();
+        let way = &mut self.ways[1 - side];
+        (way.done, way.waiting) = (true, VecDeque::new());
     }
 
     /// The opener asks the callee to end; what it sends ends with that (P-D3).

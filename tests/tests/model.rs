@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hatchery_proto::{DialogId, Event, Kind, Limits, Outcome, Recv, SendError, Terminal};
-use hatchery_tests::model::{Dialog, End, No};
+use hatchery_tests::model::{Dialog, End};
 use hatchery_tests::pair::{Pair, Split, asked_by, cancel_by};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_oneof, proptest};
@@ -87,7 +87,7 @@ fn apply(pair: &mut Pair, known: &mut Known, choice: u8, call: Call) {
                     None => Err(SendError::Ended),
                 },
             };
-            let sent = sent.map_err(|e| if e == SendError::Full { No::Full } else { No::Never });
+            let sent = sent.map_err(|no| if no == SendError::Full { no } else { SendError::Ended });
             assert_eq!(sent, model.send(side, value.len()), "send");
         }
         Call::Recv(side) => {

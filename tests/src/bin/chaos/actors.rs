@@ -8,6 +8,8 @@ use hatchery::{
     Context, Error, ErrorKind, LostCause, MsgStream, Nursery, OpenContext, Portal, Receives,
     Result, Sends, Starts, open_nursery,
 };
+use hatchery_tests::procfs::Process;
+use hatchery_tests::programs::Signal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::hit::{argument, lost, record, strike_other, strike_self};
@@ -167,43 +169,54 @@ async fn raise(nursery: Nursery, node: Node) -> Result<()> {
         builder = builder.arg(argument(hit)).log("off");
     }
     let portal = builder.start().await?;
-    let strike = |phase| {
-        if let Some(hit) = node.hit_at(phase) {
-            strike_other(hit, portal.id().pid);
+    match node.timeout {
+        Some(micros) => {
+            let limit = Duration::from_micros(micros);
+            let bounded = hatchery::timeout(limit, use_up(&portal, &node)).await;
+            if let Err(error) = bounded {
+                judge(&error);
+                if error.cancelled().is_none() && error.exit().is_some() {
+                    return Err(error);
+                }
+            }
         }
-    };
-    strike(Phase::Up);
+        None => use_up(&portal, &node).await?,
+    }
+    portal.cancel().await
+}
+
+/// Everything that an actor is started for.
+async fn use_up(portal: &Portal, node: &Node) -> Result<()> {
+    if let Some(hit) = node.hit_at(Phase::Up) {
+        strike_other(hit, portal.id().pid);
+    }
     for n in 0..u64::from(node.calls) {
         record("dialog");
         if portal.run(double(n)).await? != 2 * n {
             lost("a call came back with another's result");
         }
     }
-    if let Some(hit) = node.hit_at(Phase::StartSent) {
-        // It reads nothing more; what is sent meanwhile waits for it.
-        let process = hatchery_tests::procfs::Process::of(portal.id().pid.cast_signed());
-        process.map(|process| process.signal(hatchery_tests::programs::Signal::STOP));
-        let mut open = std::pin::pin!(portal.open_context(grow(node.clone())));
-        for _ in 0..3 {
-            if let Some(ended) = future::poll_once(open.as_mut()).await {
-                return ended.map(drop);
-            }
-            future::yield_now().await;
-        }
-        strike_other(hit, portal.id().pid);
-        return open.await.map(drop);
+    match node.hit_at(Phase::StartSent) {
+        Some(hit) => open_unread(portal, node, hit).await,
+        None => converse(portal, node).await,
     }
-    match node.timeout {
-        Some(micros) => {
-            let limit = Duration::from_micros(micros);
-            let bounded = hatchery::timeout(limit, converse(&portal, &node)).await;
-            if bounded.as_ref().is_err_and(|error| error.cancelled().is_none()) {
-                return bounded;
-            }
-        }
-        None => converse(&portal, &node).await?,
+}
+
+/// Opens a context of an actor that reads nothing more, and hits that.
+async fn open_unread(portal: &Portal, node: &Node, hit: Hit) -> Result<()> {
+    if let Some(process) = Process::of(portal.id().pid.cast_signed()) {
+        process.signal(Signal::STOP);
     }
-    portal.cancel().await
+    record("dialog");
+    let mut open = std::pin::pin!(portal.open_context(grow(node.clone())));
+    for _ in 0..3 {
+        if let Some(ended) = future::poll_once(open.as_mut()).await {
+            return ended.map(drop);
+        }
+        future::yield_now().await;
+    }
+    strike_other(hit, portal.id().pid);
+    open.await.map(drop)
 }
 
 /// The opener's half of a context.

@@ -189,6 +189,10 @@ fn node(rng: &mut Rng, name: String, depth: u32, left: &mut u32) -> Node {
         let phase = *pick(rng, &Phase::ALL);
         let action = if rng.u32(0..10) < 7 { Action::Kill } else { *pick(rng, &Action::ALL) };
         node.be_hit(phase, possible(phase, action));
+        if matches!(action, Action::Stop | Action::Spin) {
+            // It is no failure until somebody wants it to end.
+            node.timeout = Some(rng.u64(1_000..50_000));
+        }
     } else if rng.u32(0..8) == 0 && node.up > 1 {
         node.cancel_at = Some(rng.u64(0..node.up));
     } else if rng.u32(0..8) == 0 {

@@ -58,9 +58,9 @@ pub const CALLS: &[(&str, &[&str])] = &[
     ("epoll_create1", &["EMFILE", "ENFILE", "ENOMEM"]),
     ("epoll_ctl", &["ENOMEM", "ENOSPC"]),
     ("epoll_wait", &["EINTR"]),
+    ("epoll_pwait", &["EINTR"]),
     ("eventfd2", &["EMFILE", "ENFILE", "ENOMEM"]),
     ("timerfd_create", &["EMFILE", "ENFILE", "ENOMEM"]),
-    ("timerfd_settime", &["EINVAL"]),
     ("memfd_create", &["EMFILE", "ENFILE", "ENOMEM"]),
     ("pipe2", &["EMFILE", "ENFILE"]),
     ("fcntl", &["EMFILE"]),
@@ -85,6 +85,14 @@ pub const CALLS: &[(&str, &[&str])] = &[
     ("prlimit64", &["EACCES"]),
     ("getrandom", &["EINTR"]),
     ("poll", &["EINTR", "ENOMEM"]),
+    ("ppoll", &["EINTR", "ENOMEM"]),
+    ("open", &["EMFILE", "ENFILE", "ENOMEM", "EACCES", "EIO"]),
+    ("readlink", &["EACCES", "EIO", "ENOMEM"]),
+    ("statx", &["EACCES", "EIO", "ENOMEM"]),
+    ("newfstatat", &["EACCES", "EIO", "ENOMEM"]),
+    ("fstat", &["EIO", "ENOMEM"]),
+    ("getsockopt", &["ENOMEM"]),
+    ("shutdown", &["ENOMEM"]),
 ];
 
 /// A pair of a call and an error after which the subject may come to an end that is not accepted

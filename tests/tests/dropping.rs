@@ -75,12 +75,10 @@ fn main() -> ExitCode {
 
 /// Each function has one case, and each case is a function's.
 fn listed() {
-    let sources = tidy::sources(&workspace());
-    let library: Vec<_> =
-        sources.into_iter().filter(|one| one.path.starts_with("runtime/src/")).collect();
-    let there = public_futures(
-        &library.into_iter().filter(|one| one.path.ends_with(".rs")).collect::<Vec<_>>(),
-    );
+    let is_library = |path: &str| path.starts_with("runtime/src/") && path.ends_with(".rs");
+    let mut library = tidy::sources(&workspace());
+    library.retain(|source| is_library(&source.path));
+    let there = public_futures(&library);
     let known: BTreeSet<_> = CASES.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(known.len(), CASES.len(), "a case stands twice");
     let without: Vec<_> = there.difference(&known).collect();

@@ -50,3 +50,11 @@ fn f_30_a_link_that_cannot_be_written_ends_on_both_sides() {
         }
     }
 }
+
+#[test]
+fn f_30_a_child_that_cannot_look_at_its_link_does_not_run_its_main() {
+    for nth in 1..=3 {
+        let said = meet(Side::Child, "getsockopt", "ENOMEM", nth).said;
+        assert!(said.starts_with("Spawn: starting actor `worker`: "), "{nth}: {said}");
+    }
+}

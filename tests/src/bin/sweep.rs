@@ -171,6 +171,9 @@ fn rows(options: &Options, sweep: &Sweep) -> Result<Vec<Row>, String> {
             continue;
         }
         let census = sweep.census(side)?;
+        let not_made =
+            CALLS.iter().map(|(call, _)| *call).filter(|call| !census.contains_key(*call));
+        println!("the {side} does not make: {}", not_made.collect::<Vec<_>>().join(", "));
         for (call, errors) in CALLS.iter().filter(|(call, _)| is_wanted(&options.calls, call)) {
             let Some(numbers) = census.get(*call) else { continue };
             let last = numbers.last().copied().unwrap_or(0);

@@ -1,5 +1,5 @@
 //! A small program that uses the whole library: calls, a context with a stream both ways, an error,
-//! a cancel, an actor below an actor. The subject of the sweep, which makes its system calls fail.
+//! a cancel, an actor below an actor, one that is ended by force. The subject of the sweep, which makes its system calls fail.
 //!
 //! It runs everything twice, once to have started what the library keeps, and then looks for what the
 //! second time left in this process. It prints `fine`, or `KIND: MESSAGE` and exits with 3, or
@@ -8,11 +8,14 @@
 use std::env;
 use std::fmt::Display;
 use std::fs;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_lite::FutureExt as _;
 use hatchery::{
     CancelStatus, Context, Error, Nursery, Options, Portal, Receives, Result, Sends, Starts,
     open_nursery,
@@ -32,6 +35,7 @@ async fn refuse() -> Result<u64> {
 /// Asks an actor of its own.
 #[hatchery::endpoint]
 async fn double_below(n: u64) -> Result<u64> {
+    drop_one().await?;
     open_nursery(async |nursery| {
         let leaf = nursery.start_actor("leaf").await?;
         let doubled = leaf.run(double(n)).await?;
@@ -89,8 +93,23 @@ async fn use_all(worker: &Portal, deep: bool) -> Result<()> {
     drop(waiting);
     if deep {
         same(worker.run(double_below(4)).await?, 8)?;
+    } else {
+        drop_one().await?;
     }
     worker.cancel().await
+}
+
+/// Drops a nursery with an actor in it, which is ended by force then.
+async fn drop_one() -> Result<()> {
+    let up = AtomicBool::new(false);
+    let dropped = open_nursery(async |nursery: Nursery| {
+        nursery.start_actor("dropped").await?;
+        up.store(true, Ordering::Release);
+        pending::<Result<()>>().await
+    });
+    let is_up =
+        poll_fn(|_| if up.load(Ordering::Acquire) { Poll::Ready(Ok(())) } else { Poll::Pending });
+    dropped.or(is_up).await
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(is: T, wanted: T) -> Result<()> {

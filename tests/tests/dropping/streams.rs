@@ -10,9 +10,12 @@ const VALUES: u64 = 60;
 /// Big enough that a window is full after a few.
 const WEIGHT: usize = 50_000;
 
+/// A number, and bytes that make it heavy.
+type Weighed = (u64, Vec<u8>);
+
 /// Reads slowly; fails where a value is missing, comes twice, or is not whole.
 #[hatchery::context]
-async fn counts(cx: Context<Starts<()>, Sends<()>, Receives<(u64, Vec<u8>)>>) -> Result<u64> {
+async fn counts(cx: Context<Starts<()>, Sends<()>, Receives<Weighed>>) -> Result<u64> {
     let mut stream = cx.started(()).await?.open_stream();
     let mut next = 0;
     while let Some((value, weight)) = stream.recv().await? {
@@ -50,9 +53,7 @@ async fn sums(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<u64>
 // Sending: what was dropped was not sent, and is sent again.
 
 /// Sends every value, each dropped at another await first; says how many were.
-async fn send_all(
-    mut try_send: impl AsyncFnMut((u64, Vec<u8>), usize) -> Result<bool>,
-) -> Result<usize> {
+async fn send_all(mut try_send: impl AsyncFnMut(Weighed, usize) -> Result<bool>) -> Result<usize> {
     let mut dropped = 0;
     for value in 0..VALUES {
         let mut polls = usize::try_from(value % 4).unwrap_or(0);

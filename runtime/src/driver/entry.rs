@@ -67,11 +67,11 @@ pub(crate) fn take_entry() -> Entry {
     if ENTERED.swap(true, Ordering::AcqRel) {
         return Entry::NotAChild;
     }
-    match own_marker().map(ChildEntry::take) {
-        None => Entry::NotAChild,
-        Some(Ok(Some(child))) => Entry::Child(child),
-        Some(Ok(None)) => Entry::Orphan,
-        Some(Err(error)) => Entry::Failed(error),
+    match own_marker().and_then(|marker| marker.map(ChildEntry::take).transpose()) {
+        Ok(None) => Entry::NotAChild,
+        Ok(Some(Some(child))) => Entry::Child(child),
+        Ok(Some(None)) => Entry::Orphan,
+        Err(error) => Entry::Failed(error),
     }
 }
 
@@ -82,19 +82,31 @@ pub(crate) fn entry_was_called() -> bool {
 
 /// Whether this process was started as a child and has not been through [`take_entry`].
 pub(crate) fn marked_as_child() -> bool {
-    !entry_was_called() && own_marker().is_some()
+    !entry_was_called() && !matches!(own_marker(), Ok(None))
 }
 
 /// The marker, if it speaks of this process: a plain program that a child starts inherits it too,
 /// but has another descriptor 0.
-fn own_marker() -> Option<Marker> {
-    let marker: Marker = std::env::var(MARKER_VARIABLE).ok()?.parse().ok()?;
+///
+/// A process that cannot find out is not taken for a plain one: it would run its `main` as a root,
+/// and start children that do the same.
+fn own_marker() -> io::Result<Option<Marker>> {
+    let marker = std::env::var(MARKER_VARIABLE).ok().and_then(|marker| marker.parse().ok());
+    match marker.map(speaks_of_us) {
+        None => Ok(None),
+        Some(Ok(marker)) => Ok(marker),
+        Some(Err(Errno::NOTSOCK | Errno::BADF)) => Ok(None),
+        Some(Err(error)) => Err(error.into()),
+    }
+}
+
+fn speaks_of_us(marker: Marker) -> rustix::io::Result<Option<Marker>> {
     let link = rustix::stdio::stdin();
-    let is_link = rustix::net::sockopt::socket_domain(link) == Ok(AddressFamily::UNIX)
-        && rustix::net::sockopt::socket_type(link) == Ok(SocketType::STREAM)
-        && handover::inode(link).ok()? == marker.socket
-        && number(rustix::net::sockopt::socket_peercred(link).ok()?.pid) == marker.parent;
-    is_link.then_some(marker)
+    let is_link = rustix::net::sockopt::socket_domain(link)? == AddressFamily::UNIX
+        && rustix::net::sockopt::socket_type(link)? == SocketType::STREAM
+        && handover::inode(link)? == marker.socket
+        && number(rustix::net::sockopt::socket_peercred(link)?.pid) == marker.parent;
+    Ok(is_link.then_some(marker))
 }
 
 fn number(pid: Pid) -> u32 {

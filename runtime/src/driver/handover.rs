@@ -59,7 +59,7 @@ impl FromStr for Marker {
 }
 
 /// The inode of a socket: no two sockets that exist at the same time share it.
-pub(crate) fn inode(socket: impl AsFd) -> io::Result<u64> {
+pub(crate) fn inode(socket: impl AsFd) -> rustix::io::Result<u64> {
     Ok(rustix::fs::fstat(socket)?.st_ino)
 }
 

@@ -126,6 +126,15 @@ impl World {
                     let process = &mut self.processes[place];
                     process.scopes.cancel(process.top, now, by, grace);
                 }
+                ShutdownStep::Force => {
+                    if self.shape.calm {
+                        self.violate("D", format!("p{place}: tasks outlast it in a calm world"));
+                    }
+                    for child in self.processes[place].children.clone() {
+                        let by = self.by(place, Cause::Dropped);
+                        self.cancel_child(child, by, Duration::ZERO);
+                    }
+                }
                 ShutdownStep::Deregister => {
                     self.processes[place].shutdown.handle_deregistered(now);
                 }

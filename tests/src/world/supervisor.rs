@@ -290,14 +290,8 @@ impl World {
     fn exit_report(&self, place: usize, status: Option<ExitStatus>) -> ExitReport {
         let child = &self.children[place];
         let actor = child.process.map(|process| self.processes[process].id.clone());
-        ExitReport {
-            actor: actor.unwrap_or_default(),
-            status,
-            rung: status.map_or(child.ladder.rung(), |status| child.ladder.rung_of(status)),
-            link_lost: false,
-            under_way: Vec::new(),
-            stderr_tail: String::new(),
-        }
+        let rung = status.map_or(child.ladder.rung(), |status| child.ladder.rung_of(status));
+        ExitReport::new(actor.unwrap_or_default(), status, rung)
     }
 
     /// The teardown is over: everyone who waits hears how.

@@ -77,14 +77,13 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let mut jobs: Vec<Job> = (0..arguments.jobs).map(start).collect();
     while Instant::now() < until && sums.kills < arguments.kills {
         let ended = reap();
-        for index in 0..jobs.len() {
-            let job = &mut jobs[index];
+        for job in &mut jobs {
             job.follow(&mut sums, &mut paused);
             job.watch(arguments.bound, &mut sums);
             if ended.contains(&job.process.pid) {
                 job.follow(&mut sums, &mut paused);
                 let next = job.bury(&mut sums);
-                jobs[index] = Job::start(arguments, next, &folder);
+                *job = Job::start(arguments, next, &folder);
             }
         }
         go_on(&mut paused);
@@ -123,6 +122,7 @@ impl Job {
     fn start(arguments: &Arguments, first: u64, folder: &Path) -> Self {
         let records = folder.join(format!("records-{}", first % arguments.jobs));
         File::create(&records).expect("a file for records");
+        #[expect(clippy::zombie_processes, reason = "whatever has ended is reaped in one place")]
         let mut child = Command::new(std::env::current_exe().expect("the path of this program"))
             .arg("roots")
             .args(["--seed", &arguments.seed.to_string()])

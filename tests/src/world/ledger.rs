@@ -99,7 +99,7 @@ impl World {
     pub(super) fn cancel_answered(&mut self, end: usize, id: DialogId) {
         let Some(asked) = self.talk(end, id).asked.take() else { return };
         let took = self.now.since(asked);
-        if self.shape.calm && took > Duration::from_millis(100) {
+        if self.shape.calm && took > Duration::from_millis(500) {
             self.violate("P-C1", format!("a cancel of {id} was answered after {took:?} only"));
         }
     }
@@ -250,6 +250,10 @@ impl World {
                 continue;
             }
             let (at, sent) = (failure.at, failure.sent);
+            // It outlives the root for a moment, having lost its parent.
+            if !self.is_dead(at) && self.is_cut_off(at) && at > 0 {
+                continue;
+            }
             if let Some((end, id)) = sent
                 && self.was_lost(end, id)
             {
@@ -263,12 +267,22 @@ impl World {
     /// processes or the link did not get to its end in good order.
     fn was_lost(&mut self, end: usize, id: DialogId) -> bool {
         let released = self.talk(end ^ 1, id).released;
-        let hurt = [end, end ^ 1].into_iter().any(|end| {
-            let process = &self.processes[self.ends[end].process];
-            process.disturbed
-                || !matches!(process.life, Life::Dead(ExitStatus::Code(_)) | Life::Alive)
-        });
+        let hurt = [end, end ^ 1].into_iter().any(|end| self.is_cut_off(self.ends[end].process));
         released || hurt
+    }
+
+    /// Whether a process, or one above it, did not run or end in good order: then what it knows
+    /// need not reach the root.
+    fn is_cut_off(&self, place: usize) -> bool {
+        let mut above = Some(place);
+        while let Some(process) = above {
+            let known = &self.processes[process];
+            if known.disturbed || matches!(known.life, Life::Dead(ExitStatus::Signal { .. })) {
+                return true;
+            }
+            above = self.parent_of(process);
+        }
+        false
     }
 
     /// At the end of the world.

@@ -367,7 +367,8 @@ impl World {
     pub(super) fn open_dialog(&mut self, end: usize, kind: Kind) -> Option<DialogId> {
         let size = if self.dice.one_in(3) { self.dice.below(self.shape.value) } else { 8 };
         let args: Vec<u8> = (0..size).map(argument).collect();
-        let deadline = self.dice.one_in(6).then(|| self.dice.millis(1, 800));
+        let hurried = !self.shape.calm && self.dice.one_in(6);
+        let deadline = hurried.then(|| self.dice.millis(1, 800));
         let wish = hatchery_proto::StartWish {
             endpoint: "world::task",
             kind,

@@ -82,6 +82,9 @@ impl Two {
             2 => Limits { window: 8192, max_frame: 1500, ..small_limits() },
             _ => Limits { max_message: 300, ..small_limits() },
         });
+        // Honest and talkative: every repeat of a cancel is charged (P-A4).
+        let misbehaviour_budget = Limits::default().misbehaviour_budget;
+        let limits = limits.map(|limits| Limits { misbehaviour_budget, ..limits });
         let family = seed & 16 != 0;
         let kinds = if family {
             [LinkKind::Parent, LinkKind::Child]

@@ -22,7 +22,7 @@ use crate::dialog::Dialog;
 use crate::endpoint::{
     ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf, decode, encode,
 };
-use crate::error::{self, EndpointError, Error, Never, Result};
+use crate::error::{self, EndpointError, Error, ErrorKind, Never, Result};
 use crate::stream::MsgStream;
 use crate::task::{self, Ended, Scope};
 
@@ -324,9 +324,16 @@ where
             }
         }
         Some(Ended::Returned(Err(error))) => {
-            let report = error::of_block(&error).to_report(E::NAME);
+            let known = error::of_block(&error);
+            let report = known.to_report(E::NAME);
+            let reads_no_more = *known.kind() == ErrorKind::ReceiverGone;
             dialog.cancel(by_us(Cause::OpenerFailed(Box::new(report))), actor.settings().grace());
-            dialog.finished().await;
+            let outcome = dialog.finished().await;
+            // A task that fails drops its stream first: that is the echo, its failure the cause.
+            let failed = !matches!(outcome, Outcome::Returned(_) | Outcome::Cancelled(_));
+            if reads_no_more && failed {
+                return Err(X::from(Error::from_outcome(&outcome, &dialog.peer, &dialog.task)));
+            }
             Err(error)
         }
         Some(Ended::Dropped) => {

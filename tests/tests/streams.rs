@@ -202,6 +202,37 @@ async fn a_send_to_a_half_that_nobody_reads_says_so() -> Result<()> {
     .await
 }
 
+/// Drops its stream, and fails once the opener has heard of that.
+#[hatchery::context]
+async fn drops_and_fails(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<()> {
+    drop(cx.started(()).await?.open_stream());
+    for _ in 0..100 {
+        futures_lite::future::yield_now().await;
+    }
+    Err(Error::message("the cause"))
+}
+
+#[hatchery::test]
+async fn a_body_that_fails_since_the_far_task_fails_is_told_the_cause() -> Result<()> {
+    with_worker(async |worker| {
+        let ended: Result<()> = worker
+            .with_context(drops_and_fails(), async |mut cx, ()| {
+                let stream = cx.open_stream()?;
+                loop {
+                    stream.send(1).await?;
+                }
+            })
+            .await;
+        let error = ended.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.report().message.as_str()),
+            (&ErrorKind::Failed, "the cause")
+        );
+        Ok(())
+    })
+    .await
+}
+
 #[hatchery::test]
 async fn values_of_no_byte_to_max_message_pass_whole() -> Result<()> {
     with_worker(async |worker| {

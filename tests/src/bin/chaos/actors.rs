@@ -15,6 +15,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::hit::{argument, lost, record, strike_other, strike_self};
 use crate::plan::{Hit, Node, Phase};
 
+/// Keeps what an actor came to, for those who look after a hang.
+fn step(name: &str, what: &str) {
+    record(&format!("step {} {name} {what}", std::process::id()));
+}
+
 /// One value of a stream: its number, and something to carry.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Item {
@@ -95,7 +100,11 @@ async fn grow(cx: Context<Starts<u64>, Sends<Item>, Receives<Item>>, node: Node)
     let to_return = node.hit_at(Phase::Returning);
     let failing = node.hit_at(Phase::Failing);
     let up = node.up;
-    live(node, Some(stream)).await?;
+    let name = node.name.clone();
+    step(&name, "lives");
+    let lived = live(node, Some(stream)).await;
+    step(&name, "has lived");
+    lived?;
     dropped.0 = None;
     if let Some(hit) = failing {
         dropped.0 = Some(hit);
@@ -134,7 +143,9 @@ async fn raise_all(broods: Vec<Vec<Node>>, raises: bool) -> Result<()> {
             }
             Ok(())
         });
-        if let Err(error) = block.await {
+        let ended = block.await;
+        step("", "brood ended");
+        if let Err(error) = ended {
             judge(&error);
             if raises {
                 return Err(error);
@@ -168,11 +179,14 @@ async fn raise(nursery: Nursery, node: Node) -> Result<()> {
     if let Some(hit) = node.hit.filter(|hit| hit.phase <= Phase::Connected) {
         builder = builder.arg(argument(hit)).log("off");
     }
+    step(&node.name, "starts");
     let portal = builder.start().await?;
+    step(&node.name, "is up");
     match node.timeout {
         Some(micros) => {
             let limit = Duration::from_micros(micros);
             let bounded = hatchery::timeout(limit, use_up(&portal, &node)).await;
+            step(&node.name, "bounded use is over");
             if let Err(error) = bounded {
                 judge(&error);
                 if error.cancelled().is_none() && error.exit().is_some() {
@@ -180,7 +194,11 @@ async fn raise(nursery: Nursery, node: Node) -> Result<()> {
                 }
             }
         }
-        None => use_up(&portal, &node).await?,
+        None => {
+            let used = use_up(&portal, &node).await;
+            step(&node.name, if used.is_ok() { "used" } else { "use failed" });
+            used?;
+        }
     }
     portal.cancel().await
 }
@@ -229,8 +247,9 @@ async fn converse(portal: &Portal, node: &Node) -> Result<()> {
             }
             let stream = cx.open_stream()?;
             let at = node.cancel_at;
-            let talked = talk(stream, node.down, node.up, node.fill, |done| Some(done) != at);
-            if talked.await? {
+            let talked = talk(stream, node.down, node.up, node.fill, |done| Some(done) != at).await;
+            step(&node.name, if talked.is_ok() { "talked" } else { "talk failed" });
+            if talked? {
                 return match cx.result().await {
                     Ok(sent) if sent.count != node.up => {
                         lost("another's result");

@@ -2,8 +2,8 @@
 //! steps, and looks after each tree for what was left behind and what was lost.
 //!
 //! `chaos --seconds N --seed S` runs trees until the time is over (`--kills N`: until that many
-//! processes were killed). `chaos times` prints teardown times, `chaos matrix` every cell of phase x
-//! action x side x shape. The same executable is the supervisor of all this, the roots and the
+//! processes were killed). `chaos times` prints teardown times, `chaos plan --first N`
+//! what tree N of the seed is to be. The same executable is the supervisor of all this, the roots and the
 //! actors. No sleeping for order: an actor is hit where it says itself that it is.
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 #![allow(clippy::print_stderr, reason = "so are its complaints")]
@@ -75,10 +75,14 @@ fn main() -> ExitCode {
     match arguments.command.as_str() {
         "run" => harness::run(&arguments),
         "roots" => root::run(&arguments),
+        "plan" => {
+            println!("{:#?}", plan::Tree::new(arguments.seed, arguments.first));
+            ExitCode::SUCCESS
+        }
         "times" => times::run(),
         "leaves" => times::leaves(arguments.first, arguments.step == 2),
         other => {
-            eprintln!("chaos: there is no `{other}`; there are run, times");
+            eprintln!("chaos: there is no `{other}`; there are run, plan and times");
             ExitCode::from(2)
         }
     }

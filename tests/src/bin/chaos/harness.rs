@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             if ended.contains(&job.process.pid) {
                 job.follow(&mut sums, &mut paused);
                 let next = job.bury(&mut sums);
-                *job = Job::start(arguments, next, &folder);
+                *job = start(next);
             }
         }
         go_on(&mut paused);
@@ -119,6 +119,7 @@ fn go_on(paused: &mut Paused) {
 }
 
 impl Job {
+    #[expect(clippy::zombie_processes, reason = "the supervisor waits for whatever has ended")]
     fn start(arguments: &Arguments, first: u64, folder: &Path) -> Self {
         let records = folder.join(format!("records-{}", first % arguments.jobs));
         File::create(&records).expect("a file for records");

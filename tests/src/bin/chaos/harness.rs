@@ -119,11 +119,9 @@ fn go_on(paused: &mut Paused) {
 }
 
 impl Job {
-    #[expect(clippy::zombie_processes, reason = "the supervisor waits for whatever has ended")]
     fn start(arguments: &Arguments, first: u64, folder: &Path) -> Self {
         let records = folder.join(format!("records-{}", first % arguments.jobs));
         File::create(&records).expect("a file for records");
-        #[expect(clippy::zombie_processes, reason = "whatever has ended is reaped in one place")]
         let mut child = Command::new(std::env::current_exe().expect("the path of this program"))
             .arg("roots")
             .args(["--seed", &arguments.seed.to_string()])

@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_is_the_same_plan() {
-        let plans = |seed| (0..20).map(|index| format!("{:?}", Tree::new(seed, index)));
+        let plans = |seed| (0..20).map(move |index| format!("{:?}", Tree::new(seed, index)));
         assert!(plans(3).eq(plans(3)));
         assert!(!plans(3).eq(plans(4)));
     }

@@ -67,7 +67,7 @@ async fn start(entry: ChildEntry) -> Result<i32> {
         Caller::Parent,
         Box::new(move |_link, event| {
             if matches!(event, Event::Incoming(id) | Event::CancelAsked(id) if id.is_actor())
-                || matches!(event, Event::Closed)
+                || matches!(event, Event::Closed | Event::Flushed(DialogId::ACTOR))
             {
                 ring.notify(usize::MAX);
             }
@@ -123,14 +123,16 @@ impl Life {
         });
     }
 
-    /// Waits for the parent to say what this actor is to be; nothing where the parent is gone.
+    /// Waits for the parent to say what this actor is to be; nothing where the parent is gone, or has
+    /// taken it back before it was said.
     async fn specification(&self) -> Option<Incoming> {
         loop {
             listener!(self.news => news);
             let start = self.link.with(|connection, _| {
                 connection.callee(DialogId::ACTOR).and_then(|mut callee| callee.take_start())
             });
-            if start.is_some() || self.link.look(Connection::is_closed) {
+            let over = self.link.look(|core| core.is_closed() || core.actor_is_over());
+            if start.is_some() || over {
                 return start;
             }
             news.await;

@@ -324,17 +324,7 @@ where
             }
         }
         Some(Ended::Returned(Err(error))) => {
-            let known = error::of_block(&error);
-            let report = known.to_report(E::NAME);
-            let reads_no_more = *known.kind() == ErrorKind::ReceiverGone;
-            dialog.cancel(by_us(Cause::OpenerFailed(Box::new(report))), actor.settings().grace());
-            let outcome = dialog.finished().await;
-            // A task that fails drops its stream first: that is the echo, its failure the cause.
-            let failed = !matches!(outcome, Outcome::Returned(_) | Outcome::Cancelled(_));
-            if reads_no_more && failed {
-                return Err(X::from(Error::from_outcome(&outcome, &dialog.peer, &dialog.task)));
-            }
-            Err(error)
+            Err(body_failed(error, &dialog, E::NAME, actor.settings().grace()).await)
         }
         Some(Ended::Dropped) => {
             let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
@@ -347,6 +337,24 @@ where
             Err(X::from(Error::from_outcome(&outcome, &dialog.peer, E::NAME)))
         }
     }
+}
+
+/// Cancels the far task because the body has failed, and waits for its end; gives the error to raise.
+async fn body_failed<X>(error: X, dialog: &Dialog, name: &str, grace: Duration) -> X
+where
+    X: From<Error> + fmt::Display + 'static,
+{
+    let known = error::of_block(&error);
+    let report = known.to_report(name);
+    let reads_no_more = *known.kind() == ErrorKind::ReceiverGone;
+    dialog.cancel(by_us(Cause::OpenerFailed(Box::new(report))), grace);
+    let outcome = dialog.finished().await;
+    // A task that fails drops its stream first: that is the echo, its failure the cause.
+    let failed = !matches!(outcome, Outcome::Returned(_) | Outcome::Cancelled(_));
+    if reads_no_more && failed {
+        return X::from(Error::from_outcome(&outcome, &dialog.peer, &dialog.task));
+    }
+    error
 }
 
 /// The result of a dialog, typed.

@@ -304,6 +304,11 @@ impl Error {
         }))
     }
 
+    /// This failure in short, for the list of another, and those that are listed with it.
+    pub(crate) fn as_also_with_its_own(&self) -> impl Iterator<Item = Also> + use<'_> {
+        std::iter::once(self.as_also()).chain(self.also().iter().cloned())
+    }
+
     /// This failure in short, for the list of another.
     pub(crate) fn as_also(&self) -> Also {
         let report = &self.0.report;

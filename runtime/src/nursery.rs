@@ -313,7 +313,7 @@ impl Inner {
         let verdict = state.core.verdict();
         let also = || -> Vec<Also> {
             let others = verdict.also.iter().filter_map(|key| state.errors.get(key));
-            others.map(Error::as_also).collect()
+            others.flat_map(Error::as_also_with_its_own).collect()
         };
         let cause = verdict.cause.as_ref().and_then(|key| state.errors.get(key)).cloned();
         match (result, cause) {

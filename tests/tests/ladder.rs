@@ -472,8 +472,6 @@ fn p_t1_what_ended_needs_nothing_more() {
     assert_eq!((steps(&mut ladder), ladder.state()), (vec![], State::Unkillable));
 }
 
-// ---- all of it ----
-
 /// What may happen to a ladder, with the time that passes before.
 #[derive(Clone, Copy, Debug)]
 enum Happens {

@@ -164,6 +164,12 @@ impl Connection {
         self.phase == Phase::Closed
     }
 
+    /// Whether the task of dialog 0 is over at this end, or was cancelled before it began (P-L2).
+    #[must_use]
+    pub const fn actor_is_over(&self) -> bool {
+        self.actor_over
+    }
+
     /// Dialogs that are open, either way.
     #[must_use]
     pub fn live_dialogs(&self) -> usize {

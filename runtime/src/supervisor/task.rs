@@ -265,6 +265,11 @@ async fn conclude(
     exit.rung = end.rung;
     exit.link_lost = end.link_lost;
     if let Some(body) = body {
+        if exit.status.is_none() {
+            // Nothing more is known of it, and its link's clock ends here: what was held back for
+            // its exit status has to be told now (P-L4).
+            body.link.with(|connection, now| connection.handle_exit(now, exit.clone()));
+        }
         body.loops.stop().await;
         if end.status.is_none() {
             let process = body.process;

@@ -119,6 +119,8 @@ fn go_on(paused: &mut Paused) {
 }
 
 impl Job {
+    // Whatever has ended is reaped in one place, adopted or not.
+    #[allow(clippy::zombie_processes)]
     fn start(arguments: &Arguments, first: u64, folder: &Path) -> Self {
         let records = folder.join(format!("records-{}", first % arguments.jobs));
         File::create(&records).expect("a file for records");

@@ -2,7 +2,7 @@
 //! machines that the runtime drives too (`Connection`, `Ladder`, `Nursery`, `Scopes`, `Shutdown`).
 //!
 //! A seed makes the tree, what its programs do, and the faults that befall it. Then everything is
-//! healed, and everything must end; what must hold meanwhile is checked in [`ledger`]. Nothing here
+//! healed, and everything must end; what must hold meanwhile is checked in `ledger`. Nothing here
 //! knows a real clock, a real process or a thread, so a seed says all there is to say about a run.
 //!
 //! | module | what it holds |

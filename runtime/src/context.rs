@@ -349,9 +349,14 @@ where
     let reads_no_more = *known.kind() == ErrorKind::ReceiverGone;
     dialog.cancel(by_us(Cause::OpenerFailed(Box::new(report))), grace);
     let outcome = dialog.finished().await;
-    // A task that fails drops its stream first: that is the echo, its failure the cause.
-    let failed = !matches!(outcome, Outcome::Returned(_) | Outcome::Cancelled(_));
-    if reads_no_more && failed {
+    // A task that fails, or that another has cancelled, drops its stream first: that is the echo, its
+    // own end the cause.
+    let is_cause = match &outcome {
+        Outcome::Returned(_) => false,
+        Outcome::Cancelled(by) => by.canceller != task::current_actor_id(),
+        _ => true,
+    };
+    if reads_no_more && is_cause {
         return X::from(Error::from_outcome(&outcome, &dialog.peer, &dialog.task));
     }
     error

@@ -202,14 +202,46 @@ async fn a_send_to_a_half_that_nobody_reads_says_so() -> Result<()> {
     .await
 }
 
-/// Drops its stream, and fails once the opener has heard of that.
+/// Drops its stream, and fails a little later, whatever the opener asks meanwhile.
 #[hatchery::context]
 async fn drops_and_fails(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<()> {
     drop(cx.started(()).await?.open_stream());
-    for _ in 0..100 {
-        futures_lite::future::yield_now().await;
-    }
+    hatchery::shield(async_io::Timer::after(Duration::from_millis(50))).await;
     Err(Error::message("the cause"))
+}
+
+/// Cancels its own actor, which drops its stream, and takes a little to end.
+#[hatchery::context]
+async fn drops_and_is_cancelled(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<()> {
+    let stream = cx.started(()).await?.open_stream();
+    let ended = hatchery::cancel_scope(async move |_scope| {
+        let _stream = stream;
+        hatchery::cancel_soon()?;
+        future::pending::<Result<()>>().await
+    })
+    .await;
+    hatchery::shield(async_io::Timer::after(Duration::from_millis(50))).await;
+    ended.map(drop)
+}
+
+#[hatchery::test]
+async fn p_c4_a_body_that_fails_since_the_far_task_was_cancelled_is_told_by_whom() -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let worker = nursery.start_actor("worker").await?;
+        let ended: Result<()> = worker
+            .with_context(drops_and_is_cancelled(), async |mut cx, ()| {
+                let stream = cx.open_stream()?;
+                loop {
+                    stream.send(1).await?;
+                }
+            })
+            .await;
+        let error = ended.unwrap_err();
+        let by = error.cancelled().unwrap_or_else(|| panic!("{error:?}"));
+        assert_eq!(by.canceller.uuid, worker.id().uuid, "{error:?}");
+        worker.cancel().await
+    })
+    .await
 }
 
 #[hatchery::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hatchery_proto::wire::deframer::Deframer;
 use hatchery_proto::wire::{Tag, body, put_frame};
-use hatchery_proto::{DialogId, Event, Kind, Limits, Terminal, Violation};
+use hatchery_proto::{DialogId, Event, Kind, Limits, Outcome, Terminal, Violation};
 use hatchery_tests::pair::{End, Pair, asked_by, cancel_by, small_limits};
 
 const GRACE: Duration = Duration::from_secs(1);
@@ -187,4 +187,21 @@ fn p_f3_a_cancel_leaves_alone_what_the_other_side_has_half_sent() {
     pair.settle();
     assert_eq!((pair.a.broken(), pair.b.broken()), (None, None));
     assert_eq!(pair.received_at_a(id).0, [vec![3; 5000]]);
+}
+
+#[test]
+fn failures_that_arise_in_the_core_are_told_apart() {
+    let mut pair = Pair::up();
+    let ids = [(); 2].map(|()| {
+        let context = pair.open(Kind::Context, b"");
+        // It never started, so it cannot return.
+        pair.finish(context, Terminal::Return(Vec::new()));
+        pair.settle();
+        let Some(Outcome::Failed { report, .. }) = pair.outcome(context) else {
+            panic!("{:?}", pair.outcome(context));
+        };
+        report.id
+    });
+    assert_ne!(ids[0], ids[1]);
+    assert!(ids.iter().all(|(_, number)| number >> 63 == 1), "apart from those of users, too");
 }

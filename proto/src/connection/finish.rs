@@ -58,13 +58,17 @@ impl Connection {
     }
 
     fn fail(&mut self, id: DialogId, code: Code, text: String) {
-        let report = self.report(code, text);
+        let report = self.report(id, code, text);
         self.finish_with(id, Failure::Failed(report), Vec::new());
     }
 
-    fn report(&self, code: Code, text: String) -> Box<Report> {
+    /// A failure that arises in the core. Users count theirs up from 1; these have the highest bit,
+    /// the link and the dialog, so that no two failures of an actor are taken for one.
+    fn report(&self, id: DialogId, code: Code, text: String) -> Box<Report> {
         let origin = self.config.me.clone();
-        Box::new(Report::new((origin.uuid, 0), code, origin, text))
+        let link = self.peer.as_ref().map_or(0, |peer| peer.uuid as u64 & 0x7fff_ffff);
+        let number = 1 << 63 | link << 32 | id.number() & 0xffff_ffff;
+        Box::new(Report::new((origin.uuid, number), code, origin, text))
     }
 
     /// What was asked for before the greeting, with more arguments than the peer turns out to take,
@@ -77,7 +81,7 @@ impl Connection {
         });
         for (id, size) in sized.collect::<Vec<_>>() {
             let text = Misuse::TooLarge { size, max }.to_string();
-            let (report, payload) = (self.report(Code::Misuse, text), Vec::new());
+            let (report, payload) = (self.report(id, Code::Misuse, text), Vec::new());
             self.withdraw(id, Outcome::Failed { report, payload });
         }
     }

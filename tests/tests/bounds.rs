@@ -39,6 +39,7 @@ async fn leaves_notes(path: String, end: String) -> Result<()> {
             fs::write(&path, format!("{known}{word} ")).map_err(Error::new)
         });
     }
+    fs::write(path + ".up", "up").map_err(Error::new)?;
     match end.as_str() {
         "wait" => pending().await,
         "fail" => Err(Error::message("the cause")),
@@ -82,12 +83,22 @@ async fn has_a_deadline(path: String) -> Result<()> {
     ended.map(drop)
 }
 
-/// Asks a child of its own for it, with a timeout.
+/// Asks a child of its own for it, with a timeout, and stops when that runs: then it cannot say itself
+/// that the time is over.
 #[hatchery::endpoint]
 async fn bounds_another(path: String) -> Result<()> {
     open_nursery(async |nursery: Nursery| {
         let leaf = nursery.start_actor("leaf").await?;
-        timeout(Duration::from_secs(1), async { leaf.run(has_a_deadline(path)).await }).await
+        let seen = path.clone();
+        let call = timeout(Duration::from_secs(2), leaf.run(has_a_deadline(path)));
+        let stop = async {
+            while fs::read_to_string(&seen).unwrap_or_default() != "running" {
+                Timer::after(Duration::from_millis(1)).await;
+            }
+            Process::of(std::process::id().cast_signed()).unwrap().signal(Signal::STOP);
+            pending().await
+        };
+        future::or(call, stop).await
     })
     .await
 }
@@ -97,7 +108,7 @@ struct Note(PathBuf);
 impl Note {
     fn new(name: &str) -> Self {
         let note = Self(std::env::temp_dir().join(format!("bounds-{name}-{}", std::process::id())));
-        let _ = fs::remove_file(&note.0);
+        drop(Self(note.0.clone()));
         note
     }
 
@@ -107,6 +118,15 @@ impl Note {
 
     fn text(&self) -> String {
         fs::read_to_string(&self.0).unwrap_or_default()
+    }
+
+    /// Fails once the far task has registered its hooks.
+    async fn dropped_when_up<T>(&self) -> Result<T> {
+        let up = format!("{}.up", self.path());
+        while !fs::read_to_string(&up).is_ok_and(|text| text == "up") {
+            Timer::after(Duration::from_millis(1)).await;
+        }
+        Err(Error::message("dropped"))
     }
 
     async fn until(&self, text: &str) {
@@ -119,6 +139,7 @@ impl Note {
 impl Drop for Note {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(format!("{}.up", self.path()));
     }
 }
 
@@ -131,7 +152,8 @@ async fn can_21_a_timeout_ends_the_actors_in_it_gracefully() -> Result<()> {
     let note = Note::new("timeout");
     let path = note.path();
     let error = timeout(
-        Duration::from_millis(300),
+        // For a start and a call, on a machine that is busy with other tests.
+        Duration::from_secs(2),
         open_nursery(async |nursery: Nursery| {
             let worker = nursery.start_actor("worker").await?;
             worker.run(leaves_notes(path, "wait".into())).await
@@ -154,12 +176,8 @@ async fn p_c8_a_far_task_ends_by_the_deadline_that_came_with_its_start() -> Resu
             let middle = middle.clone();
             async move { middle.run(bounds_another(path)).await }
         });
-        note.until("running").await;
-        // Whoever asked cannot say that the time is over.
-        let process = Process::of(middle.id().pid.cast_signed()).unwrap();
-        process.signal(Signal::STOP);
         note.until(&format!("{:?}", Some(Cause::Deadline))).await;
-        process.signal(Signal::CONT);
+        Process::of(middle.id().pid.cast_signed()).unwrap().signal(Signal::CONT);
         pending::<Result<()>>().await
     })
     .await
@@ -356,7 +374,8 @@ async fn can_18_exit_hooks_run_last_in_first_out_on_every_way_out() -> Result<()
             let worker = nursery.start_actor("worker").await?;
             let call = worker.run(leaves_notes(path, end.into()));
             let ended = match end {
-                "wait" => timeout(Duration::from_millis(200), call).await,
+                // Dropped once it runs.
+                "wait" => future::or(call, note.dropped_when_up()).await,
                 _ => call.await,
             };
             assert_eq!(ended.is_ok(), end == "return", "{end}: {ended:?}");

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use hatchery_proto::nursery::budget::LOWEST;
 use hatchery_proto::nursery::ladder::{End, Ladder, Policy, Step};
 use hatchery_proto::nursery::{MemberEnd, MemberId};
 use hatchery_proto::{
@@ -44,6 +45,8 @@ pub(super) struct Child {
     pub(super) asked: Option<Cancelled>,
     /// When it has to be over.
     pub(super) deadline: Option<Instant>,
+    /// It was given too little time to be asked: SIGKILL at once is what the budgets say then.
+    pub(super) rushed: bool,
     /// The exit status: known to the reaper, and to the link.
     pub(super) status: Option<ExitStatus>,
     pub(super) hearing: bool,
@@ -84,6 +87,7 @@ impl World {
             outcome: None,
             asked: None,
             deadline: None,
+            rushed: false,
             status: None,
             hearing: false,
             over: None,
@@ -182,6 +186,7 @@ impl World {
             return;
         }
         self.ledger.cancels += 1;
+        child.rushed |= budget < LOWEST;
         let until = now + budget.max(Duration::from_millis(100));
         child.deadline = Some(child.deadline.map_or(until, |known| known.min(until)));
         let parent = child.parent;
@@ -280,8 +285,8 @@ impl World {
     fn force(&mut self, place: usize, process: Option<usize>, signal: Signal) {
         let Some(process) = process else { return };
         // One that has not been told what it is to be is ended at once.
-        let up = self.children[place].up;
-        if self.shape.calm && up && !self.is_dead(process) {
+        let child = &self.children[place];
+        if self.shape.calm && child.up && !child.rushed && !self.is_dead(process) {
             self.violate("D", format!("p{process} had to be ended by force in a calm world"));
         }
         self.at(self.now, What::Signal(process, signal));

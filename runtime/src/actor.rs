@@ -250,9 +250,14 @@ impl Actor {
         value
     }
 
+    /// The scope that is being polled on this thread, or the one around all.
+    pub(crate) fn current_scope(&self) -> ScopeId {
+        task::current().map_or(self.top, |current| current.scope)
+    }
+
     /// What is left of the time of whatever is running right now, if that is limited (P-C8).
     pub(crate) fn time_left(&self) -> Option<Duration> {
-        let scope = task::current().map_or(self.top, |current| current.scope);
+        let scope = self.current_scope();
         self.scopes(|scopes| scopes.left(scope, clock::now()))
     }
 
@@ -269,15 +274,7 @@ impl Actor {
                     scopes.handle_timeout(clock::now());
                     scopes.poll_timeout()
                 });
-                match next {
-                    None => rearm.await,
-                    Some((at, _)) => {
-                        let due = async {
-                            clock::until(at).await;
-                        };
-                        due.or(rearm).await;
-                    }
-                }
+                clock::due(next.map(|(at, _)| at)).or(rearm).await;
             }
         };
         self.spawn(keep).detach();

@@ -280,8 +280,7 @@ where
     };
     context.scoped = true;
     let dialog = context.dialog.clone();
-    let parent = task::current().map(|current| current.scope);
-    let scope = Scope::open(&actor, Some(parent.unwrap_or(actor.top())), ScopeKind::Body);
+    let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
     scope.set_holding(true);
     let ended = {
         let mut body = Some(Box::pin(body(context, first)));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
 use hatchery_proto::actor::shutdown::{Policy, Shutdown, ShutdownStep, Stage};
-use hatchery_proto::{Cancelled, Cause, Instant};
+use hatchery_proto::{Cancelled, Cause};
 
 use crate::actor::Actor;
 use crate::driver::clock;
@@ -57,6 +57,12 @@ impl Actor {
         self.shutdown().cancel(clock::now(), by, grace);
         self.follow();
         self.ending.turned.notify(usize::MAX);
+    }
+
+    /// The same because it wants so itself, with all the grace there is.
+    pub(crate) fn cancel_itself(&self) {
+        let by = Cancelled { canceller: self.id().clone(), cause: Cause::Asked };
+        self.cancel(by, self.settings().grace());
     }
 
     /// Who asked the actor to end, if anyone has; not its own end.
@@ -157,7 +163,7 @@ impl Actor {
             };
             self.follow();
             if !self.ending.forced.load(Ordering::Acquire) {
-                until(due.map(|(at, _)| at)).or(turned).await;
+                clock::due(due.map(|(at, _)| at)).or(turned).await;
             }
         }
     }
@@ -175,7 +181,7 @@ impl Actor {
                 }
                 shutdown.poll_timeout()
             };
-            until(due.map(|(at, _)| at)).or(turned).await;
+            clock::due(due.map(|(at, _)| at)).or(turned).await;
         }
     }
 
@@ -188,14 +194,5 @@ impl Actor {
             let policy = Policy { grace: self.settings().grace(), ..Policy::default() };
             Mutex::new(Shutdown::new(policy, self.ending.has_parent))
         }))
-    }
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(at) => {
-            clock::until(at).await;
-        }
-        None => std::future::pending().await,
     }
 }

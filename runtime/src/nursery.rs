@@ -122,7 +122,7 @@ where
     E: From<Error> + fmt::Display + 'static,
 {
     root::in_actor(async |actor| {
-        let parent = task::current().map_or(actor.top(), |current| current.scope);
+        let parent = actor.current_scope();
         // Declared before the inner half, so that an unwinding or dropped block closes its scope
         // after its members were told.
         let scope = Scope::open(&actor, Some(parent), ScopeKind::Body);

@@ -152,8 +152,7 @@ impl Root {
 
     /// Cancels the whole tree, the body included, as Ctrl-C would (P-C7). Returns at once.
     pub fn cancel_soon(&self) {
-        let by = Cancelled { canceller: self.actor.id().clone(), cause: Cause::Asked };
-        self.actor.cancel(by, self.actor.settings().grace());
+        self.actor.cancel_itself();
     }
 }
 
@@ -166,8 +165,7 @@ pub fn cancel_soon() -> Result<()> {
     let Some(actor) = Actor::running() else {
         return Err(Error::misuse("cancelling this actor: this process is no actor"));
     };
-    let by = Cancelled { canceller: actor.id().clone(), cause: Cause::Asked };
-    actor.cancel(by, actor.settings().grace());
+    actor.cancel_itself();
     Ok(())
 }
 

@@ -45,7 +45,7 @@ use crate::task::{self, Ended, Scope};
 pub async fn shield<F: Future>(body: F) -> F::Output {
     let Some(actor) = Actor::running() else { return body.await };
     let ended = {
-        let scope = Scope::open(&actor, Some(around(&actor)), ScopeKind::Shield);
+        let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Shield);
         actor.keep_time();
         task::run_in(&scope, Box::pin(body)).await
     };
@@ -113,7 +113,7 @@ where
     E: From<Error> + fmt::Display + 'static,
 {
     root::in_actor(async |actor| {
-        let scope = Scope::open(&actor, Some(around(&actor)), ScopeKind::Body);
+        let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
         scope.bound(at, by_us(Cause::Deadline), actor.settings().grace());
         let ended = task::run_in(&scope, Box::pin(body)).await;
         match resolve(ended, scope.cancelled(), scope.expired())? {
@@ -180,7 +180,7 @@ where
     E: From<Error> + fmt::Display + 'static,
 {
     root::in_actor(async |actor| {
-        let scope = Scope::open(&actor, Some(around(&actor)), ScopeKind::Body);
+        let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
         let handle = CancelScope { actor, scope: scope.id(), ours: Arc::default() };
         let ended = task::run_in(&scope, Box::pin(body(handle.clone()))).await;
         let ours = handle.ours.load(std::sync::atomic::Ordering::Acquire);
@@ -209,9 +209,4 @@ where
             Err(E::from(Error::cancelled_by(by.unwrap_or_else(|| by_us(Cause::ScopeEnding)))))
         }
     }
-}
-
-/// The scope that is being polled.
-fn around(actor: &Arc<Actor>) -> ScopeId {
-    task::current().map_or(actor.top(), |current| current.scope)
 }

@@ -1,5 +1,8 @@
 //! The tree of open scopes: a cancel reaches the innermost first (P-C2).
 
+#[path = "scopes/bounds.rs"]
+mod bounds;
+
 use std::time::{Duration, Instant as Clock};
 
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind, Scopes, Why};

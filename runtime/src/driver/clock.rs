@@ -23,6 +23,16 @@ pub(crate) fn point(at: Std) -> Instant {
     Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
+/// Ends at `deadline`, where there is one.
+pub(crate) async fn due(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => {
+            until(at).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// Ends at `deadline`, or never where that is too far away to be represented.
 pub(crate) fn until(deadline: Instant) -> Timer {
     match epoch().checked_add(Duration::from_micros(deadline.as_micros())) {

@@ -168,10 +168,7 @@ async fn next_fact(
         Fact::Changed
     };
     let time = async {
-        match deadline {
-            Some(at) => clock::until(at).await,
-            None => std::future::pending().await,
-        };
+        clock::due(deadline).await;
         Fact::Time
     };
     let process = async {

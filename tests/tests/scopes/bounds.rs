@@ -1,31 +1,8 @@
 //! Scopes whose time is limited (P-C8): when they are cancelled, and what they leave to others.
 
-use std::time::Duration;
+use super::*;
 
-use hatchery_proto::actor::scopes::{ScopeId, ScopeKind, Scopes, Why};
-use hatchery_proto::{ActorId, Cancelled, Cause, Instant};
-
-use ScopeKind::{Body, Shield};
-
-const T0: Instant = Instant::from_micros(1_000_000);
 const GRACE: Duration = Duration::from_millis(400);
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn at(millis: u64) -> Instant {
-    T0 + ms(millis)
-}
-
-fn by(uuid: u128) -> Cancelled {
-    let canceller = ActorId { name: format!("actor-{uuid}"), uuid, pid: 1 };
-    Cancelled { canceller, cause: Cause::Deadline }
-}
-
-fn due(scopes: &mut Scopes) -> Vec<ScopeId> {
-    std::iter::from_fn(|| scopes.poll_due()).collect()
-}
 
 fn canceller(scopes: &Scopes, id: ScopeId) -> Option<u128> {
     scopes.cancelled(id).map(|state| state.by.canceller.uuid)

@@ -54,6 +54,14 @@ async fn takes(cx: Context<Starts<()>, Sends<u64>, Receives<Vec<u8>>>, count: u6
     future::pending().await
 }
 
+/// Waits until the gate's file is gone.
+async fn gone(gate: &str) -> Result<()> {
+    while std::fs::exists(gate).map_err(Error::new)? {
+        async_io::Timer::after(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}
+
 /// Reads nothing until the gate's file is gone, then everything; returns how many bytes.
 #[hatchery::context]
 async fn reads_late(
@@ -61,9 +69,7 @@ async fn reads_late(
     gate: String,
 ) -> Result<u64> {
     let mut stream = cx.started(()).await?.open_stream();
-    while std::fs::exists(&gate).map_err(Error::new)? {
-        async_io::Timer::after(Duration::from_millis(2)).await;
-    }
+    gone(&gate).await?;
     let (mut bytes, mut next) = (0, 0_u8);
     while let Some(value) = stream.recv().await? {
         assert!(value.iter().all(|byte| *byte == next), "value {next} is not in its place");
@@ -202,17 +208,20 @@ async fn a_send_to_a_half_that_nobody_reads_says_so() -> Result<()> {
     .await
 }
 
-/// Drops its stream, and fails a little later, whatever the opener asks meanwhile.
+/// Drops its stream, and fails once the opener has asked it to end.
 #[hatchery::context]
 async fn drops_and_fails(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<()> {
     drop(cx.started(()).await?.open_stream());
-    hatchery::shield(async_io::Timer::after(Duration::from_millis(50))).await;
+    let _ = hatchery::cancel_scope(async |_scope| future::pending::<Result<()>>().await).await;
     Err(Error::message("the cause"))
 }
 
-/// Cancels its own actor, which drops its stream, and takes a little to end.
+/// Cancels its own actor, which drops its stream, and ends when the gate's file is gone.
 #[hatchery::context]
-async fn drops_and_is_cancelled(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<()> {
+async fn drops_and_is_cancelled(
+    cx: Context<Starts<()>, Sends<u64>, Receives<u64>>,
+    gate: String,
+) -> Result<()> {
     let stream = cx.started(()).await?.open_stream();
     let ended = hatchery::cancel_scope(async move |_scope| {
         let _stream = stream;
@@ -220,26 +229,48 @@ async fn drops_and_is_cancelled(cx: Context<Starts<()>, Sends<u64>, Receives<u64
         future::pending::<Result<()>>().await
     })
     .await;
-    hatchery::shield(async_io::Timer::after(Duration::from_millis(50))).await;
+    hatchery::shield(gone(&gate)).await?;
     ended.map(drop)
+}
+
+/// Keeps its actor from ending until the gate's file is gone.
+#[hatchery::context]
+async fn holds_on(cx: Context<Starts<()>, Sends<()>, Receives<()>>, gate: String) -> Result<()> {
+    let _started = cx.started(()).await?;
+    hatchery::shield(gone(&gate)).await
 }
 
 #[hatchery::test]
 async fn p_c4_a_body_that_fails_since_the_far_task_was_cancelled_is_told_by_whom() -> Result<()> {
     open_nursery(async |nursery: Nursery| {
         let worker = nursery.start_actor("worker").await?;
+        let end = Gate::new("end");
+        let holds = holds_on(end.0.to_str().unwrap().to_owned());
+        let (_held, ()) = worker.open_context(holds).await?;
+        let gate = Gate::new("cancelled");
+        let path = gate.0.to_str().unwrap().to_owned();
         let ended: Result<()> = worker
-            .with_context(drops_and_is_cancelled(), async |mut cx, ()| {
+            .with_context(drops_and_is_cancelled(path), async |mut cx, ()| {
                 let stream = cx.open_stream()?;
-                loop {
-                    stream.send(1).await?;
-                }
+                let error = loop {
+                    if let Err(error) = stream.send(1).await {
+                        break error;
+                    }
+                };
+                // It ends only when this side has heard no more than that.
+                assert_eq!(*error.kind(), ErrorKind::ReceiverGone, "{error:?}");
+                drop(gate);
+                Err(error)
             })
             .await;
         let error = ended.unwrap_err();
         let by = error.cancelled().unwrap_or_else(|| panic!("{error:?}"));
         assert_eq!(by.canceller.uuid, worker.id().uuid, "{error:?}");
-        worker.cancel().await
+        // Asked before it has ended by itself, which would be a failure of this nursery.
+        let mut asked = Box::pin(worker.cancel());
+        assert!(future::poll_once(&mut asked).await.is_none());
+        drop(end);
+        asked.await
     })
     .await
 }

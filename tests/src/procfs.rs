@@ -93,16 +93,22 @@ impl Process {
     /// A variable of the environment that it was started with. A zombie has none, and that of
     /// another user's process cannot be read. Waits a little for one that is between two programs.
     pub fn variable(&self, name: &str) -> Option<String> {
+        let mut settled = false;
         for _ in 0..EXEC_LOOKS {
             let bytes = fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
             let variable = bytes.split(|&byte| byte == 0).find_map(|entry| {
                 let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
                 Some(String::from_utf8_lossy(value).into_owned())
             });
-            if variable.is_some() || !bytes.is_empty() || !self.is_between_programs() {
+            if variable.is_some() || !bytes.is_empty() || settled {
                 return variable;
             }
-            wait_for_readable([], Duration::from_millis(1));
+            // It may have begun its next program since the look above: that counts only if it was
+            // in one before.
+            settled = !self.is_between_programs();
+            if !settled {
+                wait_for_readable([], Duration::from_millis(1));
+            }
         }
         None
     }

@@ -1,8 +1,6 @@
 //! Bodies of control frames: whatever decodes encodes to the very same bytes, and the core takes
 //! exactly that (P-F1, P-F4).
 
-use std::fmt::Debug;
-
 use hatchery_proto::wire::body::{Credit, Start, StartAck};
 use hatchery_proto::wire::hello::Announced;
 use hatchery_proto::wire::{CONTINUED, MORE, Tag, put_frame, put_varint, take_varint};
@@ -33,15 +31,15 @@ pub fn bodies_against(bytes: &[u8]) {
     }
 }
 
-/// How much of `body` is a canonical value of this type.
+/// How much of `body` is a canonical value of this type: one that encodes to the very same bytes.
+/// What does not is mostly longer than its encoding, but nanoseconds that carry lengthen the seconds.
 ///
 /// # Panics
-/// Panics where a value does not come back from its own encoding.
-fn prefix<'a, T: Debug + Serialize + Deserialize<'a>>(body: &'a [u8]) -> Option<usize> {
+/// Panics where a decoded value does not encode.
+fn prefix<'a, T: Serialize + Deserialize<'a>>(body: &'a [u8]) -> Option<usize> {
     let (value, rest) = postcard::take_from_bytes::<T>(body).ok()?;
     let taken = &body[..body.len() - rest.len()];
     let again = postcard::to_allocvec(&value).expect("what was decoded encodes");
-    assert!(again.len() <= taken.len(), "an encoding is the shortest: {value:?}");
     (again == taken).then_some(taken.len())
 }
 

@@ -55,6 +55,11 @@ impl Limits {
     pub const MESSAGE_CEILING: u32 = 1 << 30;
     /// What every frame costs on top of its payload, so that an empty one is not free (P-W1, P-A4).
     pub const FRAME_COST: u32 = 16;
+
+    /// What a peer may cost at first, in bytes (P-A4).
+    pub(crate) fn budget(&self) -> u64 {
+        u64::from(self.misbehaviour_budget).saturating_mul(u64::from(Self::FRAME_COST))
+    }
 }
 
 impl Default for Limits {

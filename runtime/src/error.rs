@@ -258,6 +258,9 @@ impl Error {
         let why = match cause {
             LostCause::LinkEnded => "the link to it ended".to_owned(),
             LostCause::Protocol(what) => format!("it broke the protocol: {what}"),
+            LostCause::Accused(what) => {
+                format!("it closed the link, since this side broke the protocol: {what}")
+            }
             LostCause::Closed => "this side closed the link".to_owned(),
             LostCause::Unresponsive => {
                 "it did not answer in the time the cancel gave it".to_owned()

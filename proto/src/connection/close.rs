@@ -2,7 +2,7 @@
 //! Every open dialog ends exactly once (P-L4).
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
@@ -102,6 +102,14 @@ impl Connection {
         self.out.goodbye = (!self.out.mute).then_some(GoodbyeReason::Protocol(told));
         self.events.push_back(Event::Broken(violation.clone()));
         self.finalize(LostCause::Protocol(violation.to_string()));
+    }
+
+    /// The peer reads nothing more, and says why (P-L6). What a child came to its exit tells.
+    pub(super) fn accused(&mut self, why: String) {
+        if self.config.kind == LinkKind::Parent {
+            return self.handle_write_closed();
+        }
+        self.finalize(LostCause::Accused(why));
     }
 
     pub(super) fn finalize(&mut self, cause: LostCause) {

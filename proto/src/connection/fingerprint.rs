@@ -82,7 +82,8 @@ impl super::outbox::Outbox {
 impl Dialog {
     fn fingerprint(&self, state: &mut impl Hasher) {
         (self.side as u8, self.kind as u8, self.life, self.cancel, self.out, self.inc).hash(state);
-        (self.acks_due, self.balance, self.allowance, self.owed, self.ceiling).hash(state);
+        (self.ack_due, self.cancels, self.balance, self.allowance, self.owed).hash(state);
+        (self.ceiling, self.unsent).hash(state);
         (self.peer_done, self.reading as u8, self.wants_credit, self.arrived).hash(state);
         (self.args_cost, self.queued, self.released, self.finished, self.refused).hash(state);
         self.inbox.len().hash(state);

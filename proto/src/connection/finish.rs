@@ -136,13 +136,26 @@ impl Connection {
         } else {
             self.theirs = self.theirs.saturating_sub(1);
             // What the peer may send before it hears of this is honest (P-A4).
-            let control = 8 * u64::from(Limits::FRAME_COST);
-            let message = self.cost(self.max_message());
-            let honest = dialog.allowance.max(0).saturating_add(message);
-            let honest = u64::try_from(honest).unwrap_or(0).saturating_add(control);
-            self.budget = self.budget.saturating_add(honest);
+            let honest = self.late(dialog.allowance.max(0).unsigned_abs());
+            self.budget = self.budget.saturating_add(honest).min(self.most_budget());
         }
         self.events.push_back(Event::Flushed(id));
+    }
+
+    /// What late frames of a dialog may cost whose opener has this balance left: a message that was
+    /// begun, and some control frames.
+    fn late(&self, balance: u64) -> u64 {
+        let control = 8 * u64::from(Limits::FRAME_COST);
+        balance.saturating_add(self.cost(self.max_message()).unsigned_abs()).saturating_add(control)
+    }
+
+    /// A peer has no more slots whose end it has not heard of than it may hold (P-W5): beyond what
+    /// all of these are worth nothing that comes late is honest.
+    fn most_budget(&self) -> u64 {
+        let limits = &self.config.limits;
+        let each = self.late(u64::from(limits.window));
+        let all = each.saturating_mul(u64::from(limits.max_dialogs));
+        limits.budget().saturating_add(all)
     }
 }
 

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use super::receive::{Judged, frame_cost};
 use super::{Connection, Event, GoodbyeReason, LinkKind};
-use crate::dialog::Side;
 use crate::dialog::step::{Act, Refused};
 use crate::dialog::tables::{Life, LifeStep};
+use crate::dialog::{MAX_CANCELS, Side};
 use crate::error::Violation;
 use crate::id::DialogId;
 use crate::report::{CancelRequest, Cause, Failure, Outcome};
@@ -62,6 +62,8 @@ impl Connection {
             Tag::CancelAck => {
                 self.step(id, peer, Act::CancelAck, tag)?;
                 self.events.push_back(Event::CancelAcked(id));
+                // A shorter one may have waited for it.
+                self.queue_control(id);
                 Ok(())
             }
             Tag::Credit => self.on_credit(id, frame.body),
@@ -238,13 +240,18 @@ impl Connection {
     fn on_cancel(&mut self, peer: Side, id: DialogId, content: &[u8]) -> Judged {
         let tag = Tag::Cancel;
         let mut request: CancelRequest = body::take(content, tag.name())?;
-        let repeat = self.dialogs.get(&id).is_some_and(|dialog| dialog.request.is_some());
-        if repeat {
+        let free = self.dialogs.get_mut(&id).is_none_or(|dialog| {
+            let known = dialog.request.as_ref().map(|known| known.grace);
+            let says_more = known.is_none_or(|known| request.grace < known);
+            says_more && dialog.cancels < MAX_CANCELS
+        });
+        if !free {
             self.charge_frame(content, tag.name())?;
         }
         self.step(id, peer, Act::Cancel, tag)?;
         bound(&mut request.by.cause, &self.config.limits);
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
+        dialog.cancels = dialog.cancels.saturating_add(u8::from(free));
         let known = dialog.request.get_or_insert_with(|| request.clone());
         known.grace = known.grace.min(request.grace);
         if dialog.finished {
@@ -279,7 +286,7 @@ impl Connection {
         }
         dialog.balance = balance;
         dialog.peer_done |= credit.done;
-        if dialog.wants_credit && (dialog.balance > 0 || dialog.peer_done) {
+        if dialog.wants_credit && (dialog.has_room() || dialog.peer_done) {
             dialog.wants_credit = false;
             self.events.push_back(Event::Writable(id));
         }

@@ -137,7 +137,7 @@ impl Connection {
             pinged: None,
             ping_heard: now,
             pongs_due: 0,
-            budget: u64::from(config.limits.misbehaviour_budget) * u64::from(Limits::FRAME_COST),
+            budget: config.limits.budget(),
             refusals: 0,
             recorder: recorder::Recorder::default(),
             config,

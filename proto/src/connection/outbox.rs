@@ -5,7 +5,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::finish::fit_cancelled;
-use super::{Connection, GoodbyeReason, LinkKind, Phase};
+use super::receive::frame_cost;
+use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
 use crate::dialog::tables::Life;
 use crate::dialog::{Outgoing, Side};
 use crate::id::DialogId;
@@ -227,7 +228,7 @@ impl Connection {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let control = &dialog.control;
         let waiting = control.ack
-            || control.cancel.is_some()
+            || (control.cancel.is_some() && !dialog.ack_due)
             || control.cancel_ack
             || control.credit
             || control.done;
@@ -265,9 +266,13 @@ impl Connection {
             return;
         }
         let control = &mut dialog.control;
-        if let Some(mut request) = control.cancel.take() {
+        // A repeat waits for the ack, and says the shortest that was asked for meanwhile (P-C1).
+        if !dialog.ack_due
+            && let Some(mut request) = control.cancel.take()
+        {
             fit_cancelled(&mut request.by, &self.config.limits, chunk.saturating_sub(16));
-            dialog.acks_due = dialog.acks_due.saturating_add(1);
+            dialog.ack_due = true;
+            dialog.cancels = dialog.cancels.saturating_add(1);
             wire::put_frame(out, Tag::Cancel, id, 0, |out| body::put(out, &request));
         }
         if core::mem::take(&mut control.cancel_ack) {
@@ -309,11 +314,18 @@ impl Connection {
             dialog.args_cost =
                 dialog.args_cost.saturating_add(size).saturating_add(u64::from(Limits::FRAME_COST));
         }
+        if tag == Tag::Yield {
+            dialog.unsent = dialog.unsent.saturating_sub(frame_cost(now));
+        }
         message.written = message.written.saturating_add(now.len());
         message.begun = true;
         message.head = Vec::new();
         if last && let Some(message) = dialog.queue.pop_front() {
             self.out.recycle(message.payload);
+        }
+        if dialog.wants_credit && dialog.has_room() {
+            dialog.wants_credit = false;
+            self.events.push_back(Event::Writable(id));
         }
         if !dialog.queue.is_empty() {
             dialog.queued = true;

@@ -120,12 +120,18 @@ impl Connection {
 
     fn on_goodbye(&mut self, content: &[u8]) -> Judged {
         let reason: GoodbyeReason = body::take(content, "Goodbye")?;
-        if core::mem::replace(&mut self.goodbye_received, true) {
+        let accused = match &reason {
+            GoodbyeReason::Protocol(why) => Some(why.clone()),
+            _ => None,
+        };
+        if core::mem::replace(&mut self.goodbye_received, true) && accused.is_none() {
             return Err(self.violation(Tag::Goodbye, "P-L3", "it is the second"));
         }
         self.drain = None;
         self.events.push_back(Event::Goodbye(reason));
-        if self.config.kind == LinkKind::Parent {
+        if let Some(why) = accused {
+            self.accused(why);
+        } else if self.config.kind == LinkKind::Parent {
             // At once, so that the child can close first and lose nothing (P-L3).
             self.say_goodbye(GoodbyeReason::LinkOnly);
         }

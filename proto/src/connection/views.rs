@@ -222,6 +222,7 @@ impl Connection {
         }
         let _ = dialog.step(dialog.side, Act::Yield);
         dialog.balance = dialog.balance.saturating_sub(cost);
+        dialog.unsent = dialog.unsent.saturating_add(cost.unsigned_abs());
         let payload = self.out.buffer(value);
         self.queue_data(id, message(Tag::Yield, payload));
         Ok(())
@@ -313,10 +314,13 @@ impl Connection {
             return;
         }
         dialog.queue.clear();
+        dialog.unsent = 0;
         let grace = request.grace;
+        let again = dialog.may_ask_again(grace);
         match &mut dialog.request {
             // The first canceller and cause stay (P-C1).
             Some(known) if known.grace <= grace => return,
+            Some(_) if !again => return,
             Some(known) => known.grace = grace,
             None => dialog.request = Some(request),
         }

@@ -24,6 +24,9 @@ pub use crate::wire::body::Kind;
 use step::{Act, Refused};
 use tables::{Cancel, CancelStep, Half, HalfStep, Life, LifeStep};
 
+/// So many `Cancel`s of a dialog are free, and an opener sends no more (P-C1, P-A4).
+pub(crate) const MAX_CANCELS: u8 = 8;
+
 /// What a callee was asked to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incoming {
@@ -89,8 +92,10 @@ pub(crate) struct Dialog {
     pub(crate) kind: Kind,
     pub(crate) life: Life,
     pub(crate) cancel: Cancel,
-    /// `Cancel`s that were written and may still be answered (P-C1).
-    pub(crate) acks_due: u32,
+    /// A `Cancel` was written and may still be answered (P-C1).
+    pub(crate) ack_due: bool,
+    /// `Cancel`s that were written, or were taken for free (P-C1, P-A4).
+    pub(crate) cancels: u8,
     /// What this side sends, and what it receives.
     pub(crate) out: Half,
     pub(crate) inc: Half,
@@ -104,6 +109,8 @@ pub(crate) struct Dialog {
     pub(crate) reading: Reading,
     /// Somebody found the balance spent and waits.
     pub(crate) wants_credit: bool,
+    /// What its own values that wait to be written have cost (P-F5).
+    pub(crate) unsent: u64,
     /// Whole values, each with what it cost.
     pub(crate) inbox: VecDeque<(Vec<u8>, u64)>,
     /// A message of which more is to come.
@@ -148,7 +155,8 @@ impl Dialog {
             kind,
             life: Life::default(),
             cancel: Cancel::default(),
-            acks_due: 0,
+            ack_due: false,
+            cancels: 0,
             out: Half::default(),
             inc: Half::default(),
             balance: 0,
@@ -158,6 +166,7 @@ impl Dialog {
             peer_done: false,
             reading: Reading::Kept,
             wants_credit: false,
+            unsent: 0,
             inbox: VecDeque::new(),
             partial: None,
             first: None,
@@ -201,7 +210,19 @@ impl Dialog {
         if size > max {
             return Err(SendError::TooLarge { size, max });
         }
-        if self.balance <= 0 { Err(SendError::Full) } else { Ok(()) }
+        if self.has_room() { Ok(()) } else { Err(SendError::Full) }
+    }
+
+    /// Whether the peer takes another message now (P-W1), and this side keeps one: it never queues
+    /// more than its own window, whatever the peer announces (P-F5).
+    pub(crate) fn has_room(&self) -> bool {
+        self.balance > 0 && self.unsent < u64::from(self.window)
+    }
+
+    /// Whether a cancel with this grace may still be said: the last one is kept for no grace (P-C1).
+    pub(crate) const fn may_ask_again(&self, grace: Duration) -> bool {
+        let kept = if grace.is_zero() { 0 } else { 1 };
+        self.cancels < MAX_CANCELS - kept
     }
 
     /// Ends the own direction gracefully; `true` where a `Stop` has to be said.
@@ -231,6 +252,7 @@ impl Dialog {
         let _ = self.cancel.step(CancelStep::Finish);
         self.partial = None;
         self.queue.clear();
+        self.unsent = 0;
         self.control = Control::default();
     }
 

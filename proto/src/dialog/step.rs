@@ -124,7 +124,7 @@ impl Dialog {
                 expect(asked || self.life != Life::Opening, Refused::TooEarly)
             }
             Act::Cancel => Ok(()),
-            Act::CancelAck => expect(self.acks_due > 0, Refused::Unasked),
+            Act::CancelAck => expect(self.ack_due, Refused::Unasked),
         }
     }
 
@@ -138,7 +138,7 @@ impl Dialog {
             Act::Stop => self.half(by).step(HalfStep::Stop),
             Act::Cancel => self.cancel.step(CancelStep::Ask),
             Act::CancelAck => {
-                self.acks_due = self.acks_due.saturating_sub(1);
+                self.ack_due = false;
                 self.cancel.step(CancelStep::Ack)
             }
             // A terminal ends the dialog where it is whole: see `end`.

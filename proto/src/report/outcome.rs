@@ -120,6 +120,8 @@ pub enum LostCause {
     LinkEnded,
     /// The peer broke the protocol; the rule and message it broke.
     Protocol(String),
+    /// The peer closed the link because of what this side sent; its words (P-L6).
+    Accused(String),
     /// This side closed the link.
     Closed,
     /// The peer did not answer within the time a cancel gives it (P-C1).

@@ -21,6 +21,8 @@ pub enum ExitStatus {
         /// Whether it dumped core.
         core: bool,
     },
+    /// It ended, and other code of its parent's process was told how: nothing is known but that.
+    Taken,
 }
 
 impl ExitStatus {
@@ -41,6 +43,10 @@ impl fmt::Display for ExitStatus {
                 }
                 if *core { f.write_str(", core dumped") } else { Ok(()) }
             }
+            Self::Taken => f.write_str(
+                "ended, and other code of its parent's process took its exit status (by a \
+                 `waitpid` for any child, or by ignoring SIGCHLD)",
+            ),
         }
     }
 }

@@ -94,7 +94,7 @@ pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Ve
                 }
             }
             Fact::Exited(exited) => {
-                let exited = exited.unwrap_or(ExitStatus::Code(-1));
+                let exited = exited.unwrap_or(ExitStatus::Taken);
                 status = Some(exited);
                 if let Some(body) = &body {
                     let exit = body.autopsy(&child, Some(exited));

@@ -237,6 +237,19 @@ impl Inner {
 
     fn cancel_members(&self) {
         let (by, budget) = self.orders();
+        for child in self.cancel_tasks(&by, budget) {
+            child.cancel(by.clone(), budget);
+        }
+    }
+
+    fn kill_members(&self) {
+        for child in self.cancel_tasks(&by_us(Cause::Asked), Duration::ZERO) {
+            child.kill();
+        }
+    }
+
+    /// Cancels the tasks among the members, and gives the children among them.
+    fn cancel_tasks(&self, by: &Cancelled, budget: Duration) -> Vec<Arc<Child>> {
         let (mut tasks, mut children) = (Vec::new(), Vec::new());
         for member in lock(&self.state).members.values() {
             match member {
@@ -248,9 +261,7 @@ impl Inner {
             let by = by.clone();
             self.actor.scopes(|scopes| scopes.cancel(scope, clock::now(), by, budget));
         }
-        for child in children {
-            child.cancel(by.clone(), budget);
-        }
+        children
     }
 
     fn add(&self, kind: MemberKind, what: &str) -> Result<MemberId> {
@@ -411,6 +422,16 @@ impl Nursery {
     pub fn cancel(&self) {
         lock(&self.inner.state).core.cancel_members();
         self.inner.pump();
+    }
+
+    /// Ends every actor that is in this nursery now by force, and cancels its tasks with no grace.
+    /// Returns at once; the block's end waits.
+    ///
+    /// For actors that are known not to need an end of their own: nothing in them is asked, see
+    /// [`Portal::kill`]. What ends because of this is no error.
+    pub fn kill(&self) {
+        self.inner.kill_members();
+        self.cancel();
     }
 }
 

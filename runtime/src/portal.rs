@@ -142,6 +142,23 @@ impl Portal {
         Ok(())
     }
 
+    /// Ends the actor by force, and waits until its process has been reaped.
+    ///
+    /// Nothing in it is asked: no clean-up and no exit hook runs, there or in the actors below it,
+    /// which end with it by their parent-death signal. What is awaited of it fails with its death.
+    /// Its end is no failure of its nursery, since it was asked for.
+    ///
+    /// # Cancel safety
+    /// The process is signalled when this is first polled; dropping it later stops the waiting only.
+    pub async fn kill(&self) -> CancelStatus {
+        if self.child.has_ended() {
+            return CancelStatus::Gone;
+        }
+        self.child.kill();
+        let end = self.child.ended().await;
+        if end.exit.status.is_some() { CancelStatus::Done } else { CancelStatus::TimedOut }
+    }
+
     /// Opens a dialog; waits for a free slot where the peer has as many as it takes (P-W5).
     async fn open<E: Endpoint>(&self, call: Call<E>, kind: Kind) -> Result<Arc<Dialog>> {
         let args = call.encode()?;

@@ -41,6 +41,8 @@ struct State {
     end: Option<Arc<ChildEnd>>,
     /// Who asked it to end first, and why.
     asked: Option<Cancelled>,
+    /// Somebody asked for force: that it came to that is no failure then.
+    kill_asked: bool,
     /// How it broke the protocol.
     broken: Option<Violation>,
 }
@@ -68,6 +70,7 @@ impl Child {
                 outcome: None,
                 end: None,
                 asked: None,
+                kill_asked: false,
                 broken: None,
             }),
             changed: Signal::new(),
@@ -150,6 +153,12 @@ impl Child {
         self.cancel(by_us(Cause::Asked), self.actor.settings().teardown);
     }
 
+    /// Ends the child by force at once, because somebody wants so.
+    pub(crate) fn kill(&self) {
+        self.fact(|state, _| state.kill_asked = true);
+        self.cancel(by_us(Cause::Asked), Duration::ZERO);
+    }
+
     /// Nobody will wait for it any more: no time for asking.
     pub(crate) fn abandon(&self) {
         self.cancel(by_us(Cause::Dropped), Duration::ZERO);
@@ -202,19 +211,24 @@ impl Child {
 
     /// What the end of this child is to its nursery: nothing, or a failure.
     ///
-    /// An end that was asked for and came without force is fine. A start that failed was told to
+    /// An end that was asked for and came without force, or by the force that was asked for, is fine.
+    /// A start that failed was told to
     /// whoever started it.
     pub(crate) fn failure(&self, end: &ChildEnd) -> Option<Error> {
         if end.spawn_error.is_some() {
             return None;
         }
-        let asked = lock(&self.state).asked.is_some();
+        let (asked, kill_asked) = {
+            let state = lock(&self.state);
+            (state.asked.is_some(), state.kill_asked)
+        };
         let forced = matches!(end.exit.rung, Rung::Terminated | Rung::Killed | Rung::Unkillable);
         let task = self.main.unwrap_or("the actor");
         match &end.outcome {
             Outcome::Failed { .. } | Outcome::Refused(..) => {
                 Some(Error::from_outcome(&end.outcome, &end.exit.actor, task))
             }
+            _ if forced && kill_asked && end.exit.status.is_some() => None,
             _ if forced => Some(Error::died(end.exit.clone())),
             Outcome::Returned(_) => None,
             Outcome::Cancelled(_) if asked => None,

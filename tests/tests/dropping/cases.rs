@@ -21,6 +21,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("Portal::result", Case::InRoot(portal_result)),
     ("Portal::cancel_actor", Case::InRoot(cancel_actor)),
     ("Portal::cancel", Case::InRoot(cancel)),
+    ("Portal::kill", Case::InRoot(kill)),
     ("Context::started", Case::InRoot(started)),
     ("OpenContext::result", Case::InRoot(context_result)),
     ("OpenContext::cancel", Case::InRoot(context_cancel)),
@@ -224,6 +225,14 @@ fn cancel_actor() -> Result<()> {
 fn cancel() -> Result<()> {
     cancels(async |worker, polls| {
         Ok(poll_times(worker.cancel(), polls).await.done().transpose()?.is_some())
+    })
+}
+
+fn kill() -> Result<()> {
+    cancels(async |worker, polls| {
+        let ended = poll_times(worker.kill(), polls).await.done();
+        assert!(matches!(ended, None | Some(CancelStatus::Done)), "{ended:?}");
+        Ok(ended.is_some())
     })
 }
 

@@ -1,0 +1,257 @@
+//! What cancelling an actor or a nursery does, in which order, and what it leaves of what was open
+//! with it (CAN-11 to CAN-20).
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use futures_lite::future::{self, pending};
+use hatchery::{
+    CancelStatus, Context, Error, ErrorKind, Nursery, Options, Receives, Result, Rung, Sends,
+    Starts, on_exit, open_nursery, shield,
+};
+use hatchery_tests::procfs::Process;
+
+/// Ten times what an end that waits for nothing may take.
+const SOON: Duration = Duration::from_secs(3);
+
+#[hatchery::endpoint]
+async fn forever() {
+    pending().await
+}
+
+/// Starts, sends three values and waits.
+#[hatchery::context]
+async fn three(cx: Context<Starts<u8>, Sends<u8>, Receives<()>>) -> Result<()> {
+    let stream = cx.started(7).await?.open_stream();
+    for value in [1, 2, 3] {
+        stream.send(value).await?;
+    }
+    pending().await
+}
+
+fn note(path: &str, word: &str) -> Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path).map_err(Error::new)?;
+    writeln!(file, "{word}").map_err(Error::new)
+}
+
+/// Waits; notes the word in a shield once it is cancelled.
+async fn noted_when_cancelled(path: &str, word: &str) -> Result<()> {
+    let waited = hatchery::cancel_scope(async |_scope| pending::<Result<()>>().await).await;
+    shield(async { note(path, word) }).await?;
+    waited.map(drop)
+}
+
+#[hatchery::endpoint]
+async fn leaf(path: String) -> Result<()> {
+    note(&path, "up")?;
+    noted_when_cancelled(&path, "leaf").await
+}
+
+/// A task with an actor below it and a hook for the end of its own.
+#[hatchery::endpoint]
+async fn branch(path: String) -> Result<()> {
+    let file = path.clone();
+    on_exit(move || note(&file, "hook"));
+    let below = path.clone();
+    let ended: Result<()> = open_nursery(async |nursery: Nursery| {
+        nursery.start_actor("leaf").await?.run(leaf(below)).await
+    })
+    .await;
+    note(&path, "task")?;
+    ended
+}
+
+/// Is asleep in a shield for far longer than any test waits.
+#[hatchery::endpoint]
+async fn shielded(path: String) -> Result<()> {
+    shield(async {
+        note(&path, "up")?;
+        pending().await
+    })
+    .await
+}
+
+/// Blocks its actor's thread; a hook would note that it was asked.
+#[hatchery::endpoint]
+async fn blocks(path: String) -> Result<()> {
+    let file = path.clone();
+    on_exit(move || note(&file, "hook"));
+    note(&path, "up")?;
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A file that actors write words into.
+struct Words(PathBuf);
+
+impl Words {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("cancelling-{name}-{}", std::process::id())))
+    }
+
+    fn path(&self) -> String {
+        self.0.to_str().unwrap().to_owned()
+    }
+
+    fn all(&self) -> Vec<String> {
+        let text = fs::read_to_string(&self.0).unwrap_or_default();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// Drives `work` until the word is there.
+    async fn wait<T>(&self, word: &str, work: &mut (impl Future<Output = T> + Unpin)) {
+        while !self.all().iter().any(|known| known == word) {
+            assert!(future::poll_once(&mut *work).await.is_none(), "{word} never came");
+            future::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[hatchery::test]
+async fn can_11_14_what_was_open_with_a_cancelled_actor_ends_by_its_own_last_words() -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let actor = nursery.start_actor("actor").await?;
+        let (mut context, first) = actor.open_context(three()).await?;
+        assert_eq!(first, 7);
+        let mut stream = context.open_stream()?;
+        assert_eq!(stream.recv().await?, Some(1));
+        let mut call = Box::pin(actor.run(forever()));
+        assert!(future::poll_once(&mut call).await.is_none());
+
+        assert_eq!(actor.cancel_actor().await?, CancelStatus::Done);
+        assert_eq!(actor.cancel_actor().await?, CancelStatus::Gone);
+        // Nothing here was touched by the one who asked: values that came before are there, and each
+        // end is what the far side said.
+        assert_eq!(stream.recv().await?, Some(2));
+        assert_eq!(stream.recv().await?, Some(3));
+        for error in [
+            stream.recv().await.unwrap_err(),
+            context.result().await.unwrap_err(),
+            call.await.unwrap_err(),
+        ] {
+            let by = error.cancelled().unwrap_or_else(|| panic!("not cancelled: {error:?}"));
+            assert_eq!(by.canceller.pid, std::process::id(), "{error:?}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn can_12_20_what_is_below_ends_before_its_task_the_hooks_come_last_and_then_it_is_told()
+-> Result<()> {
+    let words = Words::new("order");
+    open_nursery(async |nursery: Nursery| {
+        let actor = nursery.start_actor("branch").await?;
+        let mut call = Box::pin(actor.run(branch(words.path())));
+        words.wait("up", &mut call).await;
+        assert_eq!(actor.cancel_actor().await?, CancelStatus::Done);
+        note(&words.path(), "told")?;
+        assert!(call.await.unwrap_err().cancelled().is_some());
+        Ok::<_, Error>(())
+    })
+    .await?;
+    assert_eq!(words.all(), ["up", "leaf", "task", "hook", "told"]);
+    Ok(())
+}
+
+#[hatchery::test]
+async fn can_13_a_cancel_of_the_actor_does_not_cancel_the_cancel_of_its_task() -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let actor = nursery.start_actor("actor").await?;
+        let (context, _) = actor.open_context(three()).await?;
+        let both = future::zip(context.cancel(), actor.cancel_actor()).await;
+        assert!(matches!(both.0, CancelStatus::Done), "{both:?}");
+        assert_eq!(both.1?, CancelStatus::Done);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn can_15_an_exit_ends_the_wait_for_a_cancel_at_once() {
+    let words = Words::new("exit");
+    let failed: Result<()> = open_nursery(async |nursery: Nursery| {
+        let actor = nursery.start_actor("actor").await?;
+        let mut call = Box::pin(actor.run(shielded(words.path())));
+        words.wait("up", &mut call).await;
+        let mut asked = Box::pin(actor.cancel_actor());
+        assert!(future::poll_once(&mut asked).await.is_none());
+        let begin = Instant::now();
+        Process::of(actor.id().pid.cast_signed()).expect("it lives").kill();
+        assert_eq!(asked.await?, CancelStatus::Done);
+        assert!(begin.elapsed() < SOON, "its grace was waited for: {:?}", begin.elapsed());
+        drop(call);
+        Ok(())
+    })
+    .await;
+    // Asked for or not, a death by a signal that is not ours is told.
+    let error = failed.unwrap_err();
+    let ErrorKind::Died(exit) = error.kind() else { panic!("{error:?}") };
+    assert_eq!(exit.rung, Rung::Asked, "{exit:?}");
+}
+
+#[hatchery::test]
+async fn can_17_a_portals_kill_asks_nothing_and_is_no_failure() -> Result<()> {
+    let words = Words::new("kill");
+    open_nursery(async |nursery: Nursery| {
+        let actor = nursery.start_actor("blocked").await?;
+        let mut call = Box::pin(actor.run(blocks(words.path())));
+        words.wait("up", &mut call).await;
+        let begin = Instant::now();
+        assert_eq!(actor.kill().await, CancelStatus::Done);
+        assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+        assert_eq!(actor.kill().await, CancelStatus::Gone);
+        let error = call.await.unwrap_err();
+        let ErrorKind::Died(exit) = error.kind() else { panic!("{error:?}") };
+        assert_eq!(exit.rung, Rung::Killed, "{exit:?}");
+        Ok::<_, Error>(())
+    })
+    .await?;
+    assert_eq!(words.all(), ["up"], "no hook runs");
+    Ok(())
+}
+
+#[hatchery::test]
+async fn can_17_a_nurserys_kill_takes_subtrees_along_and_its_body_goes_on() -> Result<()> {
+    let words = Words::new("kill-all");
+    let value = open_nursery(async |nursery: Nursery| {
+        let actor = nursery.start_actor("branch").await?;
+        let mut call = Box::pin(actor.run(branch(words.path())));
+        words.wait("up", &mut call).await;
+        nursery.run_in_actor("sleeper", forever()).await?;
+        nursery.spawn(pending::<()>());
+        nursery.kill();
+        assert!(matches!(call.await.unwrap_err().kind(), ErrorKind::Died(_)));
+        Ok::<_, Error>(17)
+    })
+    .await?;
+    assert_eq!(value, 17);
+    assert_eq!(words.all(), ["up"], "neither the leaf nor the branch was asked");
+    Ok(())
+}
+
+#[hatchery::test(options = Options::new().teardown(Duration::from_millis(800)))]
+async fn can_17_without_it_the_same_end_by_force_is_a_failure() {
+    let words = Words::new("forced");
+    let failed: Result<()> = open_nursery(async |nursery: Nursery| {
+        let actor = nursery.start_actor("blocked").await?;
+        let mut call = Box::pin(actor.run(blocks(words.path())));
+        words.wait("up", &mut call).await;
+        nursery.cancel();
+        drop(call);
+        Ok(())
+    })
+    .await;
+    let error = failed.unwrap_err();
+    assert!(error.to_string().contains("by force"), "{error}");
+}

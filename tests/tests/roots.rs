@@ -7,7 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use futures_lite::future;
-use hatchery::{Cause, Error, ErrorKind, Options, Result, on_exit, open_root_actor, run};
+use hatchery::{
+    Cause, Error, ErrorKind, Nursery, Options, Result, on_exit, open_nursery, open_root_actor, run,
+};
+
+use hatchery_tests::build::{Kind, built};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -117,4 +121,32 @@ fn can_19_a_root_cancelled_from_another_thread_ends_with_an_error_that_says_so()
     assert_eq!(said.take(), ["cancelled"]);
     let misuse = hatchery::cancel_soon().unwrap_err();
     assert_eq!(misuse.kind(), &ErrorKind::Misuse);
+}
+
+#[test]
+fn spn_19_20_a_process_may_be_a_root_again_and_keeps_nothing_of_the_last_one() {
+    let _turn = turn();
+    let stranger = built(Kind::Bin, "stranger");
+    let mut seen = Vec::new();
+    for name in ["first", "second"] {
+        let options = Options::new().name(name).debug(name == "first");
+        let opened = future::block_on(open_root_actor(options, async |root| {
+            open_nursery(async |nursery: Nursery| {
+                nursery.actor("worker").program(&stranger).start().await?.cancel().await?;
+                Ok::<_, Error>(root.id().clone())
+            })
+            .await
+        }));
+        seen.push(opened.unwrap());
+    }
+    assert_eq!((seen[0].name.as_str(), seen[1].name.as_str()), ("first", "second"));
+    assert_ne!(seen[0].uuid, seen[1].uuid);
+    // And by itself, with the first nursery.
+    let implicit = future::block_on(async {
+        open_nursery(async |nursery: Nursery| {
+            nursery.actor("worker").program(&stranger).start().await?.cancel().await
+        })
+        .await
+    });
+    assert!(implicit.is_ok(), "{implicit:?}");
 }

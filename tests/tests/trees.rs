@@ -13,7 +13,11 @@ fn process(pid: u32) -> Process {
 
 /// A tree of four: the root, an idle child, and a child with a child.
 fn grove() -> (Running, Vec<Process>) {
-    let mut running = Program::bin("grove").start();
+    grove_with(&[])
+}
+
+fn grove_with(arguments: &[&str]) -> (Running, Vec<Process>) {
+    let mut running = Program::bin("grove").args(arguments).start();
     assert!(running.wait_for_output("ready"));
     let out = String::from_utf8_lossy(running.output()).into_owned();
     let pids = out.lines().next().unwrap_or_default().split(' ');
@@ -31,7 +35,7 @@ fn assert_gone(actors: &[Process]) {
 }
 
 #[test]
-fn the_whole_tree_is_gone_with_its_killed_root() {
+fn f_08_the_whole_tree_is_gone_with_its_killed_root() {
     let (running, actors) = grove();
     running.signal(Signal::KILL);
     // Within a second: `wait` gives what is left no more than that.
@@ -56,7 +60,7 @@ fn stopped_actors_are_gone_with_their_killed_root() {
 }
 
 #[test]
-fn ctrl_c_ends_the_whole_tree_once_with_130() {
+fn sig_03_ctrl_c_ends_the_whole_tree_once_with_130() {
     let (running, actors) = grove();
     running.signal_group(Signal::INT);
     let finished = running.wait();
@@ -67,13 +71,76 @@ fn ctrl_c_ends_the_whole_tree_once_with_130() {
 }
 
 #[test]
-fn an_interrupt_or_a_term_for_the_root_alone_ends_the_tree_too() {
+fn sig_01_05_10_can_08_an_interrupt_or_a_term_for_the_root_alone_ends_the_tree_too() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let (running, actors) = grove();
         running.signal(signal);
         running.wait().assert_exit(code).assert_nothing_left();
         assert_gone(&actors);
     }
+}
+
+#[test]
+fn sig_02_an_interrupt_ends_actors_that_a_task_of_the_root_has_started() {
+    let (running, actors) = grove_with(&["in-a-task"]);
+    running.signal(Signal::INT);
+    running.wait().assert_exit(130).assert_nothing_left();
+    assert_gone(&actors);
+}
+
+#[test]
+fn sig_03_f_21_fifty_interrupts_at_once_are_as_good_as_two() {
+    let (running, actors) = grove();
+    for _ in 0..50 {
+        running.signal_group(Signal::INT);
+    }
+    running.wait().assert_exit(130).assert_nothing_left();
+    assert_gone(&actors);
+}
+
+#[test]
+fn sig_04_an_interrupt_for_one_actor_alone_changes_nothing() {
+    let (mut running, actors) = grove();
+    for actor in &actors {
+        actor.signal(Signal::INT);
+    }
+    // Only the root decides (SIG-03); a SIGTERM is for the process that gets it.
+    assert!(running.wait_for_tree(|tree| tree.len() == 4 && caught_up(&actors)));
+    assert!(actors.iter().all(|one| Process::of(one.pid).is_some_and(|now| now.is(one))));
+    running.signal(Signal::INT);
+    running.wait().assert_exit(130).assert_nothing_left();
+}
+
+/// Whether none of them has a signal that it has not been given yet.
+fn caught_up(actors: &[Process]) -> bool {
+    let pending = |one: &Process| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", one.pid));
+        let status = status.expect("it lives");
+        let none = |name| status.lines().any(|line| line == format!("{name}:\t0000000000000000"));
+        !(none("SigPnd") && none("ShdPnd"))
+    };
+    !actors.iter().any(pending)
+}
+
+#[test]
+fn sig_06_an_interrupt_ends_a_tree_whose_links_are_broken() {
+    let (running, actors) = grove_with(&["broken"]);
+    running.signal(Signal::INT);
+    let finished = running.wait();
+    finished.assert_nothing_left();
+    assert_gone(&actors);
+}
+
+#[test]
+fn sig_07_one_interrupt_ends_an_actor_that_hears_nothing_by_force() {
+    let mut running = Program::bin("stubborn").args(["1000"]).start();
+    assert!(running.wait_for_output("ready"));
+    let begin = Instant::now();
+    running.signal(Signal::INT);
+    let finished = running.wait();
+    finished.assert_exit(130);
+    finished.assert_nothing_left();
+    assert!(begin.elapsed() < Duration::from_secs(10), "{finished}");
 }
 
 #[test]
@@ -118,7 +185,7 @@ fn f_42_an_actor_that_leaked_a_nursery_is_ended_by_its_parent_and_that_is_said()
 }
 
 #[test]
-fn f_21_a_second_interrupt_leaves_no_time() {
+fn f_21_sig_09_a_second_interrupt_leaves_no_time() {
     let mut running = Program::bin("stubborn").start();
     assert!(running.wait_for_output("ready"));
     running.signal(Signal::INT);

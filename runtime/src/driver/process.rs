@@ -79,8 +79,10 @@ pub(crate) struct SpawnRequest {
     pub(crate) tree: u128,
     /// Its arguments after argument 0.
     pub(crate) args: Vec<OsString>,
-    /// Additions to the inherited environment.
-    pub(crate) env: Vec<(OsString, OsString)>,
+    /// Additions to the inherited environment, and what is taken out of it, in order.
+    pub(crate) env: Vec<(OsString, Option<OsString>)>,
+    /// Its working directory, where it is not this process's.
+    pub(crate) folder: Option<PathBuf>,
     /// Its standard input.
     pub(crate) stdin: Stdin,
 }
@@ -176,10 +178,17 @@ impl SpawnRequest {
             socket: handover::inode(&theirs)?,
         };
         let mut command = std::process::Command::new(self.program.path()?);
+        command.arg0(format!("hatchery: {}", self.name)).args(self.args);
+        for (name, value) in self.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(folder) = self.folder {
+            command.current_dir(folder);
+        }
         command
-            .arg0(format!("hatchery: {}", self.name))
-            .args(self.args)
-            .envs(self.env)
             .env(MARKER_VARIABLE, marker.to_string())
             .env(TREE_VARIABLE, format!("{:032x}", self.tree))
             .env(NAME_VARIABLE, self.name);

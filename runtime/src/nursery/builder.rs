@@ -25,6 +25,8 @@ pub struct ActorBuilder {
     name: String,
     program: Program,
     args: Vec<OsString>,
+    env: Vec<(OsString, Option<OsString>)>,
+    folder: Option<PathBuf>,
     stdin: Stdin,
     spec: Spec,
 }
@@ -37,6 +39,8 @@ impl ActorBuilder {
             name: name.to_owned(),
             program: Program::Own,
             args: Vec::new(),
+            env: Vec::new(),
+            folder: None,
             stdin: Stdin::Null,
             spec,
         }
@@ -77,6 +81,26 @@ impl ActorBuilder {
     /// Adds an argument to its command line. The library does not read them.
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
+        self
+    }
+
+    /// Sets a variable of its environment, which is this process's otherwise. What it starts inherits
+    /// it. The library's own variables (`HATCHERY_ACTOR`, `HATCHERY_TREE`, `HATCHERY_NAME`) cannot be
+    /// set.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Takes a variable out of its environment.
+    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), None));
+        self
+    }
+
+    /// Its working directory; this process's otherwise. One that cannot be entered fails the start.
+    pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
         self
     }
 
@@ -122,7 +146,8 @@ impl ActorBuilder {
             name: self.name,
             tree: inner.actor.tree(),
             args: self.args,
-            env: Vec::new(),
+            env: self.env,
+            folder: self.folder,
             stdin: self.stdin,
         };
         let busy = inner.actor.busy_with_child();

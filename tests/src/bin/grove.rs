@@ -1,10 +1,16 @@
 //! A root with two actors, one of which has an actor of its own: prints `PID PID PID` and
 //! `ready`, then waits for ever. The subject of tests that end whole trees.
+//!
+//! With `in-a-task` a task of the root's nursery has started them; with `broken` the first one then
+//! closes its link, which nobody told it to.
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::future::pending;
 
-use hatchery::{Context, Receives, Result, Sends, Starts, open_nursery};
+use hatchery::{Context, Error, Receives, Result, Sends, Starts, open_nursery};
+use hatchery_tests::procfs::descriptors;
+use rustix::net::{Shutdown, shutdown};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 /// Starts an actor, says which process that is, and waits.
 #[hatchery::context]
@@ -17,8 +23,18 @@ async fn parent(cx: Context<Starts<u32>, Sends<()>, Receives<()>>) -> Result<()>
     .await
 }
 
-#[hatchery::main]
-async fn main() -> Result<()> {
+/// Closes every socket of its actor both ways.
+#[hatchery::endpoint]
+async fn breaks_its_link() -> Result<()> {
+    let me = pidfd_open(getpid(), PidfdFlags::empty()).map_err(Error::new)?;
+    for (number, _) in descriptors().iter().filter(|(_, target)| target.starts_with("socket:")) {
+        let same = pidfd_getfd(&me, *number, PidfdGetfdFlags::empty()).map_err(Error::new)?;
+        shutdown(same, Shutdown::Both).map_err(Error::new)?;
+    }
+    pending().await
+}
+
+async fn grows(broken: bool) -> Result<()> {
     open_nursery(async |nursery| {
         let idle = nursery.start_actor("idle").await?;
         let branch = nursery.start_actor("branch").await?;
@@ -26,9 +42,23 @@ async fn main() -> Result<()> {
             .with_context(parent(), async |_cx, leaf| {
                 println!("{} {} {leaf}", idle.id().pid, branch.id().pid);
                 println!("ready");
-                pending().await
+                if broken { idle.run(breaks_its_link()).await } else { pending().await }
             })
             .await
     })
     .await
+}
+
+#[hatchery::main]
+async fn main() -> Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        Some("in-a-task") => {
+            open_nursery(async |nursery| {
+                nursery.spawn(grows(false));
+                pending().await
+            })
+            .await
+        }
+        how => grows(how == Some("broken")).await,
+    }
 }

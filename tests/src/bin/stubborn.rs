@@ -1,11 +1,11 @@
 //! A root whose actor hears nothing: it blocks its thread. Prints `ready`, and `cancelled` when its
-//! main task is dropped.
+//! main task is dropped. An argument is the budget of teardowns, in milliseconds.
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::future::pending;
 use std::time::Duration;
 
-use hatchery::{Context, Receives, Result, Sends, Starts, open_nursery};
+use hatchery::{Context, Options, Receives, Result, Sends, Starts, open_nursery};
 
 #[hatchery::context]
 async fn blocks(cx: Context<Starts<()>, Sends<()>, Receives<()>>) -> Result<()> {
@@ -24,7 +24,13 @@ impl Drop for Cancelled {
     }
 }
 
-#[hatchery::main]
+fn options() -> Options {
+    let budget = std::env::args().nth(1).and_then(|millis| millis.parse().ok());
+    let budget = budget.map(Duration::from_millis);
+    budget.map_or_else(Options::new, |budget| Options::new().teardown(budget))
+}
+
+#[hatchery::main(options = options())]
 async fn main() -> Result<()> {
     open_nursery(async |nursery| {
         let _cancelled = Cancelled;

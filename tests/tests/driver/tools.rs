@@ -18,7 +18,8 @@ pub(crate) fn request(role: &str) -> SpawnRequest {
         name: "worker".to_owned(),
         tree: tree_of(own_pid()),
         args: Vec::new(),
-        env: vec![("ROLE".into(), role.into())],
+        env: vec![("ROLE".into(), Some(role.into()))],
+        folder: None,
         stdin: Stdin::Null,
     }
 }

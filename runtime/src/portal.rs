@@ -144,9 +144,10 @@ impl Portal {
 
     /// Ends the actor by force, and waits until its process has been reaped.
     ///
-    /// Nothing in it is asked: no clean-up and no exit hook runs, there or in the actors below it,
-    /// which end with it by their parent-death signal. What is awaited of it fails with its death.
-    /// Its end is no failure of its nursery, since it was asked for.
+    /// Nothing in it is asked: no clean-up and no exit hook runs there. The actors below it end with
+    /// it by their parent-death signal; one that sees its link's end before that may have begun to
+    /// clean up. What is awaited of the actor fails with its death. Its end is no failure of its
+    /// nursery, since it was asked for.
     ///
     /// # Cancel safety
     /// The process is signalled when this is first polled; dropping it later stops the waiting only.

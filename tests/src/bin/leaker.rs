@@ -34,7 +34,7 @@ async fn leaks(cx: Context<Starts<()>, Sends<()>, Receives<()>>) -> Result<()> {
     pending().await
 }
 
-#[hatchery::main(options = Options::new().teardown(Duration::from_millis(400)))]
+#[hatchery::main(options = Options::new().teardown(Duration::from_secs(2)))]
 async fn main() -> Result<()> {
     if std::env::args().nth(1).is_some() {
         return open_nursery(async |nursery| {

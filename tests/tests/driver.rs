@@ -20,7 +20,7 @@ use std::time::Duration;
 use driver::entry::{self, ChildEntry, Entry};
 use driver::process::{self, Program, Signal, SpawnError, SpawnRequest, Spawned, Stdin};
 use driver::{signal, spawner};
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, poll_once};
 use hatchery_proto::report::ExitStatus;
 use hatchery_tests::leaks::exclusive;
 use hatchery_tests::procfs::{self, Process, own_pid};
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     if let Some(code) = roles::play() {
         return code;
     }
-    let tests: [(&str, fn()); 17] = [
+    let tests: [(&str, fn()); 18] = [
         ("a_child_has_only_what_it_should", one_child),
         ("a_killed_child_is_reported_with_its_signal", killed_child),
         ("standard_input_is_handed_over", standard_input),
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
         ("a_requester_that_goes_leaves_nothing", requester_gone),
         ("ctrl_c_and_sigpipe_leave_children_alone", child_signals),
         ("a_plain_program_of_a_child_is_no_child", plain_program),
+        ("p_t1_an_exit_that_has_happened_is_seen_at_the_first_look", exit_at_first_look),
         ("a_root_hears_the_signals_that_ask_it_to_end", root_signals),
         ("f_08_a_killed_root_takes_its_tree_along", killed_root),
         ("f_10_a_parent_that_dies_before_the_entry_leaves_no_orphan", parent_gone_before_entry),
@@ -94,6 +95,19 @@ fn trial(name: &str, test: fn()) -> Trial {
 }
 
 // What a child has, and what becomes of it.
+
+/// Or a deadline that is due at that look would come first, and a dead child be called unkillable.
+fn exit_at_first_look() {
+    let mut child = block_on(start("hello"));
+    recv(&mut child.link);
+    let process = Process::of(pid_of(&child)).unwrap();
+    process.kill();
+    procfs::wait_for_any_exit(std::slice::from_ref(&process), Duration::from_secs(10));
+    let status = block_on(poll_once(child.process.wait()));
+    let killed = ExitStatus::Signal { number: 9, core: false };
+    assert_eq!(status.map(Result::unwrap), Some(killed));
+    assert!(child.process.usage().is_some(), "its account is read before it is reaped");
+}
 
 fn one_child() {
     let baseline = procfs::descriptors();

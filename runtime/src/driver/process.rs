@@ -22,7 +22,7 @@ use hatchery_proto::report::{ExitStatus, Usage};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitOptions};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, WaitOptions};
 
 use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE, TREE_VARIABLE};
 use super::{procfs, spawner};
@@ -325,13 +325,20 @@ impl Process {
 
     /// Ends once the process has, before it is reaped: then its account can still be read. At once
     /// where that cannot be watched.
+    ///
+    /// It looks before it waits: a wait that begins is woken a round later, and a deadline that is
+    /// due in this round would be taken for the first to have come.
     async fn ended(&self) {
-        let Some(Ok(watch)) = self.descriptor.as_ref().map(|one| Async::new(one.as_fd())) else {
-            return;
-        };
-        if watch.readable().await.is_ok()
-            && let Some(usage) = procfs::usage(self.pid)
-        {
+        let Some(descriptor) = &self.descriptor else { return };
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let over = rustix::process::waitid(WaitId::PidFd(descriptor.as_fd()), look);
+        if !matches!(over, Ok(Some(_))) {
+            let Ok(watch) = Async::new(descriptor.as_fd()) else { return };
+            if watch.readable().await.is_err() {
+                return;
+            }
+        }
+        if let Some(usage) = procfs::usage(self.pid) {
             let _ = self.usage.set(usage);
         }
     }
@@ -375,6 +382,9 @@ async fn reap(child: &Mutex<Child>) -> io::Result<std::process::ExitStatus> {
     /// Between two looks where the system has no room for watching it.
     const PAUSE: Duration = Duration::from_millis(10);
     let lock = || child.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(Some(status)) = lock().try_status() {
+        return Ok(status);
+    }
     let status = lock().status();
     match status.await {
         Err(error) if error.raw_os_error() != Some(Errno::CHILD.raw_os_error()) => {

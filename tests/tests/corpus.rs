@@ -70,4 +70,9 @@ proptest! {
     fn p_f3_no_report_breaks_its_limits(bytes in vec(any::<u8>(), 0..1000)) {
         target("reports")(&bytes);
     }
+
+    #[test]
+    fn p_t1_no_dice_break_a_world(bytes in vec(any::<u8>(), 0..300)) {
+        target("world")(&bytes);
+    }
 }

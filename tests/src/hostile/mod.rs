@@ -1,6 +1,6 @@
 //! Hostile bytes against the core: what the fuzz targets do with an input, and what the tests that
-//! replay the corpora do with the same. Names nothing but the core and postcard, so that the targets
-//! can include this folder alone.
+//! replay the corpora do with the same. Names nothing but the core, postcard and the simulator's
+//! `world`, so that the targets can include these two folders alone.
 //!
 //! No input may make the core panic, stall, grow beyond its limits or leave a dialog without its one
 //! outcome (P-A1 to P-A7, P-D4, P-L4). What is checked holds for every input whatever.
@@ -11,6 +11,7 @@ mod greeting;
 mod one;
 mod reports;
 mod two;
+mod worlds;
 
 pub use bodies::bodies_against;
 pub use deframer::deframer_against;
@@ -18,6 +19,7 @@ pub use greeting::greeting_against;
 pub use one::connection_against;
 pub use reports::reports_against;
 pub use two::pair_against;
+pub use worlds::world_against;
 
 use std::time::Duration;
 
@@ -30,13 +32,14 @@ use hatchery_proto::{
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its file.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("bodies", bodies_against),
     ("connection", connection_against),
     ("deframer", deframer_against),
     ("greeting", greeting_against),
     ("pair", pair_against),
     ("reports", reports_against),
+    ("world", world_against),
 ];
 
 /// An input, read as instructions.

@@ -7,7 +7,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `dice` | chances from the seed |
+//! | `dice` | chances from the seed, or from a fuzzer |
 //! | `shape` | what a seed makes of a world: sizes, limits, which faults |
 //! | `wire` | bytes under way |
 //! | `process` | processes: running, stopped, blocked, frozen, dead; signals |
@@ -99,14 +99,17 @@ pub fn seed_of(seed: u64, run: u64) -> u64 {
 /// Makes a world from this seed and sees it to its end.
 #[must_use]
 pub fn run(seed: u64, options: Options) -> Run {
-    let mut world = World::new(seed, options);
-    world.live();
-    Run {
-        cancels: world.ledger.cancels,
-        kills: world.ledger.kills,
-        violations: world.ledger.violations,
-        log: world.log,
-    }
+    let mut dice = Dice::new(seed);
+    let shape = Shape::new(&mut dice);
+    World::new(dice, shape, options).run(&format!("seed {seed:#018x}"))
+}
+
+/// Makes a small world from what a fuzzer chose and sees it to its end.
+#[must_use]
+pub fn run_chosen(bytes: &[u8], options: Options) -> Run {
+    let mut dice = Dice::of_bytes(bytes);
+    let shape = Shape::small(&mut dice);
+    World::new(dice, shape, options).run(&format!("{} chosen bytes", bytes.len()))
 }
 
 /// Something that is to happen.
@@ -177,10 +180,8 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, options: Options) -> Self {
-        let mut dice = Dice::new(seed);
-        let shape = Shape::new(&mut dice);
-        let mut world = Self {
+    fn new(dice: Dice, shape: Shape, options: Options) -> Self {
+        Self {
             now: Instant::from_micros(1_000_000),
             dice,
             shape,
@@ -195,9 +196,18 @@ impl World {
             ledger: Ledger::default(),
             log: String::new(),
             buffer: Vec::new(),
-        };
-        world.note(|world| format!("a world of seed {seed:#018x}: {:?}", world.shape));
-        world
+        }
+    }
+
+    fn run(mut self, of: &str) -> Run {
+        self.note(|world| format!("a world of {of}: {:?}", world.shape));
+        self.live();
+        Run {
+            cancels: self.ledger.cancels,
+            kills: self.ledger.kills,
+            violations: self.ledger.violations,
+            log: self.log,
+        }
     }
 
     /// Lets everything happen until nothing is left to.

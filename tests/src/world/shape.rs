@@ -150,6 +150,46 @@ impl Shape {
         }
     }
 
+    /// A world of a few processes with a short life, so that a fuzzer sees thousands a second. Its
+    /// values pass frames and windows, and its buffers are so small that writers wait.
+    pub(super) fn small(dice: &mut Dice) -> Self {
+        let calm = dice.one_in(4);
+        let faults = if calm {
+            vec![Fault::Cancel]
+        } else {
+            (0..2).filter_map(|_| dice.pick(&EVERY)).collect()
+        };
+        Self {
+            calm,
+            faults,
+            blows: 2,
+            heal: dice.millis(5, 60),
+            interrupt: dice.one_in(2).then(|| dice.millis(0, 50)),
+            twice: (!calm && dice.one_in(6)).then(|| dice.millis(0, 50)),
+            teardown: Duration::from_millis(if dice.one_in(2) { 4600 } else { 1000 }),
+            limits: Limits {
+                max_frame: 1024,
+                window: 1024,
+                max_message: 4 * 1024,
+                max_dialogs: 3,
+                ..Limits::default()
+            },
+            room: if dice.one_in(3) { 200 } else { 64 * 1024 },
+            latency: if calm { 200 } else { dice.pick(&[20, 2000]).unwrap_or(20) },
+            depth: if dice.one_in(2) { 1 } else { 2 },
+            fan_out: 2,
+            processes: 2 + dice.below(3),
+            steps: 1 + dice.below(3),
+            value: if dice.one_in(3) { 1500 } else { 40 },
+            failing: dice.pick(&[6, 30]).unwrap_or(6),
+            absorbing: dice.pick(&[2, 100_000]).unwrap_or(2),
+            shields: true,
+            cancelling: 6,
+            death_signal: dice.one_in(2),
+            watchdog: dice.one_in(2),
+        }
+    }
+
     pub(super) fn has(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hatchery_proto::{
-    Code, DialogId, ExitReport, ExitStatus, Kind, Limits, LostCause, Misuse, Outcome, Report, Rung,
-    StartWish, Terminal, Why,
+    Code, DialogId, Event, ExitReport, ExitStatus, Kind, Limits, LostCause, Misuse, Outcome,
+    Report, Rung, StartWish, Terminal, Why,
 };
 use hatchery_tests::pair::{Pair, actor, cancel_by, small_limits, wish};
 
@@ -64,6 +64,32 @@ fn p_c1_a_later_repeat_does_not_put_off_the_end_of_the_wait() {
     pair.a.core.caller(id).unwrap().cancel(pair.now, shortest);
     let due = (pair.now + Duration::from_millis(500), Why::CancelWait(id));
     assert_eq!(pair.a.core.poll_timeout(), Some(due));
+}
+
+/// Gives the next frame of the far end to this one.
+fn next_frame(pair: &mut Pair) {
+    let mut bytes = Vec::new();
+    assert!(pair.b.core.poll_transmit(pair.now, &mut bytes, 1) > 0, "there is one");
+    pair.a.core.handle_input(pair.now, &bytes);
+}
+
+#[test]
+fn p_c1_a_cancel_is_answered_ahead_of_what_is_left_of_a_terminal() {
+    let mut pair = Pair::up_with(&small_limits());
+    let id = pair.open(Kind::Call, b"");
+    let large = vec![7; 4 * 1024];
+    pair.finish(id, Terminal::Return(large.clone()));
+    next_frame(&mut pair);
+    pair.a.core.caller(id).unwrap().cancel(pair.now, cancel_by(1, SECOND));
+    pair.forth();
+    assert!(!pair.a.saw(&Event::CancelAcked(id)));
+    next_frame(&mut pair);
+    assert!(pair.a.saw(&Event::CancelAcked(id)), "it was heard");
+    assert_eq!(pair.outcome(id), None, "and there is more to come");
+    assert_eq!(pair.b.count(&Event::CancelAsked(id)), 0, "no task is left to be told");
+    pair.settle();
+    assert_eq!(pair.outcome(id), Some(Outcome::Returned(large)));
+    assert_eq!((pair.a.broken(), pair.b.broken()), (None, None));
 }
 
 #[test]

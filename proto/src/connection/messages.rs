@@ -255,7 +255,10 @@ impl Connection {
         let known = dialog.request.get_or_insert_with(|| request.clone());
         known.grace = known.grace.min(request.grace);
         if dialog.finished {
-            // They have crossed: the terminal that is under way answers it (P-C6).
+            // They have crossed (P-C6). The terminal answers it too, but may be long under way; where
+            // no `StartAck` will come it is one frame.
+            dialog.control.cancel_ack = dialog.life != Life::Opening;
+            self.queue_control(id);
             return Ok(());
         }
         if !dialog.arrived {

@@ -144,8 +144,8 @@ pub fn ci() -> Vec<Row> {
     vec![
         Row::of("nursery", family, (34_623, 274_594)),
         Row::of("ladder", child, (325_618, 1_961_570)),
-        Row::pair(call(), (894_154, 3_771_771)),
-        Row::pair(small(), (629_174, 2_551_465)),
+        Row::pair(call(), (1_096_574, 4_555_844)),
+        Row::pair(small(), (743_311, 2_947_043)),
     ]
 }
 

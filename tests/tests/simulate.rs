@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use hatchery_tests::world::{Options, Planted, Run, run, seed_of};
+use hatchery_tests::world::{FAULTS, Options, Planted, Run, run, seed_of};
 
 fn runs(seed: u64, count: u64, options: Options) -> Vec<Run> {
     (0..count).map(|number| run(seed_of(seed, number), options)).collect()
@@ -28,7 +28,8 @@ fn a_run_is_the_same_with_a_log_and_without() {
         let seed = seed_of(5, number);
         let with = run(seed, Options { log: true, planted: None });
         let without = run(seed, Options::default());
-        assert_eq!((with.cancels, with.kills), (without.cancels, without.kills));
+        let sums = |run: &Run| (run.cancels, run.kills, run.faults);
+        assert_eq!(sums(&with), sums(&without));
     }
 }
 
@@ -42,6 +43,10 @@ fn some_hundreds_of_worlds_hold() {
     assert!(found.is_empty(), "{found:#?}");
     assert!(ran.iter().map(|run| run.cancels).sum::<u64>() > 300);
     assert!(ran.iter().map(|run| run.kills).sum::<u64>() > 30);
+    for (place, name) in FAULTS.iter().enumerate() {
+        let times: u64 = ran.iter().map(|run| run.faults[place]).sum();
+        assert!(times > 0, "{name} never took effect");
+    }
 }
 
 /// A fault in the driver or the link breaks this rule before long.
@@ -76,7 +81,7 @@ fn a_failure_that_its_nursery_never_hears_of_is_found() {
 
 #[test]
 fn p_t4_a_child_that_does_not_see_its_links_end_is_found() {
-    assert_found(Planted::DeafChild, "P-T1");
+    assert_found(Planted::DeafChild, "P-T4");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Simulates many whole trees of actors, each from a seed of its own, and ends with one line:
-//! `simulate: runs=N cancels=N kills=N violations=0`.
+//! Simulates many whole trees of actors, each from a seed of its own, and ends with two lines: how
+//! often each kind of fault took effect, and `simulate: runs=N cancels=N kills=N violations=0`.
 //!
 //! `cargo run --release -p hatchery-tests --bin simulate -- --runs N --seed S`
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is its result")]
@@ -10,15 +10,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{io, thread};
 
-use hatchery_tests::world::{self, Options, Run};
+use hatchery_tests::world::{self, FAULTS, Options, Run};
 use lexopt::prelude::*;
 
 const HELP: &str = "\
 Usage: simulate [OPTIONS]
 
 Makes worlds from seeds, lets faults befall them, heals them and sees them to their ends. A run in
-which something did not hold is printed with the end of its log; then the exit code is 1. One closing
-line `simulate: runs=N cancels=N kills=N violations=N` on standard output.
+which something did not hold is printed with the end of its log; then the exit code is 1. On standard
+output how often each kind of fault took effect, and one closing line
+`simulate: runs=N cancels=N kills=N violations=N`.
 
   --runs N      how many (1000)
   --seed S      from which seed (1); run K of it is the same whatever else runs
@@ -77,6 +78,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Wanted>, lexopt::Error> {
 struct Sum {
     cancels: u64,
     kills: u64,
+    faults: [u64; FAULTS.len()],
     violations: u64,
     failing: Vec<u64>,
 }
@@ -102,6 +104,8 @@ fn simulate(wanted: &Wanted) -> ExitCode {
     for run in sum.failing.iter().take(SHOWN) {
         show(wanted.seed, *run);
     }
+    let faults = FAULTS.iter().zip(sum.faults).map(|(name, times)| format!(" {name}={times}"));
+    println!("faults:{}", faults.collect::<String>());
     println!(
         "simulate: runs={runs} cancels={} kills={} violations={}",
         sum.cancels, sum.kills, sum.violations
@@ -117,6 +121,9 @@ impl Sum {
     fn add(&mut self, run: u64, ran: &Run) {
         self.cancels += ran.cancels;
         self.kills += ran.kills;
+        for (sum, times) in self.faults.iter_mut().zip(ran.faults) {
+            *sum += times;
+        }
         self.violations += ran.violations.len() as u64;
         if !ran.violations.is_empty() {
             self.failing.push(run);

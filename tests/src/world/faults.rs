@@ -49,66 +49,75 @@ impl World {
     /// One blow of one of the kinds that this world knows.
     pub(super) fn befall(&mut self) {
         let Some(fault) = self.dice.pick(&self.shape.faults) else { return };
+        if self.strike(fault) {
+            self.met(fault);
+        }
+    }
+
+    /// A fault has taken effect.
+    pub(super) fn met(&mut self, fault: Fault) {
+        self.ledger.faults[fault as usize] += 1;
+    }
+
+    /// Whether there was somebody to be struck.
+    fn strike(&mut self, fault: Fault) -> bool {
         let living: Vec<usize> =
             (0..self.processes.len()).filter(|place| !self.is_dead(*place)).collect();
         let below: Vec<usize> = living.iter().copied().filter(|place| *place > 0).collect();
         match fault {
-            Fault::Cancel => self.cancel_something(&living),
+            Fault::Cancel => return self.cancel_something(&living),
             Fault::Kill => {
                 // The root too, now and then.
                 let victims = if self.dice.one_in(6) { &living } else { &below };
-                if let Some(place) = self.dice.pick(victims) {
-                    self.note(|_| format!("SIGKILL hits p{place}"));
-                    self.signal(place, Signal::Kill);
-                }
+                let Some(place) = self.dice.pick(victims) else { return false };
+                self.note(|_| format!("SIGKILL hits p{place}"));
+                self.signal(place, Signal::Kill);
             }
             Fault::Stop => {
-                if let Some(place) = self.dice.pick(&below) {
-                    self.signal(place, Signal::Stop);
-                    if self.dice.one_in(2) {
-                        let after = self.dice.millis(1, 1500);
-                        self.at(self.now + after, What::Signal(place, Signal::Continue));
-                    }
+                let Some(place) = self.dice.pick(&below) else { return false };
+                self.signal(place, Signal::Stop);
+                if self.dice.one_in(2) {
+                    let after = self.dice.millis(1, 1500);
+                    self.at(self.now + after, What::Signal(place, Signal::Continue));
                 }
             }
             Fault::Freeze => {
-                if let Some(place) = self.dice.pick(&below) {
-                    self.processes[place].frozen = true;
-                    self.processes[place].disturbed = true;
-                    self.note(|_| format!("p{place} freezes"));
-                }
+                let Some(place) = self.dice.pick(&below) else { return false };
+                self.processes[place].frozen = true;
+                self.processes[place].disturbed = true;
+                self.note(|_| format!("p{place} freezes"));
             }
             Fault::Block => {
-                if let Some(place) = self.dice.pick(&living) {
-                    let until = self.now + self.dice.millis(1, 3000);
-                    let process = &mut self.processes[place];
-                    process.blocked = process.blocked.max(until);
-                    process.disturbed = true;
-                    self.note(|_| format!("p{place} does nothing for a while"));
-                    self.wake(place, until);
-                }
+                let Some(place) = self.dice.pick(&living) else { return false };
+                let until = self.now + self.dice.millis(1, 3000);
+                let process = &mut self.processes[place];
+                process.blocked = process.blocked.max(until);
+                process.disturbed = true;
+                self.note(|_| format!("p{place} does nothing for a while"));
+                self.wake(place, until);
             }
             Fault::IgnoreTerm => {
-                if let Some(place) = self.dice.pick(&below) {
-                    self.processes[place].ignores_term = true;
-                }
+                let Some(place) = self.dice.pick(&below) else { return false };
+                self.processes[place].ignores_term = true;
             }
             Fault::HalfClose
             | Fault::FreezeLink
             | Fault::Swizzle
             | Fault::SlowReader
-            | Fault::Leak => self.hurt_link(fault),
-            Fault::SpawnFails | Fault::BootFails => {}
+            | Fault::Leak => return self.hurt_link(fault),
+            // They act where children start, and where bytes are written.
+            Fault::SpawnFails | Fault::BootFails | Fault::Delay => return false,
         }
+        true
     }
 
-    fn hurt_link(&mut self, fault: Fault) {
+    fn hurt_link(&mut self, fault: Fault) -> bool {
         let open: Vec<usize> = (0..self.wires.len())
             .filter(|wire| !self.ends[2 * wire].closed && !self.ends[2 * wire + 1].closed)
             .collect();
         let count = if fault == Fault::Swizzle { open.len() } else { 1 };
         for _ in 0..count {
-            let Some(wire) = self.dice.pick(&open) else { return };
+            let Some(wire) = self.dice.pick(&open) else { return false };
             let side = self.dice.below(2);
             for end in [2 * wire, 2 * wire + 1] {
                 let process = self.ends[end].process;
@@ -133,6 +142,8 @@ impl World {
                 }
             }
         }
+        // It takes two links at least to stop and go in another order.
+        count > usize::from(fault == Fault::Swizzle)
     }
 
     pub(super) fn thaw(&mut self, wire: usize, side: usize) {
@@ -143,8 +154,8 @@ impl World {
         self.wake(self.ends[2 * wire + 1 - side].process, now);
     }
 
-    fn cancel_something(&mut self, living: &[usize]) {
-        let Some(place) = self.dice.pick(living) else { return };
+    fn cancel_something(&mut self, living: &[usize]) -> bool {
+        let Some(place) = self.dice.pick(living) else { return false };
         let grace = match self.dice.below(3) {
             0 => Duration::ZERO,
             1 => self.dice.millis(0, 200),
@@ -167,10 +178,10 @@ impl World {
             1 => self.dice.pick(&dialogs).map(|(end, id)| Wish::CancelDialog(end, id, grace)),
             _ => self.dice.pick(&rooms).map(Wish::CancelNursery),
         };
-        if let Some(wish) = wish {
-            self.processes[place].wishes.push(wish);
-            self.wake(place, self.now);
-        }
+        let Some(wish) = wish else { return false };
+        self.processes[place].wishes.push(wish);
+        self.wake(place, self.now);
+        true
     }
 
     pub(super) fn grant_wishes(&mut self, place: usize) -> bool {

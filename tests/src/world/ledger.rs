@@ -1,21 +1,31 @@
 //! What must hold in every world, whatever befalls it, and the books that it takes to see that.
+//!
+//! Bounds are the rules' own, with nothing on top. What is not held to them:
+//! - A process that was stopped, blocked or frozen, or whose links were touched, owes no time, and
+//!   what it knew may be lost: all bounds assume one that runs. Only that it ends is asked of it.
+//! - Nobody but a calm world's is held to ending without force: elsewhere P-T1 allows it.
+//! - A root has 250 ms beyond its grace (P-C7), an opener of a dead process the hold-back (P-L4).
+//! - A report that was cut names not all that it tells of (P-F3), so that nothing is looked for in it.
 
 use std::time::Duration;
 
 use hatchery_proto::nursery::ladder::End as Ending;
-use hatchery_proto::{Cancelled, Code, DialogId, ExitStatus, Report, Rung};
+use hatchery_proto::{Cancelled, Code, DialogId, ExitStatus, Limits, Report, Rung};
 
 use super::World;
+use super::link::BATCH;
 use super::process::{Boot, Life};
+use super::shape::FAULTS;
 
-/// What a teardown may take beyond its budget.
-const SLACK: Duration = Duration::from_millis(250);
+/// What a new process takes at most until it reads.
+const BOOT: Duration = Duration::from_millis(3);
 
 /// The books.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) cancels: u64,
     pub(super) kills: u64,
+    pub(super) faults: [u64; FAULTS.len()],
     pub(super) violations: Vec<String>,
     failures: Vec<Failure>,
 }
@@ -95,12 +105,82 @@ impl World {
         report
     }
 
+    /// A cancel was asked for.
+    pub(super) fn ask_noted(&mut self, end: usize, id: DialogId) {
+        let within = self.answer_time(end, id);
+        self.talk(end, id).asked = Some((self.now, within));
+    }
+
+    /// In what time a cancel has to be answered: at once (P-C1), so that this link carries nothing
+    /// ahead of it but what both ends have encoded already, and control frames (P-W4).
+    fn answer_time(&self, end: usize, id: DialogId) -> Duration {
+        const CONTROL: usize = 300;
+        let core = &self.ends[end].core;
+        let far = &self.ends[end ^ 1].core;
+        let frame = self.frame();
+        let mut ahead =
+            2 * (BATCH + frame) + CONTROL * (core.known_dialogs() + far.known_dialogs());
+        // Where the arguments were not whole, an `Error` answers, and it is data: in turn with others.
+        if !core.ledger(id).is_some_and(|books| books.accepted) {
+            ahead += frame * far.known_dialogs();
+        }
+        // Each time that a buffer is full, what is in it has to arrive.
+        let trips = u32::try_from(ahead / self.shape.room).unwrap_or(u32::MAX).saturating_add(4);
+        let boot = if id.is_actor() { BOOT } else { Duration::ZERO };
+        self.latency() * trips + boot
+    }
+
     /// A cancel was answered, by an ack or by the end.
     pub(super) fn cancel_answered(&mut self, end: usize, id: DialogId) {
-        let Some(asked) = self.talk(end, id).asked.take() else { return };
+        let Some((asked, within)) = self.talk(end, id).asked.take() else { return };
         let took = self.now.since(asked);
-        if self.shape.calm && took > Duration::from_millis(500) {
-            self.violate("P-C1", format!("a cancel of {id} was answered after {took:?} only"));
+        // Where the far process is gone, the link's end answers, once its exit is known (P-L4).
+        let gone = self.is_dead(self.ends[end ^ 1].process);
+        let hold = if gone { self.shape.limits.hold_back } else { Duration::ZERO };
+        if took > within + hold && !self.may_be_silent(end) {
+            let rest = format!("{took:?} and not in {within:?}");
+            self.violate("P-C1", format!("a cancel of {id} was answered after {rest}"));
+        }
+    }
+
+    /// A dialog has its outcome: who cancelled it has waited for the grace and 500 ms (P-C1).
+    pub(super) fn check_wait(&mut self, end: usize, id: DialogId) {
+        let late = self.talk(end, id).until.is_some_and(|until| self.now > until);
+        if late && !self.processes[self.ends[end].process].disturbed {
+            self.violate("P-C1", format!("{id} was waited for beyond the grace and 500 ms"));
+        }
+    }
+
+    /// Whether something kept the processes of a link, or the link, from going on.
+    pub(super) fn may_be_silent(&self, end: usize) -> bool {
+        [end, end ^ 1].into_iter().any(|end| {
+            let process = &self.processes[self.ends[end].process];
+            process.disturbed || matches!(process.life, Life::Booting(boot) if boot != Boot::Well)
+        })
+    }
+
+    fn frame(&self) -> usize {
+        self.shape.limits.max_frame as usize + 4
+    }
+
+    /// What an end holds for its peer, whatever that has sent (P-F5): for each dialog that takes room
+    /// the window, a frame, and a message, two where the peer answers. No message here is larger than
+    /// this world's largest value. The constant is the frame that is not whole.
+    pub(super) fn check_memory(&mut self, place: usize) {
+        let (value, limits) = (self.shape.value.max(8), &self.shape.limits);
+        let (window, slots) = (limits.window as usize, limits.max_dialogs + limits.max_refusals);
+        let (frame, slots) = (self.frame(), slots as usize);
+        let end = &mut self.ends[place];
+        let core = &end.core;
+        end.opened.retain(|id| core.ledger(*id).is_some());
+        let opened = end.opened.len();
+        let served = core.known_dialogs().saturating_sub(opened);
+        let bound =
+            frame + opened * (window + 2 * value + frame) + served * (window + value + frame);
+        let held = core.held();
+        if held > bound || served > slots {
+            let dialogs = format!("{opened} dialogs opened, {served} served");
+            self.violate("P-F5", format!("link end {place} holds {held} bytes: {dialogs}"));
         }
     }
 
@@ -109,7 +189,7 @@ impl World {
         let number = value.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes));
         let expected = talk.got;
         talk.got += 1;
-        talk.got_bytes += value.len() as u64;
+        talk.got_bytes += value.len() as u64 + u64::from(Limits::FRAME_COST);
         let whole = value.iter().skip(4).all(|byte| *byte == expected as u8);
         if number != Some(expected) || !whole {
             self.violate("P-D7", format!("{id}: value {number:?} came instead of {expected}"));
@@ -126,19 +206,30 @@ impl World {
         }
     }
 
-    /// What is under way never passes the window by more than one message (P-W1, P-F5).
+    /// What is under way never passes the window by more than one message (P-W1), each counted as one
+    /// frame at least.
     pub(super) fn check_sent(&mut self, end: usize, id: DialogId, size: usize) {
         let got = {
             let far = self.talk(end ^ 1, id);
             if far.discarded { None } else { Some(far.got_bytes) }
         };
         let window = u64::from(self.shape.limits.window);
+        let cost = size as u64 + u64::from(Limits::FRAME_COST);
         let talk = self.talk(end, id);
         talk.sent += 1;
-        talk.sent_bytes += size as u64;
+        talk.sent_bytes += cost;
         let under_way = talk.sent_bytes.saturating_sub(got.unwrap_or(talk.sent_bytes));
-        if under_way > window + size as u64 {
+        // It began while the balance was above 0.
+        if under_way >= window + cost {
             self.violate("P-W1", format!("{id}: {under_way} bytes are under way"));
+        }
+        // No value is queued behind a whole window, whatever the peer takes (P-F5); a first value
+        // always is, and each frame has a little on top.
+        let largest = self.shape.value.max(8) as i64;
+        let cost = largest + i64::from(Limits::FRAME_COST) * (largest / 512 + 1);
+        let unsent = self.ends[end].core.ledger(id).map_or(0, |books| books.unsent);
+        if unsent >= i64::from(self.shape.limits.window) + 2 * cost {
+            self.violate("P-F5", format!("{id}: {unsent} bytes wait to be written"));
         }
     }
 
@@ -148,9 +239,12 @@ impl World {
         if child.overs != 1 {
             return self.violate("P-T1", format!("child {place} was over {} times", child.overs));
         }
-        let late = child.deadline.is_some_and(|at| self.now > at + self.slack());
+        // The whole of its budget, and from SIGKILL on at least `d` (P-T1).
+        let killed = child.killed.map(|at| at + child.step);
+        let until = child.deadline.map(|at| killed.map_or(at, |killed| at.max(killed)));
+        let late = until.is_some_and(|at| self.now > at);
         if late && !self.processes[child.parent].disturbed {
-            let by = child.deadline.map(|at| self.now.since(at));
+            let by = until.map(|at| self.now.since(at));
             self.violate("D", format!("the teardown of child {place} took {by:?} too long"));
         }
         let child = &self.children[place];
@@ -168,21 +262,28 @@ impl World {
     fn check_unkillable(&mut self, place: usize, end: &Ending) {
         let Some(process) = self.children[place].process else { return };
         let died = self.processes[process].died;
-        if end.rung == Rung::Unkillable && self.now > died + self.slack() {
+        if end.rung == Rung::Unkillable && self.now > died + self.latency() {
             self.violate("P-T1", format!("p{process} is called unkillable and was dead"));
         }
     }
 
-    fn slack(&self) -> Duration {
-        SLACK + Duration::from_micros(4 * self.shape.latency)
+    /// How long bytes and news are under way at most.
+    fn latency(&self) -> Duration {
+        Duration::from_micros(self.shape.latency)
     }
 
     /// A process has ended: what it knew is gone, and it may have had to be gone earlier.
     pub(super) fn check_death(&mut self, place: usize, _status: ExitStatus) {
         let process = &self.processes[place];
-        // Whoever waits for a far task that does not answer waits half a second longer (P-C1).
-        let slack = self.slack() + Duration::from_millis(500);
-        let late = process.owed.is_some_and(|at| self.now > at + slack);
+        // A root that cannot end its tasks forces its children 250 ms after its grace (P-C7), and
+        // who is killed is waited for 100 ms (P-T1). An orphan has its second and no more.
+        let beyond = match (place, process.forced) {
+            (0, true) => 350,
+            (0, false) => 250,
+            _ => 0,
+        };
+        let beyond = Duration::from_millis(beyond);
+        let late = process.owed.is_some_and(|at| self.now > at + beyond);
         if late && !process.disturbed {
             let by = process.owed.map(|at| self.now.since(at));
             let rule = if place == 0 { "D" } else { "P-T4" };
@@ -304,9 +405,11 @@ impl World {
                 {
                     continue;
                 }
+                let orphan = place > 0 && process.owed.is_some();
+                let rule = if orphan { "P-T4" } else { "P-T1" };
                 let task = format!("{:?}", process.tasks);
                 self.note(|_| task);
-                self.violate("P-T1", what);
+                self.violate(rule, what);
             }
         }
         for place in 0..self.children.len() {

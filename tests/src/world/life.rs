@@ -76,13 +76,14 @@ impl World {
     fn parent_lost(&mut self, place: usize) {
         let now = self.now;
         let by = self.by(place, Cause::ParentEnding);
+        let process = &mut self.processes[place];
+        if !process.leaving {
+            process.owed.get_or_insert(now + Duration::from_secs(1));
+        }
         if self.options.planted == Some(Planted::DeafChild) {
             return;
         }
         let process = &mut self.processes[place];
-        if !process.leaving {
-            process.owed.get_or_insert(now + budget::ORPHAN);
-        }
         process.shutdown.handle_parent_gone(now);
         process.shutdown.cancel(now, by, budget::ORPHAN);
     }
@@ -127,6 +128,7 @@ impl World {
                     process.scopes.cancel(process.top, now, by, grace);
                 }
                 ShutdownStep::Force => {
+                    self.processes[place].forced = true;
                     if self.shape.calm {
                         self.violate("D", format!("p{place}: tasks outlast it in a calm world"));
                     }

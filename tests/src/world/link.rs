@@ -10,12 +10,13 @@ use hatchery_proto::{
     Outcome, Refusal, Role,
 };
 
+use super::shape::Fault;
 use super::task::{Role as TaskRole, Task};
 use super::wire::Read;
 use super::{Planted, World};
 
 /// How much is read or encoded at a time, as the runtime does.
-const BATCH: usize = 64 * 1024;
+pub(super) const BATCH: usize = 64 * 1024;
 
 /// One end.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(super) struct End {
     next_read: Instant,
     pub(super) events: VecDeque<Event>,
     pub(super) talks: BTreeMap<DialogId, Talk>,
+    /// What was opened here and may take room still.
+    pub(super) opened: Vec<DialogId>,
 }
 
 /// What is known of a dialog at one end.
@@ -55,8 +58,11 @@ pub(super) struct Talk {
     pub(super) stopped: bool,
     /// Somebody here threw values away.
     pub(super) discarded: bool,
-    pub(super) asked: Option<Instant>,
+    /// When the first cancel was asked for, and in what time it has to be answered.
+    pub(super) asked: Option<(Instant, Duration)>,
     pub(super) asked_by_us: bool,
+    /// When whoever cancelled it need wait no more.
+    pub(super) until: Option<Instant>,
 }
 
 impl End {
@@ -89,6 +95,7 @@ impl World {
             next_read: Instant::default(),
             events: VecDeque::new(),
             talks: BTreeMap::new(),
+            opened: Vec::new(),
         });
         self.processes[process].ends.push(place);
         place
@@ -139,6 +146,7 @@ impl World {
                 }
                 let closed = end.core.is_closed();
                 self.take_events(place);
+                self.check_memory(place);
                 if wanted {
                     self.wake(self.ends[place ^ 1].process, now);
                 }
@@ -157,7 +165,9 @@ impl World {
         let (process, child) = (end.process, end.child);
         self.note(|_| format!("p{process} reads the end of link {}.{}", place / 2, place % 2));
         if let Some(child) = child {
+            let teardown = self.shape.teardown;
             self.children[child].ladder.handle_eof(now);
+            self.children[child].link_lost(now, teardown);
         }
         self.ends[place].core.handle_eof(now);
         self.take_events(place);
@@ -197,6 +207,9 @@ impl World {
                 }
             }
             let latency = self.dice.micros(1, self.shape.latency);
+            if latency >= Duration::from_millis(1) {
+                self.met(Fault::Delay);
+            }
             let way = &mut self.wires[wire].ways[side];
             let end = &mut self.ends[place];
             match way.write(now + latency, &end.out[end.written..]) {
@@ -277,8 +290,10 @@ impl World {
             Event::CancelAcked(id) => self.cancel_answered(end, id),
             Event::Finished(id) => self.finished(place, end, id),
             Event::Flushed(id) => self.talk(end, id).flushed += 1,
-            // A greeting may be late where something keeps it.
-            Event::Broken(violation) if violation.message != "Hello" || self.shape.calm => {
+            // A greeting may be late where something keeps it, or where it never comes.
+            Event::Broken(violation)
+                if violation.message != "Hello" || !self.may_be_silent(end ^ 1) =>
+            {
                 self.violate(
                     "P-L6",
                     format!("p{place} was told an honest peer broke: {violation}"),
@@ -298,6 +313,7 @@ impl World {
             self.violate("P-D4", format!("{id} of link {}.{side} ended {ends} times", end / 2));
         }
         self.cancel_answered(end, id);
+        self.check_wait(end, id);
         if !opener && let Some(scope) = self.processes[place].serving.get(&(end, id)).copied() {
             let by = self.by(place, Cause::LinkLost);
             let (now, grace) = (self.now, self.shape.teardown);
@@ -378,6 +394,7 @@ impl World {
         };
         let id = self.ends[end].core.start(self.now, wish, &args).ok()?;
         self.talk(end, id).opener = true;
+        self.ends[end].opened.push(id);
         Some(id)
     }
 
@@ -395,10 +412,12 @@ impl World {
             return;
         }
         caller.cancel(now, CancelRequest { by, grace });
+        let until = now + grace + Duration::from_millis(500);
         let talk = self.talk(end, id);
+        talk.until = Some(talk.until.map_or(until, |known| known.min(until)));
         // A repeat that shortens nothing is not sent.
-        if !std::mem::replace(&mut talk.asked_by_us, true) {
-            talk.asked = Some(now);
+        if !std::mem::replace(&mut self.talk(end, id).asked_by_us, true) {
+            self.ask_noted(end, id);
         }
         self.take_events(end);
     }

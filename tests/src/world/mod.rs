@@ -47,6 +47,8 @@ use shape::Shape;
 use supervisor::Child;
 use wire::Wire;
 
+pub use shape::FAULTS;
+
 /// How a run is to be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -80,6 +82,8 @@ pub struct Run {
     pub cancels: u64,
     /// Processes that were ended by a signal.
     pub kills: u64,
+    /// How often each kind of fault took effect, in the order of [`FAULTS`].
+    pub faults: [u64; FAULTS.len()],
     /// What did not hold.
     pub violations: Vec<String>,
     /// What happened, one line each, if that was wanted.
@@ -205,6 +209,7 @@ impl World {
         Run {
             cancels: self.ledger.cancels,
             kills: self.ledger.kills,
+            faults: self.ledger.faults,
             violations: self.ledger.violations,
             log: self.log,
         }

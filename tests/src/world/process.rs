@@ -81,6 +81,8 @@ pub(super) struct Process {
     pub(super) died: Instant,
     /// When it has to be gone, where that is owed.
     pub(super) owed: Option<Instant>,
+    /// Its tasks had to be ended by force.
+    pub(super) forced: bool,
 }
 
 impl World {
@@ -122,6 +124,7 @@ impl World {
             disturbed: false,
             died: Instant::FAR_FUTURE,
             owed: None,
+            forced: false,
         });
         place
     }

@@ -46,6 +46,24 @@ pub(super) struct Shape {
     pub(super) watchdog: bool,
 }
 
+/// What the kinds of faults are called, in their order.
+pub const FAULTS: [&str; 14] = [
+    "stop",
+    "kill",
+    "freeze",
+    "half-close",
+    "freeze-link",
+    "swizzle",
+    "slow-reader",
+    "block",
+    "ignore-term",
+    "spawn-fails",
+    "boot-fails",
+    "leak",
+    "cancel",
+    "delay",
+];
+
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -75,6 +93,8 @@ pub(super) enum Fault {
     Leak,
     /// A child, a dialog or a nursery is cancelled.
     Cancel,
+    /// Bytes are under way for a millisecond and more. Not a blow: links are as slow as they are.
+    Delay,
 }
 
 const EVERY: [Fault; 13] = [
@@ -194,7 +214,8 @@ impl Shape {
         self.faults.contains(&fault)
     }
 
-    /// The longest that any world may take.
+    /// The longest that any world may take. No rule has this bound, and none needs it: what ends late
+    /// breaks the rule that is due at its end, and here only what never ends has to be told.
     pub(super) fn patience(&self) -> Duration {
         self.heal + Duration::from_secs(60)
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hatchery_proto::nursery::budget::LOWEST;
+use hatchery_proto::nursery::budget::{Budget, LOWEST};
 use hatchery_proto::nursery::ladder::{End, Ladder, Policy, Step};
 use hatchery_proto::nursery::{MemberEnd, MemberId};
 use hatchery_proto::{
@@ -43,8 +43,10 @@ pub(super) struct Child {
     pub(super) up: bool,
     pub(super) outcome: Option<Outcome>,
     pub(super) asked: Option<Cancelled>,
-    /// When it has to be over.
+    /// When it has to be over, when it was killed, and what it gets from then on at least.
     pub(super) deadline: Option<Instant>,
+    pub(super) killed: Option<Instant>,
+    pub(super) step: Duration,
     /// It was given too little time to be asked: SIGKILL at once is what the budgets say then.
     pub(super) rushed: bool,
     /// The exit status: known to the reaper, and to the link.
@@ -61,6 +63,21 @@ pub(super) struct Over {
     pub(super) outcome: Outcome,
     /// It never was up; whoever started it is told.
     pub(super) never_up: bool,
+}
+
+impl Child {
+    fn end_by(&mut self, until: Instant) {
+        self.deadline = Some(self.deadline.map_or(until, |known| known.min(until)));
+    }
+
+    /// Its link has ended, and nobody asked for it: it has a while to end itself, or to leave, and
+    /// two rungs of force come then (P-T1, P-T4).
+    pub(super) fn link_lost(&mut self, now: Instant, teardown: Duration) {
+        let (own, leave) = (Duration::from_millis(1200), Duration::from_secs(3));
+        let rest = teardown.max(own).max(leave);
+        self.step = self.step.max(Budget::step(rest));
+        self.end_by(now + rest + 2 * self.step);
+    }
 }
 
 impl World {
@@ -87,6 +104,8 @@ impl World {
             outcome: None,
             asked: None,
             deadline: None,
+            killed: None,
+            step: Duration::ZERO,
             rushed: false,
             status: None,
             hearing: false,
@@ -111,6 +130,9 @@ impl World {
                 self.children[place].start = Start::Begun;
                 let stuck =
                     !self.healed && self.shape.has(Fault::SpawnFails) && self.dice.one_in(4);
+                if stuck {
+                    self.met(Fault::SpawnFails);
+                }
                 let most = if stuck { 8_000_000 } else { 1000 + self.shape.latency };
                 let after = self.dice.micros(200, most);
                 self.at(self.now + after, What::Spawn(place));
@@ -123,6 +145,7 @@ impl World {
                 let fails =
                     !self.healed && self.shape.has(Fault::SpawnFails) && self.dice.one_in(3);
                 if fails {
+                    self.met(Fault::SpawnFails);
                     self.children[place].start = Start::Failed;
                     self.note(|_| format!("child {place} cannot be started"));
                 } else {
@@ -143,6 +166,9 @@ impl World {
             (true, 1) => Boot::Exits(2),
             (true, _) => Boot::Hangs,
         };
+        if fails {
+            self.met(Fault::BootFails);
+        }
         let level = self.processes[parent].level + 1;
         let process = self.make_process(Some(place), level, boot);
         let ignores = self.shape.has(Fault::IgnoreTerm) && self.dice.one_in(2);
@@ -158,6 +184,7 @@ impl World {
         let opened = self.ends[end].core.start_actor(self.now, &spec);
         debug_assert!(opened.is_ok(), "dialog 0 is opened once");
         self.talk(end, DialogId::ACTOR).opener = true;
+        self.ends[end].opened.push(DialogId::ACTOR);
         let up = self.make_end(process, None);
         self.processes[process].up = Some(up);
         let after = self.dice.micros(100, 2000 + self.shape.latency);
@@ -187,8 +214,11 @@ impl World {
         }
         self.ledger.cancels += 1;
         child.rushed |= budget < LOWEST;
-        let until = now + budget.max(Duration::from_millis(100));
-        child.deadline = Some(child.deadline.map_or(until, |known| known.min(until)));
+        // Nobody is reaped in no time: 100 ms where there is none to be asked in.
+        let budgets = Budget::of(budget);
+        child.step =
+            child.step.max(if budget < LOWEST { budgets.over } else { Budget::step(budget) });
+        child.end_by(now + budgets.over);
         let parent = child.parent;
         child.asked.get_or_insert(by);
         child.ladder.cancel(now, budget);
@@ -272,12 +302,17 @@ impl World {
                         caller.cancel(now, CancelRequest { by, grace });
                     }
                     let talk = self.talk(end, DialogId::ACTOR);
-                    talk.asked.get_or_insert(now);
+                    if talk.asked.is_none() {
+                        self.ask_noted(end, DialogId::ACTOR);
+                    }
                     self.take_events(end);
                 }
             }
             Step::Terminate => self.force(place, process.filter(|_| known), Signal::Terminate),
-            Step::Kill => self.force(place, process.filter(|_| known), Signal::Kill),
+            Step::Kill => {
+                self.children[place].killed.get_or_insert(now);
+                self.force(place, process.filter(|_| known), Signal::Kill);
+            }
             Step::Unkillable => {}
         }
     }

@@ -1,5 +1,5 @@
-//! Where a world's chances come from: bytes that a fuzzer chose, as far as they last, then one seed,
-//! and nothing else. Nothing is decided here.
+//! Where a world's chances come from: bytes that a fuzzer chose, as far as they last, then one
+//! seed, and nothing else. Nothing is decided here.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ impl Dice {
         Self { bytes: Vec::from(bytes).into_iter(), rest }
     }
 
-    /// A number below `end` from the bytes, while there are any. No more are taken than it needs, so
-    /// that a change of one byte changes one throw.
+    /// A number below `end` from the bytes, while there are any. No more are taken than it needs,
+    /// so that a change of one byte changes one throw.
     fn chosen(&mut self, end: u64) -> Option<u64> {
         let first = u64::from(self.bytes.next()?);
         let more = (end.saturating_sub(1).checked_ilog2().unwrap_or(0) / 8) as usize;

@@ -84,7 +84,7 @@ impl World {
             Fault::Freeze => {
                 let Some(place) = self.dice.pick(&below) else { return false };
                 self.processes[place].frozen = true;
-                self.processes[place].disturbed = true;
+                self.processes[place].stall();
                 self.note(|_| format!("p{place} freezes"));
             }
             Fault::Block => {
@@ -92,7 +92,7 @@ impl World {
                 let until = self.now + self.dice.millis(1, 3000);
                 let process = &mut self.processes[place];
                 process.blocked = process.blocked.max(until);
-                process.disturbed = true;
+                process.stall();
                 self.note(|_| format!("p{place} does nothing for a while"));
                 self.wake(place, until);
             }
@@ -233,7 +233,7 @@ impl World {
             let process = &mut self.processes[place];
             process.blocked = process.blocked.min(self.now);
             if process.life == Life::Booting(Boot::Hangs) {
-                process.disturbed = true;
+                process.stall();
             }
         }
         for place in 0..self.ends.len() {

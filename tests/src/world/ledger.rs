@@ -1,11 +1,11 @@
 //! What must hold in every world, whatever befalls it, and the books that it takes to see that.
 //!
 //! Bounds are the rules' own, with nothing on top. What is not held to them:
-//! - A process that was stopped, blocked or frozen, or whose links were touched, owes no time, and
-//!   what it knew may be lost: all bounds assume one that runs. Only that it ends is asked of it.
+//! - A process that was stopped, blocked or frozen owes no time: all bounds assume one that runs.
+//!   One whose links were touched owes no answers, and what it knew may be lost.
 //! - Nobody but a calm world's is held to ending without force: elsewhere P-T1 allows it.
 //! - A root has 250 ms beyond its grace (P-C7), an opener of a dead process the hold-back (P-L4).
-//! - A report that was cut names not all that it tells of (P-F3), so that nothing is looked for in it.
+//! - A report that was cut names not all that it tells of (P-F3): nothing is looked for in it.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ impl World {
         let frame = self.frame();
         let mut ahead =
             2 * (BATCH + frame) + CONTROL * (core.known_dialogs() + far.known_dialogs());
-        // Where the arguments were not whole, an `Error` answers, and it is data: in turn with others.
+        // Where the arguments were not whole an `Error` answers, which is data: in turn with others.
         if !core.ledger(id).is_some_and(|books| books.accepted) {
             ahead += frame * far.known_dialogs();
         }
@@ -146,7 +146,7 @@ impl World {
     /// A dialog has its outcome: who cancelled it has waited for the grace and 500 ms (P-C1).
     pub(super) fn check_wait(&mut self, end: usize, id: DialogId) {
         let late = self.talk(end, id).until.is_some_and(|until| self.now > until);
-        if late && !self.processes[self.ends[end].process].disturbed {
+        if late && !self.processes[self.ends[end].process].stalled {
             self.violate("P-C1", format!("{id} was waited for beyond the grace and 500 ms"));
         }
     }
@@ -163,9 +163,9 @@ impl World {
         self.shape.limits.max_frame as usize + 4
     }
 
-    /// What an end holds for its peer, whatever that has sent (P-F5): for each dialog that takes room
-    /// the window, a frame, and a message, two where the peer answers. No message here is larger than
-    /// this world's largest value. The constant is the frame that is not whole.
+    /// What an end holds for its peer, whatever that has sent (P-F5): for each dialog that takes
+    /// room the window, a frame, and a message, two where the peer answers. No message here is
+    /// larger than this world's largest value. The constant is the frame that is not whole.
     pub(super) fn check_memory(&mut self, place: usize) {
         let (value, limits) = (self.shape.value.max(8), &self.shape.limits);
         let (window, slots) = (limits.window as usize, limits.max_dialogs + limits.max_refusals);
@@ -206,8 +206,8 @@ impl World {
         }
     }
 
-    /// What is under way never passes the window by more than one message (P-W1), each counted as one
-    /// frame at least.
+    /// What is under way never passes the window by more than one message (P-W1), each counted as
+    /// one frame at least.
     pub(super) fn check_sent(&mut self, end: usize, id: DialogId, size: usize) {
         let got = {
             let far = self.talk(end ^ 1, id);
@@ -243,7 +243,7 @@ impl World {
         let killed = child.killed.map(|at| at + child.step);
         let until = child.deadline.map(|at| killed.map_or(at, |killed| at.max(killed)));
         let late = until.is_some_and(|at| self.now > at);
-        if late && !self.processes[child.parent].disturbed {
+        if late && !self.processes[child.parent].stalled {
             let by = until.map(|at| self.now.since(at));
             self.violate("D", format!("the teardown of child {place} took {by:?} too long"));
         }
@@ -284,7 +284,7 @@ impl World {
         };
         let beyond = Duration::from_millis(beyond);
         let late = process.owed.is_some_and(|at| self.now > at + beyond);
-        if late && !process.disturbed {
+        if late && !process.stalled {
             let by = process.owed.map(|at| self.now.since(at));
             let rule = if place == 0 { "D" } else { "P-T4" };
             self.violate(rule, format!("p{place} outlived its time by {by:?}"));

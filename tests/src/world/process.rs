@@ -78,11 +78,21 @@ pub(super) struct Process {
     pub(super) verdict: Option<Res>,
     /// It was ever kept from running, or its links were.
     pub(super) disturbed: bool,
+    /// It was ever kept from running itself, so that its clock says nothing.
+    pub(super) stalled: bool,
     pub(super) died: Instant,
     /// When it has to be gone, where that is owed.
     pub(super) owed: Option<Instant>,
     /// Its tasks had to be ended by force.
     pub(super) forced: bool,
+}
+
+impl Process {
+    /// Something keeps it from running.
+    pub(super) fn stall(&mut self) {
+        self.disturbed = true;
+        self.stalled = true;
+    }
 }
 
 impl World {
@@ -122,6 +132,7 @@ impl World {
             terminal: None,
             verdict: None,
             disturbed: false,
+            stalled: false,
             died: Instant::FAR_FUTURE,
             owed: None,
             forced: false,
@@ -209,7 +220,7 @@ impl World {
         match signal {
             Signal::Stop => {
                 process.stopped = true;
-                process.disturbed = true;
+                process.stall();
                 self.note(|_| format!("p{place} is stopped"));
             }
             Signal::Continue => {

@@ -300,7 +300,7 @@ impl World {
             Op::Block => {
                 let process = &mut self.processes[place];
                 process.blocked = self.now + self.dice.millis(1, 400);
-                process.disturbed = true;
+                process.stall();
                 let until = process.blocked;
                 self.wake(place, until);
             }

@@ -214,8 +214,8 @@ impl Shape {
         self.faults.contains(&fault)
     }
 
-    /// The longest that any world may take. No rule has this bound, and none needs it: what ends late
-    /// breaks the rule that is due at its end, and here only what never ends has to be told.
+    /// The longest that any world may take. No rule has this bound, and none needs it: what ends
+    /// late breaks the rule that is due at its end, and here only what never ends has to be told.
     pub(super) fn patience(&self) -> Duration {
         self.heal + Duration::from_secs(60)
     }

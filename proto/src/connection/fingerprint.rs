@@ -27,8 +27,12 @@ impl Names {
             self.0.push(id);
             self.0.len().saturating_sub(1)
         });
-        let place = u64::try_from(place).unwrap_or(u64::MAX).wrapping_mul(4);
-        place | u64::from(id.is_actor()) << 1 | u64::from(id.opener() == Role::Odd)
+        let opener = match id.opener() {
+            _ if id.is_actor() => 2,
+            Role::Even => 0,
+            Role::Odd => 1,
+        };
+        u64::try_from(place).unwrap_or(u64::MAX).wrapping_mul(4).wrapping_add(opener)
     }
 }
 

@@ -66,8 +66,8 @@ impl Connection {
     /// the link and the dialog, so that no two failures of an actor are taken for one.
     fn report(&self, id: DialogId, code: Code, text: String) -> Box<Report> {
         let origin = self.config.me.clone();
-        let link = self.peer.as_ref().map_or(0, |peer| peer.uuid as u64 & 0x7fff_ffff);
-        let number = 1 << 63 | link << 32 | id.number() & 0xffff_ffff;
+        let link = self.peer.as_ref().map_or(0, |peer| u64::from(peer.uuid as u32));
+        let number = 1 << 63 | link << 32 | u64::from(id.number() as u32);
         Box::new(Report::new((origin.uuid, number), code, origin, text))
     }
 

@@ -177,6 +177,14 @@ fn notices_that_nobody_has_taken_are_told_by_their_dialog() {
 }
 
 #[test]
+fn a_greeting_is_told_by_whether_it_is_written() {
+    let mut pair = Pair::peers(&small_limits(), &small_limits());
+    let before = digest_as_it_is(&pair);
+    let _ = pair.a.bytes(pair.now);
+    assert_ne!(digest_as_it_is(&pair), before);
+}
+
+#[test]
 fn what_is_over_leaves_no_trace() {
     let fresh = digest({
         let mut pair = Pair::up();

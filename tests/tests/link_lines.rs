@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use hatchery_proto::wire::{Tag, put_frame};
+use hatchery_proto::wire::{Tag, body, put_frame};
 use hatchery_proto::{
-    ActorId, CancelRequest, Cancelled, Cause, Code, Config, Connection, DialogId, Event, Hop,
-    Instant, Kind, Limits, LinkKind, Misuse, Outcome, Report, Role, SendError, StartWish, Terminal,
+    ActorId, CancelRequest, Cancelled, Cause, Code, Config, Connection, DialogId, Event,
+    GoodbyeReason, Hop, Instant, Kind, Limits, LinkKind, LostCause, Misuse, Outcome, Report, Role,
+    SendError, StartWish, Terminal,
 };
 use hatchery_tests::pair::{Pair, actor, asked_by, cancel_by, small_limits, wish};
 
@@ -198,4 +199,215 @@ fn p_f3_a_cancel_is_one_frame_whatever_its_canceller_says() {
         assert_eq!(request.by.canceller.name.len(), told);
         assert_eq!(request.by.canceller.name.ends_with('…'), told != size);
     }
+}
+
+#[test]
+fn p_f5_what_is_held_for_the_peer_is_told() {
+    let mut pair = Pair::up();
+    let books = |pair: &mut Pair| [&pair.a, &pair.b].map(|end| end.core.held());
+    let context = pair.context();
+    assert_eq!(books(&mut pair), [0, 0]);
+    pair.a.core.caller(context).unwrap().send(&[7; 100]).unwrap();
+    pair.b.core.callee(context).unwrap().send(&[7; 30]).unwrap();
+    pair.settle();
+    assert_eq!(books(&mut pair), [30, 100], "values that nobody has read");
+    let call = pair.start(Kind::Call, &[7; 1000]);
+    pair.settle();
+    assert_eq!(pair.b.incoming(), call);
+    assert_eq!(books(&mut pair), [30, 1100], "arguments that nobody has taken");
+    pair.b.core.callee(call).unwrap().accept();
+    pair.finish(call, Terminal::Return(vec![7; 500]));
+    pair.settle();
+    assert_eq!(books(&mut pair), [530, 100], "a value that was returned");
+    pair.a.core.caller(call).unwrap().release(pair.now, asked_by(1));
+    let call = pair.open(Kind::Call, b"");
+    let report = Report::new((1, 1), Code::Error, actor(2), String::new());
+    pair.finish(call, Terminal::Failed { report: Box::new(report), payload: vec![7; 300] });
+    pair.settle();
+    assert_eq!(books(&mut pair), [330, 100], "the typed form of an error");
+    let first = pair.open(Kind::Context, b"");
+    pair.b.core.callee(first).unwrap().started(&[7; 40]).unwrap();
+    pair.settle();
+    assert_eq!(books(&mut pair), [370, 100], "a first value");
+    let mut part = Vec::new();
+    pair.b.core.callee(first).unwrap().send(&[7; 70_000]).unwrap();
+    let _ = pair.b.core.poll_transmit(pair.now, &mut part, 1);
+    pair.a.core.handle_input(pair.now, &part);
+    let held = pair.a.core.held() - 370;
+    assert!((60_000..70_000).contains(&held), "a part of a value: {held}");
+}
+
+#[test]
+fn p_d9_a_dialog_that_is_over_takes_a_place_until_its_handle_is_gone() {
+    let mut pair = Pair::up();
+    let id = pair.open(Kind::Call, b"");
+    let places = |pair: &Pair| [&pair.a, &pair.b].map(|end| end.core.known_dialogs());
+    let live = |pair: &Pair| [&pair.a, &pair.b].map(|end| end.core.ledger(id).map(|it| it.live));
+    assert_eq!((places(&pair), live(&pair)), ([1, 1], [Some(true), Some(true)]));
+    pair.finish(id, Terminal::Return(Vec::new()));
+    pair.settle();
+    assert_eq!((places(&pair), live(&pair)), ([1, 0], [Some(false), None]));
+    pair.a.core.caller(id).unwrap().release(pair.now, asked_by(1));
+    assert_eq!((places(&pair), live(&pair)), ([0, 0], [None, None]));
+}
+
+#[test]
+fn p_c1_a_shorter_grace_for_what_was_given_up_on_sets_no_deadline() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let long = Duration::from_secs(2);
+    pair.a.core.caller(id).unwrap().cancel(pair.now, cancel_by(1, long));
+    pair.settle();
+    pair.pass(long * 2);
+    assert_eq!(pair.outcome(id), Some(Outcome::Lost(LostCause::Unresponsive)));
+    pair.a.core.caller(id).unwrap().cancel(pair.now, cancel_by(1, long / 2));
+    assert_eq!(pair.a.core.poll_timeout(), None);
+}
+
+#[test]
+fn p_l3_a_goodbye_is_answered_once_nothing_is_open() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    pair.a.core.goodbye(pair.now, GoodbyeReason::LinkOnly);
+    pair.settle();
+    assert!(pair.b.saw(&Event::Goodbye(GoodbyeReason::LinkOnly)));
+    let answer = Event::Goodbye(GoodbyeReason::LinkOnly);
+    assert_eq!(pair.a.count(&answer), 0, "its dialog is open");
+    pair.finish(id, Terminal::Return(Vec::new()));
+    pair.settle();
+    assert_eq!(pair.a.count(&answer), 1);
+    assert!(pair.a.core.is_closed() && pair.b.core.is_closed());
+}
+
+#[test]
+fn p_l4_who_knows_of_no_task_or_of_its_end_is_not_told_again() {
+    let mut pair = Pair::up_with(&small_limits());
+    let running = pair.context();
+    let finished = pair.context();
+    let released = pair.context();
+    let partial = pair.start(Kind::Call, &[7; 5000]);
+    pair.a.core.caller(released).unwrap().release(pair.now, asked_by(1));
+    let mut bytes = pair.a.bytes(pair.now);
+    // Less than the last fragment of the arguments.
+    bytes.truncate(bytes.len() - 8);
+    pair.b.core.handle_input(pair.now, &bytes);
+    pair.finish(finished, Terminal::Return(Vec::new()));
+    pair.a.core.handle_eof(pair.now);
+    pair.b.core.handle_eof(pair.now);
+    let told = [running, finished, released, partial].map(|id| {
+        let event = Event::Finished(id);
+        (pair.a.count(&event), pair.b.count(&event))
+    });
+    assert_eq!(told, [(1, 1), (1, 0), (0, 1), (1, 0)]);
+}
+
+#[test]
+fn p_d8_a_first_value_that_nobody_waits_for_is_credited() {
+    let mut pair = Pair::up_with(&small_limits());
+    let id = pair.open(Kind::Context, b"");
+    pair.a.core.caller(id).unwrap().release(pair.now, asked_by(1));
+    let mut callee = pair.b.core.callee(id).unwrap();
+    callee.started(&[7; 1100]).unwrap();
+    assert_eq!(callee.send(b"more"), Err(SendError::Full));
+    pair.settle();
+    assert!(pair.b.saw(&Event::Writable(id)));
+}
+
+#[test]
+fn p_w1_a_sender_that_waits_is_told_once_there_is_credit_and_no_other() {
+    let mut pair = Pair::up_with(&small_limits());
+    let id = pair.context();
+    let credit = |bytes| {
+        let content = postcard::to_allocvec(&body::Credit { bytes, done: false }).unwrap();
+        let mut out = Vec::new();
+        put_frame(&mut out, Tag::Credit, id, 0, |out| out.extend(&content));
+        out
+    };
+    let mut caller = pair.a.core.caller(id).unwrap();
+    caller.send(&[7; 2000]).unwrap();
+    let spent = u32::try_from(-pair.a.core.ledger(id).unwrap().balance).unwrap();
+    let _ = pair.a.bytes(pair.now);
+    pair.a.core.handle_input(pair.now, &credit(1));
+    assert_eq!(pair.a.count(&Event::Writable(id)), 0, "nobody waits");
+    assert_eq!(pair.a.core.caller(id).unwrap().send(b""), Err(SendError::Full));
+    pair.a.core.handle_input(pair.now, &credit(spent - 1));
+    assert_eq!(pair.a.core.ledger(id).unwrap().balance, 0);
+    assert_eq!(pair.a.count(&Event::Writable(id)), 0, "nothing may begin yet");
+    pair.a.core.handle_input(pair.now, &credit(1));
+    assert_eq!(pair.a.count(&Event::Writable(id)), 1);
+    assert_eq!((pair.a.broken(), pair.a.core.caller(id).unwrap().send(b"")), (None, Ok(())));
+}
+
+#[test]
+fn p_f3_what_a_cancel_says_is_cut_to_the_limits_of_who_reads_it() {
+    let few = Limits { max_report_text: 100, ..Limits::default() };
+    let by = || {
+        let report = Report::new((1, 1), Code::Error, actor(7), "x".repeat(5000));
+        Cancelled { canceller: actor(7), cause: Cause::OpenerFailed(Box::new(report)) }
+    };
+    let told = |by: &Cancelled| match &by.cause {
+        Cause::OpenerFailed(report) => (report.message.len(), report.truncated),
+        other => panic!("{other:?}"),
+    };
+    let mut pair = Pair::peers(&Limits::default(), &few);
+    pair.settle();
+    let id = pair.context();
+    let request = CancelRequest { by: by(), grace: Duration::ZERO };
+    pair.a.core.caller(id).unwrap().cancel(pair.now, request);
+    pair.settle();
+    let callee = pair.b.core.callee(id).unwrap();
+    assert_eq!(told(&callee.cancel_request().unwrap().by), (100, true));
+    let mut pair = Pair::peers(&few, &Limits::default());
+    pair.settle();
+    let id = pair.context();
+    pair.finish(id, Terminal::Cancelled(by()));
+    pair.settle();
+    match pair.outcome(id) {
+        Some(Outcome::Cancelled(by)) => assert_eq!(told(&by), (100, true)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn p_l5_a_ping_or_its_answer_alone_is_worth_writing() {
+    let liveness = Some((Duration::from_secs(2), Duration::from_secs(1)));
+    let mut pair = Pair::up_with(&Limits { liveness, ..Limits::default() });
+    assert!(!pair.a.core.wants_transmit() && !pair.b.core.wants_transmit());
+    pair.pass(Duration::from_secs(2));
+    assert!(pair.a.core.wants_transmit(), "its own ping");
+    let mut pair = Pair::up();
+    let mut ping = Vec::new();
+    put_frame(&mut ping, Tag::Ping, DialogId::ACTOR, 0, |_| ());
+    pair.a.core.handle_input(pair.now, &ping);
+    assert!(pair.a.core.wants_transmit(), "the answer to one");
+}
+
+#[test]
+fn p_a4_one_ping_a_second_is_free() {
+    let mut ping = Vec::new();
+    put_frame(&mut ping, Tag::Ping, DialogId::ACTOR, 0, |_| ());
+    let limits = Limits { misbehaviour_budget: 0, ..Limits::default() };
+    let second = Duration::from_secs(1);
+    for (period, broken) in [(second, None), (second - Duration::from_micros(1), Some("P-A4"))] {
+        let mut pair = Pair::up_with(&limits);
+        for _ in 0..3 {
+            pair.pass(period);
+            pair.a.core.handle_input(pair.now, &ping);
+        }
+        assert_eq!(pair.a.broken(), broken, "each {period:?}");
+    }
+}
+
+#[test]
+fn p_w3_however_small_the_budget_one_frame_is_written() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    for _ in 0..2 {
+        pair.a.core.caller(id).unwrap().send(b"x").unwrap();
+    }
+    let mut out = Vec::new();
+    let frame = pair.a.core.poll_transmit(pair.now, &mut out, 0);
+    assert!(frame > 0);
+    assert_eq!(pair.a.core.poll_transmit(pair.now, &mut out, 1), frame);
+    assert_eq!(pair.a.core.poll_transmit(pair.now, &mut out, 1), 0);
 }

@@ -11,6 +11,7 @@ use hatchery_tests::pair::Pair;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
 /// One count for the process: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -20,6 +21,7 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
         MOST.fetch_max(held, Relaxed);
+        CALLS.fetch_add(1, Relaxed);
         unsafe { System.alloc(layout) }
     }
 
@@ -144,4 +146,60 @@ fn p_f5_a_small_value_does_not_keep_the_buffer_of_a_large_one() {
     });
     println!("5000 values of one byte: held {most}");
     assert!(most <= 4 << 20, "{most}");
+}
+
+#[test]
+fn a_busy_stream_allocates_nothing() {
+    let _alone = ALONE.lock();
+    // So wide that credit, which takes a little, is seldom given back.
+    let limits = Limits { window: 16 << 20, ..Limits::default() };
+    for size in [1, 3000, 64 * 1024] {
+        let mut pair = Pair::up_with(&limits);
+        let id = pair.context();
+        let (value, mut read) = (vec![7; size], Vec::new());
+        let (mut bytes, mut back) = (Vec::new(), Vec::new());
+        let mut carry = || {
+            pair.a.core.caller(id).unwrap().send(&value).unwrap();
+            bytes.clear();
+            let _ = pair.a.core.poll_transmit(pair.now, &mut bytes, usize::MAX);
+            pair.b.core.handle_input(pair.now, &bytes);
+            while pair.b.core.poll_event().is_some() {}
+            assert_eq!(pair.b.core.callee(id).unwrap().recv(&mut read), Recv::Value);
+            back.clear();
+            let _ = pair.b.core.poll_transmit(pair.now, &mut back, usize::MAX);
+            pair.a.core.handle_input(pair.now, &back);
+            while pair.a.core.poll_event().is_some() {}
+        };
+        (0..100).for_each(|_| carry());
+        let before = CALLS.load(Relaxed);
+        (0..1000).for_each(|_| carry());
+        let calls = CALLS.load(Relaxed) - before;
+        // The threads of the other tests may take a little on their way to the lock.
+        assert!(calls < 100, "{calls} allocations for 1000 values of {size} bytes");
+    }
+}
+
+#[test]
+fn p_f5_buffers_that_are_kept_are_few_and_small_and_go_with_the_link() {
+    let _alone = ALONE.lock();
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let before = HELD.load(Relaxed);
+    let held = || HELD.load(Relaxed).saturating_sub(before);
+    for size in [1 << 20, 60_000] {
+        for _ in 0..100 {
+            let sent = [(); 4].map(|()| pair.a.core.caller(id).unwrap().send(&vec![7; size]));
+            assert!(sent[0].is_ok());
+            pair.settle();
+            drop(pair.received_at_b(id));
+            pair.settle();
+        }
+        assert!(held() < 2 << 20, "after values of {size} bytes {} are held", held());
+    }
+    assert!(held() > 60_000, "some are kept");
+    for end in [&mut pair.a, &mut pair.b] {
+        end.core.handle_eof(pair.now);
+        end.core.handle_write_closed();
+    }
+    assert!(held() < 50_000, "after the end {} are held", held());
 }

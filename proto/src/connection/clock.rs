@@ -115,7 +115,8 @@ impl Connection {
         let at = now + grace.saturating_add(BEYOND_GRACE);
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let pending = dialog.cancel != Cancel::Settled && dialog.outcome.is_none();
-        if pending && dialog.wait.is_none_or(|known| at < known) {
+        if pending {
+            let at = dialog.wait.map_or(at, |known| known.min(at));
             if let Some(known) = dialog.wait.replace(at) {
                 self.waits.remove(&(known, id));
             }

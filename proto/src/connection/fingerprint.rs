@@ -27,10 +27,10 @@ impl Names {
             self.0.push(id);
             self.0.len().saturating_sub(1)
         });
-        let opener = match id.opener() {
-            _ if id.is_actor() => 2,
-            Role::Even => 0,
-            Role::Odd => 1,
+        let opener = match (id.opener(), id.is_actor()) {
+            (_, true) => 2,
+            (Role::Even, false) => 0,
+            (Role::Odd, false) => 1,
         };
         u64::try_from(place).unwrap_or(u64::MAX).wrapping_mul(4).wrapping_add(opener)
     }

@@ -120,10 +120,11 @@ impl Connection {
     fn spend(&mut self, tag: Tag, frame: &Frame<'_>) -> Judged {
         let cost = i64::try_from(frame_cost(frame.body)).unwrap_or(i64::MAX);
         let begins = frame.flags & CONTINUED == 0;
-        let refuse = self.violation(tag, "P-W1", "it begins without credit");
+        // Words cost an allocation, so they are found for a fault alone.
+        let state = self.state();
         let Some(dialog) = self.dialogs.get_mut(&frame.dialog) else { return Ok(()) };
         if begins && dialog.allowance <= 0 {
-            return Err(refuse);
+            return Err(Violation::new(tag.name(), "P-W1", state, "it begins without credit"));
         }
         dialog.allowance = dialog.allowance.saturating_sub(cost);
         Ok(())
@@ -279,13 +280,14 @@ impl Connection {
     fn on_credit(&mut self, id: DialogId, content: &[u8]) -> Judged {
         let tag = Tag::Credit;
         let credit: Credit = body::take(content, tag.name())?;
-        let refuse = self.violation(tag, "P-W1", "it gives back more than was taken");
+        let state = self.state();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
         let news = credit.bytes > 0 || (credit.done && !dialog.peer_done);
         // After its own cancel the opener sends nothing more, and still gets no more than it gave.
         let balance = dialog.balance.saturating_add(i64::from(credit.bytes));
         if balance > dialog.ceiling {
-            return Err(refuse);
+            let what = "it gives back more than was taken";
+            return Err(Violation::new(tag.name(), "P-W1", state, what));
         }
         dialog.balance = balance;
         dialog.peer_done |= credit.done;

@@ -185,6 +185,13 @@ fn a_greeting_is_told_by_whether_it_is_written() {
 }
 
 #[test]
+fn a_part_of_a_frame_is_told_by_its_bytes() {
+    let parts = [&[][..], &[9], &[9, 0], &[8, 0]];
+    let told = parts.map(|part| after(|pair, _| pair.b.core.handle_input(pair.now, part)));
+    assert_apart("parts of a frame", &told);
+}
+
+#[test]
 fn what_is_over_leaves_no_trace() {
     let fresh = digest({
         let mut pair = Pair::up();

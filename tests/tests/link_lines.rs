@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use hatchery_proto::wire::{Tag, body, put_frame};
+use hatchery_proto::wire::{CONTINUED, MORE, Tag, body, put_frame};
 use hatchery_proto::{
     ActorId, CancelRequest, Cancelled, Cause, Code, Config, Connection, DialogId, Event,
-    GoodbyeReason, Hop, Instant, Kind, Limits, LinkKind, LostCause, Misuse, Outcome, Report, Role,
-    SendError, StartWish, Terminal,
+    GoodbyeReason, Hop, Instant, Kind, Limits, LinkKind, LostCause, Misuse, Outcome, Refusal,
+    Report, Role, SendError, StartWish, Terminal,
 };
 use hatchery_tests::pair::{Pair, actor, asked_by, cancel_by, small_limits, wish};
 
@@ -235,6 +235,14 @@ fn p_f5_what_is_held_for_the_peer_is_told() {
     pair.a.core.handle_input(pair.now, &part);
     let held = pair.a.core.held() - 370;
     assert!((60_000..70_000).contains(&held), "a part of a value: {held}");
+    // A frame of which the last byte is missing, behind its length.
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let frame = fragment(Tag::Yield, id, 0, 100);
+    pair.b.core.handle_input(pair.now, &frame[..frame.len() - 1]);
+    assert_eq!(pair.b.core.held(), frame.len() - 1, "a part of a frame");
+    pair.b.core.handle_input(pair.now, &frame[frame.len() - 1..]);
+    assert_eq!(pair.b.core.held(), 100);
 }
 
 #[test]
@@ -410,4 +418,176 @@ fn p_w3_however_small_the_budget_one_frame_is_written() {
     assert!(frame > 0);
     assert_eq!(pair.a.core.poll_transmit(pair.now, &mut out, 1), frame);
     assert_eq!(pair.a.core.poll_transmit(pair.now, &mut out, 1), 0);
+}
+
+#[test]
+fn p_c7_who_ends_refuses_what_was_on_its_way() {
+    let mut pair = Pair::family(&Limits::default());
+    pair.actor_up();
+    let id = pair.start(Kind::Call, b"");
+    pair.finish(DialogId::ACTOR, Terminal::Return(Vec::new()));
+    pair.settle();
+    match pair.outcome(id) {
+        Some(Outcome::Refused(Refusal::ShuttingDown, _)) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((pair.a.broken(), pair.b.broken()), (None, None));
+}
+
+#[test]
+fn p_f4_a_peer_names_no_endpoint_that_is_longer_than_may_be() {
+    let short = Limits { max_name: 20, ..Limits::default() };
+    for (size, broken) in [(20, None), (21, Some("P-F4"))] {
+        let mut pair = Pair::peers(&Limits::default(), &short);
+        pair.settle();
+        let name = "n".repeat(size);
+        let wish = StartWish { endpoint: &name, ..wish(Kind::Call) };
+        pair.a.core.start(pair.now, wish, b"").unwrap();
+        pair.settle();
+        assert_eq!(pair.b.broken(), broken, "{size} bytes");
+    }
+}
+
+/// A frame of this dialog with so many bytes.
+fn fragment(tag: Tag, id: DialogId, flags: u8, size: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_frame(&mut out, tag, id, flags, |out| out.resize(out.len() + size, 7));
+    out
+}
+
+#[test]
+fn p_a4_small_fragments_are_not_free_but_where_a_start_shares_its_room() {
+    let limits = Limits { misbehaviour_budget: 0, ..Limits::default() };
+    for (size, broken) in [(257, None), (256, None), (255, Some("P-A4"))] {
+        for (flags, first) in [(MORE, 1), (MORE | CONTINUED, 1000)] {
+            let mut pair = Pair::up_with(&limits);
+            let id = pair.context();
+            if flags & CONTINUED != 0 {
+                pair.b.core.handle_input(pair.now, &fragment(Tag::Yield, id, MORE, first));
+            }
+            pair.b.core.handle_input(pair.now, &fragment(Tag::Yield, id, flags, size));
+            assert_eq!(pair.b.broken(), broken, "{size} bytes, flags {flags}");
+        }
+    }
+    // The head of a `Start` and one byte of its arguments, then one byte more.
+    let mut opener = Pair::up_with(&limits);
+    let id = opener.start(Kind::Call, b"x");
+    let mut start = opener.a.bytes(opener.now);
+    // Behind the length, the kind and the number, each of one byte.
+    start[6] |= MORE;
+    let mut pair = Pair::up_with(&limits);
+    pair.b.core.handle_input(pair.now, &start);
+    assert_eq!(pair.b.broken(), None);
+    pair.b.core.handle_input(pair.now, &fragment(Tag::Start, id, MORE | CONTINUED, 1));
+    assert_eq!(pair.b.broken(), Some("P-A4"));
+}
+
+#[test]
+fn p_f3_a_message_is_continued_by_its_own_kind_alone() {
+    for (tag, broken) in [(Tag::Yield, None), (Tag::Return, Some("P-F3"))] {
+        let mut pair = Pair::up();
+        let id = pair.context();
+        pair.a.core.handle_input(pair.now, &fragment(Tag::Yield, id, MORE, 300));
+        pair.a.core.handle_input(pair.now, &fragment(tag, id, CONTINUED, 300));
+        assert_eq!(pair.a.broken(), broken, "{tag:?}");
+    }
+}
+
+#[test]
+fn p_d8_of_what_nobody_will_read_no_part_is_held() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    assert!(pair.b.core.ledger(id).unwrap().kept);
+    pair.b.core.callee(id).unwrap().discard();
+    assert!(!pair.b.core.ledger(id).unwrap().kept);
+    pair.b.core.handle_input(pair.now, &fragment(Tag::Yield, id, MORE, 5000));
+    assert_eq!((pair.b.core.held(), pair.b.broken()), (0, None));
+    // Arguments of a task that will not run.
+    let mut pair = Pair::up_with(&small_limits());
+    pair.b.core.goodbye(pair.now, GoodbyeReason::LinkOnly);
+    pair.start(Kind::Call, &[7; 5000]);
+    let bytes = pair.a.bytes(pair.now);
+    pair.b.core.handle_input(pair.now, &bytes[..bytes.len() - 1000]);
+    assert_eq!(pair.b.broken(), None);
+    assert!(pair.b.core.held() < 1024, "no more than a frame that is not whole");
+}
+
+#[test]
+fn what_a_caller_is_told_has_happened_first() {
+    let mut pair = Pair::up();
+    let id = pair.start(Kind::Context, b"");
+    let told = |pair: &mut Pair| {
+        let caller = pair.a.core.caller(id).unwrap();
+        (caller.started(), caller.cancel_called(), caller.cancel_acked())
+    };
+    pair.settle();
+    pair.b.core.callee(id).unwrap().accept();
+    pair.settle();
+    assert_eq!(told(&mut pair), (false, false, false));
+    pair.b.core.callee(id).unwrap().started(b"").unwrap();
+    pair.settle();
+    assert_eq!(told(&mut pair), (true, false, false));
+    assert!(!pair.a.core.ledger(id).unwrap().dead);
+    pair.a.core.caller(id).unwrap().cancel(pair.now, cancel_by(1, Duration::ZERO));
+    assert!(pair.a.core.ledger(id).unwrap().dead, "what it sent counts no more");
+    pair.forth();
+    assert_eq!(told(&mut pair), (true, true, false));
+    pair.back();
+    assert_eq!(told(&mut pair), (true, true, true));
+}
+
+#[test]
+fn p_w1_credit_comes_with_the_first_value_and_with_all_that_is_discarded() {
+    let mut pair = Pair::up_with(&small_limits());
+    let id = pair.open(Kind::Context, b"");
+    let fill = |pair: &mut Pair| {
+        while pair.b.core.callee(id).unwrap().send(&[7; 300]) != Err(SendError::Full) {}
+        pair.settle();
+        assert!(!pair.b.saw(&Event::Writable(id)));
+    };
+    pair.b.core.callee(id).unwrap().started(&[7; 600]).unwrap();
+    fill(&mut pair);
+    assert!(pair.a.core.caller(id).unwrap().take_started().is_some());
+    pair.settle();
+    assert!(pair.b.saw(&Event::Writable(id)), "the first value was taken");
+    fill(&mut pair);
+    pair.a.core.caller(id).unwrap().discard();
+    pair.settle();
+    assert!(pair.b.saw(&Event::Writable(id)), "nobody reads");
+}
+
+#[test]
+fn p_d8_who_has_stopped_is_not_told_to() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    pair.b.core.callee(id).unwrap().stop().unwrap();
+    pair.settle();
+    pair.a.core.caller(id).unwrap().stop_reading();
+    assert!(!pair.a.core.wants_transmit());
+}
+
+#[test]
+fn p_d2_no_task_is_accepted_before_its_arguments_are_whole() {
+    let mut pair = Pair::up_with(&small_limits());
+    let id = pair.start(Kind::Call, &[7; 5000]);
+    pair.budget = 1;
+    pair.step();
+    pair.b.core.callee(id).unwrap().accept();
+    assert!(!pair.b.core.wants_transmit());
+    pair.settle();
+    assert_eq!((pair.a.broken(), pair.b.incoming()), (None, id));
+    pair.b.core.callee(id).unwrap().accept();
+    assert!(pair.b.core.wants_transmit());
+}
+
+#[test]
+fn p_c1_only_a_shorter_grace_is_said_again() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let grace = Duration::from_secs(2);
+    for (next, said) in [(grace, true), (grace, false), (grace * 2, false), (grace / 2, true)] {
+        pair.a.core.caller(id).unwrap().cancel(pair.now, cancel_by(1, next));
+        assert_eq!(pair.a.core.wants_transmit(), said, "{next:?}");
+        pair.settle();
+    }
 }

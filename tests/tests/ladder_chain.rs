@@ -293,3 +293,21 @@ fn p_t4_a_chain_that_lost_its_root_ends_inside_out_within_a_second() {
         }
     }
 }
+
+#[test]
+fn p_t1_who_is_asked_again_with_less_time_climbs_no_rung() {
+    let now = T0;
+    let mut ladder = Ladder::new(now, Policy::default());
+    ladder.handle_spawned(now);
+    ladder.handle_up(now);
+    let asked = |ladder: &mut Ladder, rest: Duration| {
+        ladder.cancel(now, rest);
+        std::iter::from_fn(|| ladder.poll_step())
+            .filter(|step| matches!(step, Step::Ask { .. }))
+            .count()
+    };
+    assert_eq!(asked(&mut ladder, budget::DEFAULT), 1);
+    assert_eq!(asked(&mut ladder, budget::DEFAULT / 2), 1, "it is to know");
+    let later = now + Duration::from_millis(5);
+    assert_eq!(ladder.rungs(later), [(Rung::Asked, Duration::from_millis(5))]);
+}

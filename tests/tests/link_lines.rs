@@ -591,3 +591,34 @@ fn p_c1_only_a_shorter_grace_is_said_again() {
         pair.settle();
     }
 }
+
+#[test]
+fn p_f5_a_queue_that_is_as_long_as_the_window_takes_no_more() {
+    let mine = Limits { window: 4096, ..Limits::default() };
+    let theirs = Limits { window: u32::MAX, ..Limits::default() };
+    let mut pair = Pair::peers(&mine, &theirs);
+    let id = pair.context();
+    let mut caller = pair.a.core.caller(id).unwrap();
+    // Each costs a quarter of it.
+    let sent = [(); 5].map(|()| caller.send(&[7; 1024 - 16]));
+    assert_eq!(sent, [Ok(()), Ok(()), Ok(()), Ok(()), Err(SendError::Full)]);
+    assert!(!caller.can_send());
+}
+
+#[test]
+fn p_a4_eight_ever_shorter_cancels_are_free_and_no_more() {
+    let limits = Limits { misbehaviour_budget: 0, ..Limits::default() };
+    let heard = |count: u32| {
+        let mut pair = Pair::up_with(&limits);
+        let id = pair.context();
+        for repeat in 0..count {
+            let request = cancel_by(1, Duration::from_secs(100) / (repeat + 1));
+            let request = postcard::to_allocvec(&request).unwrap();
+            let mut cancel = Vec::new();
+            put_frame(&mut cancel, Tag::Cancel, id, 0, |out| out.extend(&request));
+            pair.b.core.handle_input(pair.now, &cancel);
+        }
+        pair.b.broken()
+    };
+    assert_eq!((heard(8), heard(9)), (None, Some("P-A4")));
+}

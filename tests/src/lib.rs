@@ -12,6 +12,7 @@
 //! | [`hostile`] | what the fuzz targets do with an input |
 //! | [`model`] | what the two ends of a dialog should make of any calls |
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
+//! | [`strike`] | processes that are hit at a step of the protocol |
 //! | [`sweep`] | the n-th system call fails, and what a run comes to then |
 //! | [`world`] | whole trees of actors in one thread, with faults from a seed |
 //! | [`tidy`] | rules about the sources themselves |
@@ -29,6 +30,7 @@ pub mod model;
 pub mod pair;
 pub mod procfs;
 pub mod programs;
+pub mod strike;
 pub mod sweep;
 pub mod tidy;
 pub mod world;

@@ -10,10 +10,10 @@ use hatchery::{
 };
 use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::Signal;
+use hatchery_tests::strike::{Hit, Phase, argument, lost, record, strike_other, strike_self};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::hit::{argument, lost, record, strike_other, strike_self};
-use crate::plan::{Hit, Node, Phase};
+use crate::plan::Node;
 
 /// Keeps what an actor came to, for those who look after a hang.
 fn step(name: &str, what: &str) {

@@ -17,8 +17,7 @@ use hatchery_tests::programs::Signal;
 use rustix::process::{Pid, WaitOptions, set_child_subreaper, wait, waitpgid};
 
 use crate::Arguments;
-use crate::hit::RECORDS;
-use crate::plan::Phase;
+use hatchery_tests::strike::{Phase, RECORDS, show};
 
 /// How often the supervisor looks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -240,7 +239,7 @@ impl Job {
         sums.hangs += 1;
         eprintln!("chaos: tree {index} is not done after {bound:?}");
         for member in self.members() {
-            show(&member);
+            eprintln!("chaos: {}", show(&member));
         }
         self.process.kill();
     }
@@ -289,20 +288,6 @@ fn own_errors(folder: &Path, number: u64) -> Stdio {
     let path = folder.join(format!("errors-{number}"));
     let file = OpenOptions::new().create(true).append(true).open(path);
     file.map_or_else(|_| Stdio::inherit(), Stdio::from)
-}
-
-/// Where a process that hangs stands: its stacks, where a debugger is installed.
-fn show(member: &Process) {
-    eprintln!("chaos: {member}");
-    let stacks = Command::new("gdb")
-        .args(["-p", &member.pid.to_string(), "-batch", "-ex", "thread apply all bt 30"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
-    match stacks {
-        Ok(output) => eprintln!("{}", String::from_utf8_lossy(&output.stdout)),
-        Err(error) => eprintln!("chaos: no stacks: {error}"),
-    }
 }
 
 impl Records {

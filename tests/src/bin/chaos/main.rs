@@ -10,7 +10,6 @@
 
 mod actors;
 mod harness;
-mod hit;
 mod plan;
 mod root;
 mod times;
@@ -18,6 +17,7 @@ mod times;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use hatchery_tests::strike;
 use lexopt::prelude::*;
 
 /// What the command line asks for.
@@ -63,7 +63,7 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
 
 fn main() -> ExitCode {
     // An actor may be told to be hit before it is one.
-    hit::before_the_entry();
+    strike::before_the_entry(strike::strike_self);
     hatchery::init();
     let arguments = match arguments() {
         Ok(arguments) => arguments,

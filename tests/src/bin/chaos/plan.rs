@@ -1,96 +1,21 @@
 //! What a tree is to be and what is to happen in it, from a seed alone: the same seed, the same plan.
 
 use fastrand::Rng;
+use hatchery_tests::strike::{Action, Hit, Phase};
 use serde::{Deserialize, Serialize};
 
-/// The steps of the protocol at which a process may be hit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum Phase {
-    Spawned,
-    Connected,
-    Up,
-    StartSent,
-    StartReceived,
-    Started,
-    StreamingUp,
-    StreamingDown,
-    StreamingBoth,
-    StopSent,
-    Returning,
-    Failing,
-    CancelSent,
-    Acked,
-    ShuttingDown,
-}
-
-impl Phase {
-    /// All that exist. Registering, the sixteenth, comes with a registrar.
-    pub(crate) const ALL: [Self; 15] = [
-        Self::Spawned,
-        Self::Connected,
-        Self::Up,
-        Self::StartSent,
-        Self::StartReceived,
-        Self::Started,
-        Self::StreamingUp,
-        Self::StreamingDown,
-        Self::StreamingBoth,
-        Self::StopSent,
-        Self::Returning,
-        Self::Failing,
-        Self::CancelSent,
-        Self::Acked,
-        Self::ShuttingDown,
-    ];
-
-    /// With registering.
-    pub(crate) const COUNT: usize = 16;
-}
-
-/// What is done to a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum Action {
-    /// SIGKILL.
-    Kill,
-    /// SIGSTOP, for good.
-    Stop,
-    /// SIGSTOP, and SIGCONT a little later.
-    Pause,
-    /// `exit(7)`.
-    Exit,
-    /// A panic, which the runtime catches where it can.
-    Panic,
-    /// SIGABRT by itself.
-    Abort,
-    /// Its link is shut down; the process lives on.
-    Close,
-    /// Its thread is blocked for good.
-    Spin,
-    /// Lowest priority, and a thread that competes for its processor.
-    Starve,
-}
-
-impl Action {
-    /// All of them.
-    pub(crate) const ALL: [Self; 9] = [
-        Self::Kill,
-        Self::Stop,
-        Self::Pause,
-        Self::Exit,
-        Self::Panic,
-        Self::Abort,
-        Self::Close,
-        Self::Spin,
-        Self::Starve,
-    ];
-}
-
-/// One hit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Hit {
-    pub(crate) phase: Phase,
-    pub(crate) action: Action,
-}
+/// What may be done to a process. The order is part of what a seed means.
+const ACTIONS: [Action; 9] = [
+    Action::Kill,
+    Action::Stop,
+    Action::Pause,
+    Action::Exit(7),
+    Action::Panic,
+    Action::Abort,
+    Action::Close,
+    Action::Spin,
+    Action::Starve,
+];
 
 /// One actor below the root: what it and its opener say to each other, and what it opens itself.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -187,7 +112,7 @@ fn node(rng: &mut Rng, name: String, depth: u32, left: &mut u32) -> Node {
     };
     if rng.u32(0..10) < 5 {
         let phase = *pick(rng, &Phase::ALL);
-        let action = if rng.u32(0..10) < 7 { Action::Kill } else { *pick(rng, &Action::ALL) };
+        let action = if rng.u32(0..10) < 7 { Action::Kill } else { *pick(rng, &ACTIONS) };
         node.be_hit(phase, possible(phase, action));
         if matches!(action, Action::Stop | Action::Spin) {
             // It is no failure until somebody wants it to end.

@@ -12,8 +12,8 @@ use hatchery_tests::leaks::{Baseline, Leak, Leaks};
 
 use crate::Arguments;
 use crate::actors;
-use crate::hit::strike_self;
-use crate::plan::{Node, Phase, Tree};
+use crate::plan::{Node, Tree};
+use hatchery_tests::strike::{Phase, strike_self};
 
 /// How long what is left of a tree may take to be seen gone (Z).
 const SETTLE: Duration = Duration::from_secs(3);

@@ -1,0 +1,59 @@
+//! Hits before an actor runs anything of its program's: on its command line, since nothing else has
+//! reached it by then.
+
+use super::{Hit, Phase};
+
+/// Introduces a hit on the command line of an actor.
+const OPTION: &str = "--be-hit";
+
+/// The argument by which an actor is hit before it is up.
+pub fn argument(hit: Hit) -> String {
+    let bytes = postcard::to_allocvec(&hit).expect("a hit encodes");
+    bytes.iter().fold(OPTION.to_owned(), |text, byte| format!("{text},{byte}"))
+}
+
+/// The hit that this process's command line asks for.
+pub fn hit_on_command_line() -> Option<Hit> {
+    std::env::args().find_map(|argument| {
+        let numbers = argument.strip_prefix(OPTION)?.strip_prefix(',')?.split(',');
+        let bytes: Vec<u8> = numbers.filter_map(|number| number.parse().ok()).collect();
+        postcard::from_bytes::<Hit>(&bytes).ok()
+    })
+}
+
+/// In an actor whose command line says so: calls `strike` right now, as a process that has said
+/// nothing yet, or when it has been told what it is to be and has not said that it is up.
+pub fn before_the_entry(strike: fn(Hit)) {
+    match hit_on_command_line() {
+        Some(hit) if hit.phase == Phase::Spawned => strike(hit),
+        Some(hit) if hit.phase == Phase::Connected => {
+            tracing::subscriber::set_global_default(AtSettings(hit, strike)).unwrap_or(());
+        }
+        _ => {}
+    }
+}
+
+/// Hears that the actor's settings were applied: with a filter of its own, that is an event.
+struct AtSettings(Hit, fn(Hit));
+
+impl tracing::Subscriber for AtSettings {
+    fn enabled(&self, about: &tracing::Metadata<'_>) -> bool {
+        about.target() == "hatchery::log"
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        (self.1)(self.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}

@@ -178,7 +178,7 @@ impl Portal {
                     return Ok(Dialog::new(link.clone(), id, Side::Opener, E::NAME.into(), peer));
                 }
                 Err(Misuse::TooManyDialogs { .. }) => slot.await,
-                Err(misuse) => return Err(self.child.start_refused(E::NAME, &misuse)),
+                Err(misuse) => return Err(self.child.start_refused(E::NAME, &misuse).await),
             }
         }
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use event_listener::{Event as Signal, listener};
+use futures_lite::FutureExt;
 use hatchery_proto::nursery::ladder::{Ladder, Policy};
 use hatchery_proto::{
     ActorId, Cancelled, Cause, DialogId, Event, ExitReport, ExitStatus, Instant, LostCause, Misuse,
@@ -103,8 +104,13 @@ impl Child {
         }
     }
 
-    /// Why a dialog could not be opened.
-    pub(crate) fn start_refused(&self, task: &str, misuse: &Misuse) -> Error {
+    /// Why a dialog could not be opened. Where the link has ended, the process may be about to: its
+    /// end is waited for as long as for the dialogs that were open (P-L4).
+    pub(crate) async fn start_refused(&self, task: &str, misuse: &Misuse) -> Error {
+        if matches!(misuse, Misuse::Closing | Misuse::LinkGone) {
+            let until = clock::now() + self.actor.settings().limits.hold_back;
+            async { drop(self.ended().await) }.or(clock::due(Some(until))).await;
+        }
         let state = lock(&self.state);
         match &state.end {
             Some(end) => self.gone(end),

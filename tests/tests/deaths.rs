@@ -1,6 +1,7 @@
 //! Processes that die, hang or are stopped: one error that says what happened, in time, and nothing
 //! is left.
 
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use futures_lite::{FutureExt as _, future};
@@ -8,7 +9,7 @@ use hatchery::{
     Context, Error, ErrorKind, ExitReport, ExitStatus, Nursery, Options, Receives, Result, Rung,
     Sends, Starts, open_nursery,
 };
-use hatchery_tests::procfs::Process;
+use hatchery_tests::procfs::{Process, wait_for_readable};
 use hatchery_tests::programs::Signal;
 
 /// What the promise of one second comes to on a machine that is busy with other tests.
@@ -120,6 +121,27 @@ async fn a_child_killed_while_idle_is_one_error_and_ends_its_siblings() -> Resul
     })
     .await;
     assert_killed(&error, "victim");
+    Ok(())
+}
+
+#[hatchery::test]
+async fn f_01_a_call_to_a_child_that_has_just_died_says_how() -> Result<()> {
+    for yields in 0..16 {
+        let error = failure(async |nursery| {
+            let victim = nursery.start_actor("victim").await?;
+            let one = process(victim.id().pid);
+            let exit = one.pidfd().expect("a child that lives");
+            one.kill();
+            // Nobody else in this process runs meanwhile, and hears of it only then.
+            assert!(wait_for_readable([exit.as_fd()], SECOND));
+            for _ in 0..yields {
+                future::yield_now().await;
+            }
+            victim.run(forever()).await
+        })
+        .await;
+        assert_killed(&error, "victim");
+    }
     Ok(())
 }
 

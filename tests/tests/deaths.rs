@@ -146,6 +146,19 @@ async fn f_01_a_call_to_a_child_that_has_just_died_says_how() -> Result<()> {
 }
 
 #[hatchery::test]
+async fn f_14_a_child_that_breaks_off_before_it_is_up_is_not_called_slow() -> Result<()> {
+    let error = failure(async |nursery| {
+        let deaf = nursery.actor("deaf").program("/bin/sh").arg("-c").arg("exec sleep 60 <&-");
+        deaf.start().await.map(drop)
+    })
+    .await;
+    assert_eq!(*error.kind(), ErrorKind::Spawn);
+    let said = error.to_string();
+    assert!(said.contains("closed its link") && !said.contains("10 s"), "{said}");
+    Ok(())
+}
+
+#[hatchery::test]
 async fn a_child_killed_during_a_call_says_what_was_under_way() -> Result<()> {
     let error = failure(async |nursery| {
         nursery.start_actor("sibling").await?;

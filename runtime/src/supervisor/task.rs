@@ -301,6 +301,12 @@ fn never_up(state: &State, exit: &ExitReport) -> Error {
             "its process {status} before it was up; does its `main` begin with \
              `hatchery::init()` or `#[hatchery::main]`?"
         ),
+        (None, _) if exit.link_lost => {
+            "it closed its link before it was up and had to be ended; does \
+                                        its `main` begin with `hatchery::init()` or \
+                                        `#[hatchery::main]`?"
+                .to_owned()
+        }
         (None, _) => "it was not up within 10 s and had to be ended; does its `main` begin with \
                       `hatchery::init()` or `#[hatchery::main]`?"
             .to_owned(),

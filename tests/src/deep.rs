@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Figures that have to be zero, whatever the exit code says.
-const FAULTS: [&str; 4] = ["deadlocks", "failures", "unanswered", "violations"];
+const FAULTS: [&str; 5] = ["deadlocks", "failures", "red", "unanswered", "violations"];
 
 /// How much of a failed slice's output is shown, from its end.
 const TAIL: usize = 4000;

@@ -21,7 +21,8 @@ Usage: deep [OPTIONS] --part NAME
 Runs what is left of a part, prints the closing line of each slice, and appends a row to
 tests/RESULTS.md when the part is whole. What is done is kept in the target folder, for this commit.
 
-  --part NAME          explorer, fuzz, simulator, repeat or mutants; may be given more than once
+  --part NAME          explorer, fuzz, simulator, matrix, repeat or mutants; may be given more
+                       than once
   --slices N           at most N of each part
   --minutes N          begin no slice after N minutes
   --record             append a row also for a part that is not whole
@@ -34,6 +35,8 @@ const FUZZ: (u64, u64) = (100_000_000, 10_000_000);
 const FUZZ_SLICE: u64 = 1_000_000;
 /// Runs of the simulator, and in a slice.
 const SIMULATOR: (u64, u64) = (1_000_000, 50_000);
+/// How many slices all cells of the matrix are cut into.
+const MATRIX: u64 = 4;
 /// Runs of each example, and in a slice.
 const REPEAT: (u64, u64) = (2_000, 100);
 /// The rooms whose mutants count, how many slices each is cut into, and the tests that judge them:
@@ -170,7 +173,7 @@ fn says(root: &Path, program: &str, arguments: &[&str]) -> Result<String, String
 
 /// Every part at its full figures.
 fn parts(deep: &Deep) -> Result<Vec<Part>, String> {
-    Ok(vec![explorer(), fuzz(deep)?, simulator(), repeat(), mutants(deep)])
+    Ok(vec![explorer(), fuzz(deep)?, simulator(), matrix(), repeat(), mutants(deep)])
 }
 
 fn cargo(words: &[&str]) -> Vec<OsString> {
@@ -236,6 +239,16 @@ fn simulator() -> Part {
     // Should a run's seed be the first one plus its number, no two slices share any.
     let slices = (0..all / share).map(|at| slice(1 + at * share)).collect();
     Part { name: "simulator", about: format!("{all} runs of whole trees"), slices }
+}
+
+fn matrix() -> Part {
+    let slice = |at: u64| {
+        let name = format!("{at}-of-{MATRIX}");
+        let command = program("matrix", &["--slice", &format!("{at}/{MATRIX}")]);
+        Slice { name, command, reads: Reads::Line("matrix") }
+    };
+    let about = "every phase x action x side x shape on real processes".to_owned();
+    Part { name: "matrix", about, slices: (1..=MATRIX).map(slice).collect() }
 }
 
 fn repeat() -> Part {

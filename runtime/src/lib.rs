@@ -113,7 +113,7 @@ pub mod __private {
     pub use crate::endpoint::{ENDPOINTS, Entry, Plain, schema};
     pub use crate::root::main;
     #[cfg(feature = "test-support")]
-    pub use crate::testing::{TESTS, TestResult, TestReturn, test};
+    pub use crate::testing::{TESTS, TestResult, TestReturn, last_steps, test};
 }
 
 #[cfg(doctest)]

@@ -16,6 +16,13 @@ use crate::root::{self, Options};
 #[distributed_slice]
 pub static TESTS: [&'static str];
 
+/// What the links of this process have sent and received last, a line for each. For whoever looks
+/// into a process that hangs; waits for nobody.
+#[doc(hidden)]
+pub fn last_steps() -> Vec<String> {
+    crate::driver::link::recent::last_steps()
+}
+
 /// What a test returns to libtest.
 #[doc(hidden)]
 pub type TestResult = Result<()>;

@@ -20,6 +20,9 @@ use hatchery_proto::{Connection, DialogId, Event, Instant};
 
 use super::clock;
 
+#[cfg(feature = "test-support")]
+pub(crate) mod recent;
+
 /// How much is read, or encoded for writing, at a time.
 const BATCH: usize = 64 * 1024;
 /// How much a link reads at first: an idle actor should cost next to nothing.
@@ -122,6 +125,8 @@ impl Link {
             closed: Signal::new(),
             handler,
         });
+        #[cfg(feature = "test-support")]
+        recent::remember(&link);
         let reader = executor.spawn(link.clone().read(socket.clone()));
         let writer = executor.spawn(link.clone().write(socket));
         let clock = executor.spawn(link.clone().keep_time());

@@ -2,9 +2,9 @@
 //! steps, and looks after each tree for what was left behind and what was lost.
 //!
 //! `chaos --seconds N --seed S` runs trees until the time is over (`--kills N`: until that many
-//! processes were killed). `chaos times` prints teardown times, `chaos plan --first N`
-//! what tree N of the seed is to be. The same executable is the supervisor of all this, the roots and the
-//! actors. No sleeping for order: an actor is hit where it says itself that it is.
+//! processes were killed; fewer are a failure). `chaos times` prints teardown times, `chaos plan
+//! --first N` what tree N of the seed is to be. The same executable is the supervisor of all this,
+//! the roots and the actors. No sleeping for order: an actor is hit where it says itself that it is.
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 #![allow(clippy::print_stderr, reason = "so are its complaints")]
 
@@ -62,6 +62,7 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
 }
 
 fn main() -> ExitCode {
+    strike::tell_last_steps_when_asked();
     // An actor may be told to be hit before it is one.
     strike::before_the_entry(strike::strike_self);
     hatchery::init();

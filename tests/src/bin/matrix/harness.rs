@@ -15,8 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hatchery_tests::procfs::{self, Process};
-use hatchery_tests::strike::{Action, RECORDS, show};
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use hatchery_tests::strike::{Action, RECORDS, STEPS, ask_for_last_steps, make_pipe, show};
+use rustix::fs::OFlags;
 use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpgid};
 
 use crate::Arguments;
@@ -105,11 +105,11 @@ impl Room {
         let folder = folder.join(cell.to_string().replace('/', "-"));
         fs::create_dir_all(folder.join("files")).expect("a folder for the cell");
         let pipe = |path: PathBuf| {
-            rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
-                .expect("a pipe");
+            make_pipe(&path);
             OpenOptions::new().read(true).write(true).open(path).expect("a pipe")
         };
         let pipes = [pipe(place::news(&folder)), pipe(place::gate(&folder))];
+        make_pipe(&folder.join("steps"));
         Self { cell, folder, _pipes: pipes }
     }
 
@@ -163,6 +163,7 @@ impl Room {
         Command::new(std::env::current_exe().expect("the path of this program"))
             .env(CELL, number.to_string())
             .env(RECORDS, place::news(&self.folder))
+            .env(STEPS, self.folder.join("steps"))
             .env(FILES, self.folder.join("files"))
             .env("RUST_BACKTRACE", "0")
             .process_group(0)
@@ -247,8 +248,9 @@ impl Room {
         if told.is_empty() { Ok(()) } else { Err(format!("orphans: {}", told.join("\n"))) }
     }
 
-    /// What its processes are doing.
+    /// What its processes are doing. What their links did last goes where they complain.
     fn dump(&self, root: &Process) -> String {
+        ask_for_last_steps(&self.folder.join("steps"));
         let members = Self::members(root);
         members.iter().map(show).collect::<Vec<_>>().join("\n")
     }

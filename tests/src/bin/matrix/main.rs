@@ -91,6 +91,7 @@ fn chosen(arguments: &Arguments) -> Vec<Cell> {
 }
 
 fn main() -> ExitCode {
+    hatchery_tests::strike::tell_last_steps_when_asked();
     // In an actor that is hit before it runs any endpoint.
     actors::before_the_entry();
     hatchery::init();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_io::Async;
 use futures_lite::future;
-use hatchery::{Error, Nursery, OpenContext, Options, Portal, Result, open_nursery};
+use hatchery::{Error, Limits, Nursery, OpenContext, Options, Portal, Result, open_nursery};
 use hatchery_tests::leaks::Baseline;
 use hatchery_tests::procfs::{self, Process};
 use hatchery_tests::programs::Signal;
@@ -97,7 +97,9 @@ pub(crate) fn run(cell: Cell) -> ExitCode {
 
 fn options(cell: Cell) -> Options {
     let teardown = if cell.is_forced() { SHORT } else { LONG };
-    Options::new().name("root").teardown(teardown).signals(true)
+    // Ten times the default, for a machine on which an exit status takes its time.
+    let limits = Limits { hold_back: Duration::from_millis(2500), ..Limits::default() };
+    Options::new().name("root").teardown(teardown).limits(limits).signals(true)
 }
 
 async fn body(cell: Cell, news: &News, nursery: Nursery) -> Result<()> {

@@ -1,6 +1,9 @@
 //! The explorer itself: a small world to its closure, with its pinned counts, and faults made on
 //! purpose that it has to find and to tell so that a reader can follow.
 
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hasher as _};
+
 use hatchery_proto::wire::Tag;
 use hatchery_tests::explore::ladder::Child;
 use hatchery_tests::explore::nursery::Family;
@@ -21,6 +24,65 @@ fn example(model: &impl Model) -> Counterexample {
     explore(model, Bounds::default()).counterexample.expect("the fault is found")
 }
 
+/// All that the users of each end ever know, how many states that takes, and whether from all of them
+/// there is more to happen or everything is over.
+fn known(plan: &Plan) -> ([BTreeSet<String>; 2], usize) {
+    let (mut known, mut seen, mut todo) =
+        ([BTreeSet::new(), BTreeSet::new()], HashSet::new(), vec![]);
+    todo.push(plan.start());
+    while let Some(world) = todo.pop() {
+        let mut hasher = DefaultHasher::new();
+        plan.fingerprint(&world, &mut hasher);
+        for end in 0..2 {
+            known[usize::from(end)].insert(plan.known(&world, end));
+        }
+        if !seen.insert(hasher.finish()) {
+            continue;
+        }
+        let mut actions = Vec::new();
+        plan.actions(&world, &mut actions);
+        plan.first(&world, &mut actions);
+        assert!(!actions.is_empty() || plan.is_over(&world));
+        for action in actions {
+            let mut after = world.clone();
+            plan.step(&mut after, action, None).expect("nothing is wrong");
+            todo.push(after);
+        }
+    }
+    (known, seen.len())
+}
+
+#[test]
+fn p_d4_what_is_left_out_is_known_otherwise() {
+    let of = |up, down| Plan::of("reduced or not", vec![TalkPlan::context(0, up, down)]);
+    let broken = Plan { cancels: 1, cuts: true, ..of(&[], &[1]) };
+    let dropped = Plan { drops: true, others: true, fails: true, ..of(&[1], &[]) };
+    for plan in [broken, dropped] {
+        let (reduced, states) = known(&plan);
+        let (all, more) = known(&Plan { reduced: false, ..plan });
+        for (reduced, all) in reduced.iter().zip(&all) {
+            let other: Vec<_> = reduced.symmetric_difference(all).collect();
+            assert!(other.is_empty() && all.len() > 20, "{other:#?}");
+        }
+        assert!(states * 2 < more, "{states} of {more}");
+    }
+}
+
+#[test]
+fn p_c6_a_fault_is_found_with_and_without_what_is_left_out() {
+    let tags = [Tag::StartAck, Tag::Started, Tag::Yield, Tag::Return, Tag::CancelAck, Tag::Credit];
+    for fault in tags.into_iter().flat_map(|tag| [Fault::Drops(tag), Fault::Doubles(tag)]) {
+        for cancels in [0, 1] {
+            let [with, without] = [true, false].map(|reduced| {
+                let plan = Plan { reduced, cancels, capacity: usize::MAX, ..tiny(Some(fault)) };
+                let found = explore(&plan, Bounds::default()).counterexample;
+                found.map(|example| std::mem::discriminant(&example.finding))
+            });
+            assert_eq!(with, without, "{fault:?} with {cancels} cancels");
+        }
+    }
+}
+
 /// One dialog, a value from its opener, and its opener may cancel it.
 fn tiny(fault: Option<Fault>) -> Plan {
     let mut plan = Plan::of("tiny", vec![TalkPlan::context(0, &[1], &[])]);
@@ -35,7 +97,7 @@ fn p_d4_p_c6_a_small_world_is_closed_with_its_pinned_counts() {
     let explored = closed(&tiny(None));
     assert_eq!(
         (explored.states, explored.transitions),
-        (12_897, 39_935),
+        (3_289, 9_458),
         "a change needs its reason"
     );
 }
@@ -52,9 +114,9 @@ fn the_counts_do_not_depend_on_the_threads() {
 #[test]
 fn p_t1_a_ladder_and_a_nursery_are_closed_with_their_pinned_counts() {
     let ladder = closed(&Child { cancels: 0, wrong: false });
-    assert_eq!((ladder.states, ladder.transitions), (48_207, 257_426), "a change needs its reason");
+    assert_eq!((ladder.states, ladder.transitions), (59_185, 309_627), "a change needs its reason");
     let nursery = closed(&Family { members: 2, cancels: 1, wrong: false });
-    assert_eq!((nursery.states, nursery.transitions), (2_499, 14_516), "a change needs its reason");
+    assert_eq!((nursery.states, nursery.transitions), (1_521, 9_304), "a change needs its reason");
 }
 
 #[test]
@@ -82,6 +144,19 @@ fn a_lost_terminal_is_found_as_a_deadlock() {
     plan.cancels = 0;
     let found = example(&plan);
     assert!(matches!(found.finding, Finding::Deadlock(_)), "{}", found.transcript);
+}
+
+#[test]
+fn p_l3_p_l4_who_is_stuck_after_an_end_is_found_before_the_search_is_whole() {
+    let mut plan = tiny(Some(Fault::Drops(Tag::Goodbye)));
+    (plan.cancels, plan.goodbye) = (0, true);
+    let bounds = Bounds { states: 5_000, ..Bounds::default() };
+    let explored = explore(&plan, bounds);
+    let found = explored.counterexample.expect("the fault is found");
+    assert!(matches!(found.finding, Finding::Deadlock(_)), "{}", found.transcript);
+    assert!(found.transcript.contains("says goodbye"), "{}", found.transcript);
+    let whole = explore(&Plan { fault: None, cuts: true, ..plan }, bounds);
+    assert!(whole.counterexample.is_none() && !whole.whole);
 }
 
 #[test]

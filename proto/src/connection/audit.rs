@@ -2,7 +2,7 @@
 //! held for the peer. Nothing here changes anything, and no rule is decided by it.
 
 use super::Connection;
-use crate::dialog::tables::{Cancel, Life};
+use crate::dialog::tables::{Cancel, Half, Life};
 use crate::dialog::{Dialog, Reading, cost};
 use crate::id::DialogId;
 use crate::wire::Tag;
@@ -20,6 +20,8 @@ pub struct Ledger {
     pub accepted: bool,
     /// Whether the opener has asked to cancel: what it sent is accounted for no more (P-D3).
     pub dead: bool,
+    /// Whether a `Cancel` that was written may still be answered (P-C1).
+    pub unanswered: bool,
     /// What this end may still send.
     pub balance: i64,
     /// What was taken off the balance and is not written yet.
@@ -34,6 +36,8 @@ pub struct Ledger {
     pub window: i64,
     /// Whether what arrives is kept for a reader.
     pub kept: bool,
+    /// Whether a receive has an answer now.
+    pub readable: bool,
 }
 
 impl Connection {
@@ -46,6 +50,7 @@ impl Connection {
             live: dialog.life != Life::Done,
             accepted: dialog.life != Life::Opening,
             dead: dialog.cancel != Cancel::Idle,
+            unanswered: dialog.ack_due,
             balance: dialog.balance,
             unsent: unsent(dialog, self.chunk()),
             allowance: dialog.allowance,
@@ -53,6 +58,9 @@ impl Connection {
             owed: i64::try_from(dialog.owed).unwrap_or(i64::MAX),
             window: i64::from(dialog.window),
             kept: dialog.reading == Reading::Kept,
+            readable: !dialog.inbox.is_empty()
+                || dialog.inc != Half::Open
+                || dialog.outcome.is_some(),
         })
     }
 

@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::mem::discriminant;
 
-use super::{Connection, Event};
+use super::{Connection, Event, Phase};
+use crate::dialog::tables::Life;
 use crate::dialog::{Control, Dialog, Outgoing};
 use crate::id::{DialogId, Role};
 use crate::report::{CancelRequest, Cancelled, Outcome};
@@ -39,22 +40,27 @@ impl Names {
 impl Connection {
     /// Digests the state.
     pub fn fingerprint(&self, names: &mut Names, state: &mut impl Hasher) {
-        (self.phase as u8, self.peer.is_some(), self.actor_opened, self.actor_over).hash(state);
-        (self.goodbye_sent, self.goodbye_received, self.eof, self.exit.is_some()).hash(state);
-        (self.pongs_due, self.refusals, self.ours, self.theirs).hash(state);
+        (self.phase as u8, self.actor_over).hash(state);
         self.dialogs.len().hash(state);
         for (id, dialog) in &self.dialogs {
             names.of(*id).hash(state);
             dialog.fingerprint(state);
         }
-        self.highest.map(|id| names.of(DialogId::new(id))).hash(state);
         self.out.fingerprint(names, state);
-        self.deframer.fingerprint(state);
         self.events.len().hash(state);
         for event in &self.events {
             discriminant(event).hash(state);
             dialog_of(event).map(|id| names.of(id)).hash(state);
         }
+        // Nothing is read, opened or awaited on a link that has ended.
+        if self.phase == Phase::Closed {
+            return;
+        }
+        (self.peer.is_some(), self.actor_opened, self.eof, self.exit.is_some()).hash(state);
+        (self.goodbye_sent, self.goodbye_received, self.pongs_due).hash(state);
+        (self.refusals, self.ours, self.theirs).hash(state);
+        self.highest.map(|id| names.of(DialogId::new(id))).hash(state);
+        self.deframer.fingerprint(state);
         self.deadlines(names, state);
     }
 
@@ -85,23 +91,12 @@ impl super::outbox::Outbox {
 
 impl Dialog {
     fn fingerprint(&self, state: &mut impl Hasher) {
-        (self.side as u8, self.kind as u8, self.life, self.cancel, self.out, self.inc).hash(state);
-        (self.ack_due, self.cancels, self.balance, self.allowance, self.owed).hash(state);
-        (self.ceiling, self.unsent).hash(state);
-        (self.peer_done, self.reading as u8, self.wants_credit, self.arrived).hash(state);
-        (self.args_cost, self.queued, self.released, self.finished, self.refused).hash(state);
+        (self.side as u8, self.kind as u8, self.life, self.inc, self.released).hash(state);
         self.inbox.len().hash(state);
         for (value, cost) in &self.inbox {
             (brief(value), cost).hash(state);
         }
         self.first.as_ref().map(|(value, cost)| (brief(value), cost)).hash(state);
-        self.start.as_ref().map(|(start, cost)| (brief(&start.args), cost)).hash(state);
-        let partial = self.partial.as_ref();
-        partial.map(|part| (part.tag as u8, brief(&part.bytes), part.size, part.cost)).hash(state);
-        self.queue.len().hash(state);
-        self.queue.iter().for_each(|message| message.fingerprint(state));
-        hash_request(self.request.as_ref(), state);
-        self.control.fingerprint(state);
         self.outcome.as_ref().map(discriminant).hash(state);
         match &self.outcome {
             Some(Outcome::Returned(value)) => brief(value).hash(state),
@@ -109,6 +104,25 @@ impl Dialog {
             Some(Outcome::Lost(cause)) => discriminant(cause).hash(state),
             _ => {}
         }
+        // Of one that has ended only what is left to be read can still be told.
+        if self.life != Life::Done {
+            self.live(state);
+        }
+    }
+
+    fn live(&self, state: &mut impl Hasher) {
+        (self.cancel, self.out).hash(state);
+        (self.ack_due, self.cancels, self.balance, self.allowance, self.owed).hash(state);
+        (self.ceiling, self.unsent).hash(state);
+        (self.peer_done, self.reading as u8, self.wants_credit, self.arrived).hash(state);
+        (self.args_cost, self.queued, self.finished, self.refused).hash(state);
+        self.start.as_ref().map(|(start, cost)| (brief(&start.args), cost)).hash(state);
+        let partial = self.partial.as_ref();
+        partial.map(|part| (part.tag as u8, brief(&part.bytes), part.size, part.cost)).hash(state);
+        self.queue.len().hash(state);
+        self.queue.iter().for_each(|message| message.fingerprint(state));
+        hash_request(self.request.as_ref(), state);
+        self.control.fingerprint(state);
     }
 }
 

@@ -72,6 +72,12 @@ const FACTS: [Action; 13] = [
     Action::Rush,
 ];
 
+impl Action {
+    const fn settles_the_spawn(self) -> bool {
+        !matches!(self, Self::Cancel | Self::Rush | Self::Ack | Self::Timeout | Self::Poll)
+    }
+}
+
 /// The ladder, and what has happened.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -83,7 +89,10 @@ pub struct World {
     rushed: bool,
     /// When it has to be over, from the first cancel on.
     over_by: Option<Instant>,
+    /// It was known whether there is a process before it was to end.
+    known: bool,
     /// What was done.
+    withdrawn: u8,
     asked: u8,
     terminated: u8,
     killed: u8,
@@ -143,8 +152,12 @@ impl World {
     fn done(&mut self, step: Step) -> bool {
         let state = self.ladder.state();
         match step {
-            // Taken late it may be too late for it, which it allows.
-            Step::Withdraw => self.cancels > 0 || self.rushed,
+            // Once, and never where the process was known before anybody wanted its end; that one
+            // comes meanwhile is what it allows for (P-T1).
+            Step::Withdraw => {
+                self.withdrawn += 1;
+                self.withdrawn == 1 && self.over_by.is_some() && !self.known
+            }
             Step::Ask { grace } => {
                 self.asked = (self.asked + 1).min(3);
                 self.cancels > 0 && grace <= Duration::from_millis(4600)
@@ -183,6 +196,8 @@ impl Model for Child {
             cancels: 0,
             rushed: false,
             over_by: None,
+            known: false,
+            withdrawn: 0,
             asked: 0,
             terminated: 0,
             killed: 0,
@@ -261,6 +276,7 @@ impl Model for Child {
                 if let Some(place) = FACTS.iter().position(|known| *known == fact) {
                     world.told |= 1 << place;
                 }
+                world.known |= world.over_by.is_none() && fact.settles_the_spawn();
                 world.tell(fact);
             }
         }
@@ -280,7 +296,7 @@ impl Model for Child {
     fn fingerprint(&self, world: &World, state: &mut impl Hasher) {
         (world.ladder.state(), world.ladder.rung() as u8, world.told, world.cancels).hash(state);
         (world.rushed, world.asked, world.terminated, world.killed, world.ended).hash(state);
-        world.rungs.hash(state);
+        (world.rungs, world.known, world.withdrawn).hash(state);
         world.over_by.map(|by| by.since(world.now)).hash(state);
         // What it will do on its own, deadline by deadline, as times from now.
         let mut ladder = world.ladder.clone();
@@ -300,7 +316,7 @@ impl Model for Child {
         world.ladder.state().is_over() && world.ended == 1
     }
 
-    fn willing(&self, world: &World) -> Option<Action> {
+    fn willing(&self, world: &World, _: &[Action]) -> Option<Action> {
         let mut ladder = world.ladder.clone();
         if ladder.poll_step().is_some() {
             return Some(Action::Poll);

@@ -63,8 +63,9 @@ pub struct World {
     cancelled: usize,
     cancels: u8,
     member_cancels: u8,
-    /// The body and the members were told to end.
-    body_told: bool,
+    /// There is a reason to end that the body was not told of.
+    body_due: bool,
+    /// The members were told to end.
     members_told: u8,
     done: u8,
 }
@@ -117,8 +118,9 @@ impl Family {
         }
         let fine = match step {
             NurseryStep::DropBody => {
-                world.body_told = true;
-                !world.body_ended && world.must_cancel()
+                // Again only where there is a reason that it does not know.
+                let due = std::mem::take(&mut world.body_due);
+                due && !world.body_ended && world.must_cancel()
             }
             NurseryStep::CancelMembers => {
                 world.members_told = (world.members_told + 1).min(2);
@@ -211,6 +213,7 @@ impl Model for Family {
                 if !ended {
                     world.members[usize::from(place)].1 = true;
                     world.note(end);
+                    world.body_due |= matches!(end, MemberEnd::Failed(_)) && !world.body_ended;
                     world.cancelled += usize::from(end == MemberEnd::Cancelled);
                 }
             }
@@ -223,11 +226,13 @@ impl Model for Family {
                         world.body = Some(failure);
                     }
                     world.cancels += u8::from(end == MemberEnd::Cancelled);
+                    world.body_due = false;
                 }
             }
             Action::Cancel => {
                 // One that comes when all is over does nothing.
                 world.cancels += u8::from(!world.nursery.is_done());
+                world.body_due |= !world.body_ended;
                 world.nursery.cancel();
             }
             Action::CancelMembers => {
@@ -248,14 +253,14 @@ impl Model for Family {
         (world.members.iter().map(|(_, ended)| ended)).for_each(|ended| ended.hash(state));
         (world.members.len(), world.body_ended, &world.failures, world.body).hash(state);
         (world.echo, world.cancelled, world.cancels, world.member_cancels).hash(state);
-        (world.body_told, world.members_told, world.done).hash(state);
+        (world.body_due, world.members_told, world.done).hash(state);
     }
 
     fn is_over(&self, world: &World) -> bool {
         world.done == 1
     }
 
-    fn willing(&self, world: &World) -> Option<Action> {
+    fn willing(&self, world: &World, _: &[Action]) -> Option<Action> {
         let mut nursery = world.nursery.clone();
         if nursery.poll_step().is_some() {
             return Some(Action::Poll);

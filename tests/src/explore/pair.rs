@@ -3,6 +3,30 @@
 //!
 //! The cores are the real ones. Time stands still: a deadline may come at any moment, but deadlines
 //! of one end come in their order.
+//!
+//! # What is left out, and why nothing is lost
+//! - **Order between the ends.** They share nothing but two queues without a bound. Where something
+//!   waits to be read at an end, or its link is over, whatever the other end does takes nothing from
+//!   it and changes nothing that it does: only its own actions are tried first
+//!   ([`Plan::reduced`]). Every run has a run of the same actions, each in the same state of its own
+//!   end, among those that are tried; no run goes in a circle, so every run that gets stuck, and
+//!   every state in which nothing is on its way, is among them too.
+//! - **The link's end.** That an end cannot write shows when it writes; that nothing more comes shows
+//!   when it reads. What is lost between the two is what the reader does not read. So the two are
+//!   tried where they show, each by its own end alone. An end that has read all it will ever read of a link that fails has done so before it failed.
+//! - **Two ends without a link.** Once one end has closed, nothing passes from the other to it, and
+//!   what it has said before is on its way or lost: each end is followed alone ([`Action::Follow`]),
+//!   measured against what the users of the other had done by then.
+//! - **A look that finds nothing.** It changes nothing in the core. A reader looks only where there is
+//!   something; that it would have been told, had it waited, is checked in every state.
+//! - **What is over.** Of a user that is done only what the other side is still measured against is
+//!   told apart: no action of it, and no check, needs the rest.
+//!
+//! Whether credit is conserved is a question to both ends at once, and is asked in the states that are
+//! tried: a step that breaks the sum breaks it in any order in which both ends still know the dialog.
+//! Worlds of two dialogs are larger than all of this makes small enough: see [`table`](super::table)
+//! for what is explored of them. `tests/tests/explore.rs` compares a small world with the same
+//! world unreduced.
 
 mod check;
 mod link;
@@ -10,10 +34,11 @@ mod plan;
 mod users;
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use hatchery_proto::{
     ActorId, Cancelled, Cause, Config, Connection, Event, GoodbyeReason, Instant, Limits, LinkKind,
-    Names, Role,
+    Names, Role, Why,
 };
 
 use super::search::{Finding, Model};
@@ -31,10 +56,12 @@ pub enum Action {
     Transmit(u8),
     /// An end reads the next frame, or the end of the link.
     Deliver(u8),
-    /// What an end writes from now on is lost, and the other reads the end behind what is there.
-    Cut(u8),
-    /// The same, and what is on its way is lost too.
-    Lose(u8),
+    /// What an end wants to write cannot be written, nor what it writes later.
+    Fail(u8),
+    /// An end reads the end of the link, whatever is on its way to it.
+    Eof(u8),
+    /// Of two ends that have nothing more to do with each other this one is looked at.
+    Follow(u8),
     /// An end's next deadline comes.
     Timer(u8),
     /// An end says `Goodbye`.
@@ -79,10 +106,20 @@ pub enum Wish {
 /// One end of the link.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
-    pub(crate) core: Connection,
+    /// Shared with the states in which nothing has happened here since.
+    pub(crate) core: Arc<Connection>,
+    /// It may have something to tell.
+    touched: bool,
     said_goodbye: bool,
-    /// A deadline has come here.
+    /// A deadline of the link has come here.
     late: bool,
+}
+
+impl End {
+    pub(crate) fn core(&mut self) -> &mut Connection {
+        self.touched = true;
+        Arc::make_mut(&mut self.core)
+    }
 }
 
 /// All there is.
@@ -94,6 +131,8 @@ pub struct World {
     pub(crate) talks: Vec<Talk>,
     /// The link was cut somewhere, on purpose.
     broken: bool,
+    /// The one end that is looked at, where nothing more passes between the two.
+    only: Option<u8>,
 }
 
 impl World {
@@ -119,6 +158,19 @@ impl Plan {
         }
     }
 
+    /// What the users of an end know, as far as they can still use it.
+    #[must_use]
+    pub fn known(&self, world: &World, end: u8) -> String {
+        let mut known = String::new();
+        for talk in &world.talks {
+            let core = &world.ends[usize::from(end)].core;
+            let ledger = talk.id.and_then(|id| core.ledger(id));
+            let readable = ledger.is_some_and(|ledger| ledger.readable);
+            talk.known(usize::from(end), readable, &mut known);
+        }
+        known
+    }
+
     fn may_happen(&self, world: &World, end: u8, out: &mut Vec<Action>) {
         let (this, link) = (&world.ends[usize::from(end)], &world.links[usize::from(end)]);
         let inward = &world.links[usize::from(1 - end)];
@@ -134,11 +186,14 @@ impl Plan {
         if self.goodbye && !this.said_goodbye && !this.core.is_closed() {
             out.push(Action::Goodbye(end));
         }
-        if self.cuts && !link.cut {
-            out.push(Action::Cut(end));
-            if !link.queue.is_empty() {
-                out.push(Action::Lose(end));
-            }
+        // What the other has read by then it has read before.
+        let read = !self.reduced || link.queue.is_empty();
+        let writes = this.core.wants_transmit() || (self.prompt && !this.core.is_closed());
+        if self.cuts && !link.cut && read && writes {
+            out.push(Action::Fail(end));
+        }
+        if self.cuts && !this.core.is_closed() && !(inward.cut && inward.queue.is_empty()) {
+            out.push(Action::Eof(end));
         }
     }
 
@@ -146,11 +201,11 @@ impl Plan {
     fn transmit(&self, world: &mut World, end: u8, notes: &mut Notes<'_>) {
         let mut bytes = Vec::new();
         let this = &mut world.ends[usize::from(end)];
-        let written = this.core.poll_transmit(NOW, &mut bytes, 1);
+        let written = this.core().poll_transmit(NOW, &mut bytes, 1);
         assert_eq!(written, bytes.len(), "`poll_transmit` says what it appended");
         let link = &mut world.links[usize::from(end)];
         if link.cut {
-            this.core.handle_write_closed();
+            this.core().handle_write_closed();
             notes.say(|| "the link is gone".into());
             return;
         }
@@ -163,11 +218,11 @@ impl Plan {
         match link.queue.pop_front() {
             Some(packet) => {
                 notes.say(|| packet.words());
-                this.core.handle_input(NOW, &packet.bytes);
+                this.core().handle_input(NOW, &packet.bytes);
             }
             None => {
                 notes.say(|| "end-of-file".into());
-                this.core.handle_eof(NOW);
+                this.core().handle_eof(NOW);
             }
         }
     }
@@ -175,7 +230,11 @@ impl Plan {
     /// Takes what the cores tell, until they tell no more, and closes what has ended.
     fn settle(&self, world: &mut World, notes: &mut Notes<'_>) -> Result<(), Finding> {
         for end in 0..2 {
-            while let Some(event) = world.ends[end].core.poll_event() {
+            while world.ends[end].touched {
+                let Some(event) = world.ends[end].core().poll_event() else {
+                    world.ends[end].touched = false;
+                    break;
+                };
                 notes.say(|| format!("{} is told: {event:?}", name(end)));
                 self.told(world, end, &event)?;
             }
@@ -186,6 +245,34 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Where it happens.
+    fn owner(&self, action: Action) -> usize {
+        match action {
+            Action::Transmit(end)
+            | Action::Deliver(end)
+            | Action::Fail(end)
+            | Action::Eof(end)
+            | Action::Follow(end)
+            | Action::Timer(end)
+            | Action::Goodbye(end) => end.into(),
+            Action::Opener(talk, _) => self.talks[usize::from(talk)].opener,
+            Action::Callee(talk, _) => 1 - self.talks[usize::from(talk)].opener,
+        }
+    }
+
+    /// Whether it happens where everybody wants to come to an end and nothing breaks any more.
+    fn is_willing(&self, world: &World, action: Action) -> bool {
+        let talk = |place: u8| &world.talks[usize::from(place)];
+        match action {
+            Action::Transmit(_) | Action::Deliver(_) | Action::Follow(_) => true,
+            Action::Fail(_) | Action::Eof(_) => false,
+            Action::Timer(_) => world.is_quiet(),
+            Action::Goodbye(_) => world.ends.iter().any(|end| end.said_goodbye),
+            Action::Opener(place, wish) => talk(place).opener_wants(self) == Some(wish),
+            Action::Callee(place, wish) => talk(place).callee_wants(self) == Some(wish),
+        }
     }
 
     fn told(&self, world: &mut World, end: usize, event: &Event) -> Result<(), Finding> {
@@ -249,13 +336,15 @@ impl Model for Plan {
         let end = |role, number| {
             let config =
                 Config { kind: LinkKind::Peer, role, me: who(number), limits: self.limits() };
-            End { core: Connection::new(config, NOW), said_goodbye: false, late: false }
+            let core = Arc::new(Connection::new(config, NOW));
+            End { core, touched: false, said_goodbye: false, late: false }
         };
         let mut world = World {
             ends: [end(Role::Even, 1), end(Role::Odd, 2)],
             links: Default::default(),
             talks: (0..).zip(&self.talks).map(Talk::new).collect(),
             broken: false,
+            only: None,
         };
         let mut quiet = Notes(None);
         while !self.greeting && !world.is_quiet() || world.links.iter().any(|l| !l.queue.is_empty())
@@ -272,6 +361,10 @@ impl Model for Plan {
     }
 
     fn actions(&self, world: &World, out: &mut Vec<Action>) {
+        let gone = |end: &End| end.core.is_closed() && !end.core.wants_transmit();
+        if self.reduced && world.only.is_none() && world.ends.iter().any(gone) {
+            return out.extend([Action::Follow(0), Action::Follow(1)]);
+        }
         for end in 0..2 {
             self.may_happen(world, end, out);
         }
@@ -279,6 +372,9 @@ impl Model for Plan {
             let place = u8::try_from(place).expect("few talks");
             talk.opener_may(self, |wish| out.push(Action::Opener(place, wish)));
             talk.callee_may(self, |wish| out.push(Action::Callee(place, wish)));
+        }
+        if let Some(only) = world.only {
+            out.retain(|action| self.owner(*action) == usize::from(only));
         }
     }
 
@@ -292,78 +388,102 @@ impl Model for Plan {
         match action {
             Action::Transmit(end) => self.transmit(world, end, notes),
             Action::Deliver(end) => self.deliver(world, end, notes),
-            Action::Cut(end) | Action::Lose(end) => {
+            Action::Fail(end) => {
                 world.broken = true;
-                let link = &mut world.links[usize::from(end)];
-                link.cut = true;
-                if matches!(action, Action::Lose(_)) {
-                    link.queue.clear();
+                world.links[usize::from(end)].cut = true;
+                world.end(end).core().handle_write_closed();
+                if self.reduced {
+                    world.end(1 - end).core().handle_eof(NOW);
                 }
+            }
+            Action::Eof(end) => {
+                world.broken = true;
+                world.end(end).core().handle_eof(NOW);
             }
             Action::Timer(end) => {
                 let this = world.end(end);
                 let due = this.core.poll_timeout();
                 notes.say(|| format!("{due:?}"));
-                this.late = true;
-                this.core.handle_timeout(due.map_or(NOW, |(at, _)| at));
+                this.core().handle_timeout(due.map_or(NOW, |(at, _)| at));
+                match due {
+                    Some((_, Why::CancelWait(id))) => {
+                        let talk = world.talks.iter_mut().find(|talk| talk.id == Some(id));
+                        talk.expect("somebody opened it").opener.late = true;
+                    }
+                    _ => this.late = true,
+                }
             }
+            Action::Follow(end) => world.only = Some(end),
             Action::Goodbye(end) => {
                 let this = world.end(end);
                 this.said_goodbye = true;
-                this.core.goodbye(NOW, GoodbyeReason::LinkOnly);
+                this.core().goodbye(NOW, GoodbyeReason::LinkOnly);
             }
             Action::Opener(talk, wish) => self.opener_does(world, talk, wish, notes)?,
             Action::Callee(talk, wish) => self.callee_does(world, talk, wish, notes)?,
         }
         self.settle(world, notes)?;
+        for end in (0..2).filter(|_| self.prompt) {
+            while world.ends[usize::from(end)].core.wants_transmit() {
+                self.transmit(world, end, notes);
+            }
+        }
+        self.settle(world, notes)?;
+        for talk in &mut world.talks {
+            let Some(id) = talk.id else { continue };
+            let opener = talk.opener_end;
+            let ledgers = [opener, 1 - opener].map(|end| world.ends[end].core.ledger(id));
+            talk.readers(ledgers.each_ref().map(Option::as_ref), self.reduced)?;
+        }
         self.check(world)
     }
 
     fn fingerprint(&self, world: &World, state: &mut impl Hasher) {
         let mut names = Names::default();
-        for end in &world.ends {
+        let seen = |end: usize| world.only.is_none_or(|only| usize::from(only) == end);
+        for number in (0..2).filter(|end| seen(*end)) {
+            let end = &world.ends[number];
             end.core.fingerprint(&mut names, state);
             (end.said_goodbye, end.late).hash(state);
-        }
-        for link in &world.links {
-            link.fingerprint(&mut names, state);
+            world.links[1 - number].fingerprint(&mut names, state);
         }
         for talk in &world.talks {
-            talk.fingerprint(&mut names, state);
+            let sides = [seen(talk.opener_end), seen(1 - talk.opener_end)];
+            talk.fingerprint(&mut names, sides, self.reduced, state);
         }
-        world.broken.hash(state);
+        (world.broken, world.only).hash(state);
     }
 
     fn is_over(&self, world: &World) -> bool {
-        let empty = |end: &End| {
-            let done = end.core.is_closed() || !world.ends.iter().any(|end| end.said_goodbye);
-            end.core.known_dialogs() == 0 && !end.core.wants_transmit() && done
-        };
-        world.talks.iter().all(Talk::is_over) && world.ends.iter().all(empty)
+        let parting = world.ends.iter().any(|end| end.said_goodbye) || world.only.is_some();
+        (0..2).filter(|end| world.only.is_none_or(|only| only == *end)).all(|number| {
+            let end = &world.ends[usize::from(number)];
+            let empty = end.core.known_dialogs() == 0 && !end.core.wants_transmit();
+            let closed = end.core.is_closed() || !parting;
+            empty && closed && world.talks.iter().all(|talk| talk.is_over(number.into()))
+        })
     }
 
-    fn willing(&self, world: &World) -> Option<Action> {
+    fn first(&self, world: &World, actions: &mut Vec<Action>) {
+        // A frame that overtakes is not the one that waits.
+        if !self.reduced || matches!(self.fault, Some(Fault::Hurries(_))) {
+            return;
+        }
         for end in 0..2 {
-            let mut may = Vec::new();
-            self.may_happen(world, end, &mut may);
-            let moves = |action: &Action| {
-                matches!(action, Action::Deliver(_) | Action::Transmit(_))
-                    || (matches!(action, Action::Timer(_)) && world.is_quiet())
-            };
-            if let Some(action) = may.into_iter().find(moves) {
-                return Some(action);
+            let closed = world.ends[end].core.is_closed();
+            let waits = world.ends[end].core.wants_transmit()
+                && world.links[end].queue.len() >= self.capacity;
+            let ready = (closed || !world.links[1 - end].queue.is_empty()) && !waits;
+            let willing = |action: &Action| self.is_willing(world, *action);
+            if ready && actions.iter().any(|a| self.owner(*a) == end && willing(a)) {
+                actions.retain(|action| self.owner(*action) == end);
+                return;
             }
         }
-        let talks = || world.talks.iter().zip(0..);
-        let wished = talks().find_map(|(talk, place)| {
-            let opener = talk.opener_wants(self).map(|wish| Action::Opener(place, wish));
-            opener.or_else(|| talk.callee_wants(self).map(|wish| Action::Callee(place, wish)))
-        });
-        wished.or_else(|| {
-            let parting = world.ends.iter().any(|end| end.said_goodbye);
-            let left = |end: &u8| !world.ends[usize::from(*end)].said_goodbye;
-            (0..2).find(left).filter(|_| parting && self.goodbye).map(Action::Goodbye)
-        })
+    }
+
+    fn willing(&self, world: &World, among: &[Action]) -> Option<Action> {
+        among.iter().copied().find(|action| self.is_willing(world, *action))
     }
 
     fn words(&self, action: Action) -> String {
@@ -372,10 +492,9 @@ impl Model for Plan {
         match action {
             Action::Transmit(from) => format!("{} writes", end(from)),
             Action::Deliver(to) => format!("{} reads", end(to)),
-            Action::Cut(from) => format!("the link from {} ends", end(from)),
-            Action::Lose(from) => {
-                format!("the link from {} ends, what is in it is lost", end(from))
-            }
+            Action::Fail(from) => format!("{} cannot write any more", end(from)),
+            Action::Follow(at) => format!("(from here on only what happens at {})", end(at)),
+            Action::Eof(to) => format!("{} reads the end of the link", end(to)),
             Action::Timer(at) => format!("a deadline comes at {}", end(at)),
             Action::Goodbye(from) => format!("{} says goodbye", end(from)),
             Action::Opener(talk, wish) => {

@@ -38,7 +38,11 @@ pub trait Model: Sync {
     fn is_over(&self, state: &Self::State) -> bool;
     /// What happens next where everybody is willing and nothing breaks any more. Following it from
     /// any state has to lead to an end.
-    fn willing(&self, state: &Self::State) -> Option<Self::Action>;
+    fn willing(&self, state: &Self::State, among: &[Self::Action]) -> Option<Self::Action>;
+    /// Leaves out what may as well happen later: whatever the others lead to, these lead to it too.
+    fn first(&self, state: &Self::State, actions: &mut Vec<Self::Action>) {
+        let _ = (state, actions);
+    }
     /// The action in words.
     fn words(&self, action: Self::Action) -> String {
         format!("{action:?}")
@@ -127,6 +131,33 @@ impl Hasher for Same {
     }
 }
 
+/// Digests small numbers fast. Each step can be undone, so that two states that differ in one number
+/// never meet; of 20 million others two do by chance in one of 90000 explorations.
+#[derive(Default)]
+struct Digest(u64);
+
+impl Hasher for Digest {
+    fn finish(&self) -> u64 {
+        let mixed = (self.0 ^ self.0 >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        let mixed = (mixed ^ mixed >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        mixed ^ mixed >> 33
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(number.into());
+    }
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
+
 type Seen = HashMap<u64, u32, BuildHasherDefault<Same>>;
 
 struct Node<A> {
@@ -134,13 +165,12 @@ struct Node<A> {
     depth: u32,
     /// Where the willing go from here.
     next: u32,
-    over: bool,
     action: Option<A>,
 }
 
 struct Child<M: Model> {
     parent: u32,
-    action: M::Action,
+    action: Option<M::Action>,
     print: u64,
     /// Nothing where the state was known before.
     state: Option<M::State>,
@@ -209,8 +239,7 @@ impl<'m, M: Model> Search<'m, M> {
     fn add(&mut self, print: u64, parent: u32, action: Option<M::Action>, state: M::State) -> u32 {
         let index = u32::try_from(self.nodes.len()).expect("fewer states than that");
         let depth = self.nodes.get(parent as usize).map_or(0, |node| node.depth + 1);
-        let over = self.model.is_over(&state);
-        self.nodes.push(Node { parent, depth, next: NONE, over, action });
+        self.nodes.push(Node { parent, depth, next: NONE, action });
         self.seen.insert(print, index);
         self.queue.push_back((index, state));
         index
@@ -218,15 +247,13 @@ impl<'m, M: Model> Search<'m, M> {
 
     fn merge(&mut self, batch: Vec<(u32, M::State)>) -> Option<Counterexample> {
         for child in self.expand(&batch).into_iter().flatten() {
-            self.transitions += 1;
             if let Some(finding) = child.found {
-                return Some(self.example(finding, child.parent, Some(child.action)));
+                return Some(self.example(finding, child.parent, child.action));
             }
+            self.transitions += 1;
             let index = match (self.seen.get(&child.print), child.state) {
                 (Some(index), _) => *index,
-                (None, Some(state)) => {
-                    self.add(child.print, child.parent, Some(child.action), state)
-                }
+                (None, Some(state)) => self.add(child.print, child.parent, child.action, state),
                 (None, None) => unreachable!("it was known before"),
             };
             if child.willing {
@@ -250,28 +277,23 @@ impl<'m, M: Model> Search<'m, M> {
         })
     }
 
-    /// A state from which the willing come to no end.
+    /// A state from which the willing go round for ever: that they go on at all, unless everything is
+    /// over, was seen in each state.
     fn stuck(&self) -> Option<Counterexample> {
         let mut ends = vec![false; self.nodes.len()];
         let mut way = Vec::new();
         for first in 0..self.nodes.len() {
             let mut index = first;
             way.clear();
-            // No way is longer than there are states, unless it leads in a circle.
-            while !ends[index] && !self.nodes[index].over {
+            while !ends[index] && self.nodes[index].next != NONE {
                 way.push(index);
-                let next = self.nodes[index].next;
-                if next == NONE || way.len() > 100_000 {
-                    let what = if next == NONE {
-                        "nothing more happens, and not everything has ended"
-                    } else {
-                        "however willing everybody is, it goes round in a circle"
-                    };
-                    let finding = Finding::Deadlock(what.into());
-                    let last = u32::try_from(if next == NONE { index } else { first });
-                    return Some(self.example(finding, last.unwrap_or(NONE), None));
+                // No way is longer than there are states, unless it leads in a circle.
+                if way.len() > 100_000 {
+                    let what = "however willing everybody is, it goes round in a circle";
+                    let first = u32::try_from(first).unwrap_or(NONE);
+                    return Some(self.example(Finding::Deadlock(what.into()), first, None));
                 }
-                index = next as usize;
+                index = self.nodes[index].next as usize;
             }
             for index in &way {
                 ends[*index] = true;
@@ -299,7 +321,15 @@ fn expand<M: Model>(model: &M, seen: &Seen, part: &[(u32, M::State)]) -> Vec<Chi
     for (parent, state) in part {
         actions.clear();
         model.actions(state, &mut actions);
-        let willing = model.willing(state);
+        model.first(state, &mut actions);
+        let willing = model.willing(state, &actions);
+        if willing.is_none() && !model.is_over(state) {
+            let what = "nothing more happens, and not everything has ended";
+            let found = Some(Finding::Deadlock(what.into()));
+            let (parent, action) = (*parent, None);
+            children.push(Child { parent, action, print: 0, state: None, willing: false, found });
+            continue;
+        }
         for &action in &actions {
             let mut after = state.clone();
             let found = attempt(model, &mut after, action, None).err();
@@ -307,7 +337,7 @@ fn expand<M: Model>(model: &M, seen: &Seen, part: &[(u32, M::State)]) -> Vec<Chi
             let known = found.is_some() || seen.contains_key(&print);
             children.push(Child {
                 parent: *parent,
-                action,
+                action: Some(action),
                 print,
                 state: (!known).then_some(after),
                 willing: willing == Some(action),
@@ -333,8 +363,7 @@ fn attempt<M: Model>(
 }
 
 fn print<M: Model>(model: &M, state: &M::State) -> u64 {
-    // Its keys are fixed, and no count depends on how it digests.
-    let mut hasher = std::hash::DefaultHasher::new();
+    let mut hasher = Digest::default();
     model.fingerprint(state, &mut hasher);
     hasher.finish()
 }

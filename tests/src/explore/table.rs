@@ -125,6 +125,23 @@ pub fn small() -> Plan {
     plan
 }
 
+/// Two dialogs, one of each end, whose ends write at once whatever they have to say: how long it may
+/// wait instead is left to the worlds of one dialog.
+fn crossing(name: &'static str, values: &[usize]) -> Plan {
+    let talks = [0, 1].map(|opener| TalkPlan::context(opener, values, values));
+    let mut plan = Plan::of(name, talks.into());
+    plan.prompt = true;
+    plan
+}
+
+/// The two of them without values, cancelled from anywhere over a link that may end anywhere.
+fn crossing_cancels() -> Plan {
+    let mut plan = crossing("2 dialogs that are cancelled", &[]);
+    plan.cancels = 1;
+    plan.cuts = true;
+    plan
+}
+
 /// Dialogs of these openers, cancelled from anywhere over a link that may end anywhere.
 fn contexts(name: &'static str, openers: &[usize], up: &[usize], down: &[usize]) -> Plan {
     let talks = openers.iter().map(|opener| TalkPlan::context(*opener, up, down));
@@ -136,33 +153,58 @@ fn contexts(name: &'static str, openers: &[usize], up: &[usize], down: &[usize])
     plan
 }
 
+/// One dialog with values of half a window, so that a window holds two of them: the whole of it.
+fn halves() -> Plan {
+    contexts("1 dialog x 3 yields x window 2", &[0], &[496; 3], &[496; 3])
+}
+
+/// Costs of one byte less and more than a window, and of next to nothing; readers that want no more,
+/// senders that stop early.
+fn edges(name: &'static str, up: &[usize], down: &[usize]) -> Plan {
+    let mut plan = contexts(name, &[0], up, down);
+    plan.done = true;
+    plan.early_stop = true;
+    plan
+}
+
+/// The same where arguments, values and what is around them need two frames each.
+fn fragments(name: &'static str, up: &[usize], down: &[usize]) -> Plan {
+    let mut plan = contexts(name, &[0], up, down);
+    plan.max_frame = 1024;
+    plan.talks[0].args = 1000;
+    plan
+}
+
 /// What CI explores.
 #[must_use]
 pub fn ci() -> Vec<Row> {
     let family = Family { members: 3, cancels: 2, wrong: false };
     let child = Child { cancels: 2, wrong: false };
     vec![
-        Row::of("nursery", family, (34_623, 274_594)),
-        Row::of("ladder", child, (325_618, 1_961_570)),
-        Row::pair(call(), (1_096_574, 4_555_844)),
-        Row::pair(small(), (743_311, 2_947_043)),
+        Row::of("nursery", family, (20_503, 169_404)),
+        Row::of("ladder", child, (377_191, 2_252_309)),
+        Row::pair(call(), (65_496, 188_739)),
+        Row::pair(small(), (33_228, 90_085)),
+        Row::pair(halves(), (2_522_227, 8_775_876)),
+        Row::pair(crossing("2 dialogs x 1 yield each way", &[496]), (1_905_394, 5_250_114)),
+        Row::pair(crossing_cancels(), (474_936, 1_324_207)),
+        Row::pair(
+            edges("1 dialog, more than a window up, less down", &[1009], &[1, 1007]),
+            (4_041_559, 13_851_560),
+        ),
+        Row::pair(fragments("1 dialog, fragments", &[991], &[993]), (164_115, 538_421)),
     ]
 }
 
-/// What is explored beyond that, as far as time and memory allow: costs of half a window, so that it
-/// holds two values, and of one byte less and more than a window, in fragments too.
+/// What is explored beyond that, as far as time and memory allow.
 #[must_use]
 pub fn deep() -> Vec<Row> {
-    let half = [496; 3];
-    let edges = [1, 1007, 1009];
-    let mut fragments = contexts("1 dialog x 3 yields, fragments", &[0], &[1, 991, 993], &[1]);
-    fragments.max_frame = 1024;
     [
         contexts("2 dialogs of one opener x 1 yield", &[0, 0], &[496], &[496]),
         contexts("2 dialogs of two openers x 1 yield", &[0, 1], &[496], &[496]),
-        contexts("1 dialog x 3 yields x window 2", &[0], &half, &half),
-        contexts("1 dialog x 3 yields at the window's edges", &[0], &edges, &edges),
-        fragments,
+        edges("1 dialog, less than a window up, more down", &[1, 1007], &[1009]),
+        edges("1 dialog x 3 yields at the window's edges", &[1, 1007, 1009], &[1, 1007, 1009]),
+        fragments("1 dialog x 3 yields, fragments", &[1, 991, 993], &[1, 991, 993]),
     ]
     .map(|plan| Row::pair(plan, (0, 0)))
     .into()

@@ -68,13 +68,16 @@ impl Plan {
         talk: &Talk,
         opener_side: Option<&Ledger>,
     ) -> Result<(), Finding> {
-        let asked = opener_side.is_some_and(|ledger| ledger.live && ledger.dead);
-        if !asked || !world.is_quiet() {
+        let Some(ledger) = opener_side.filter(|ledger| ledger.live && ledger.dead) else {
+            return Ok(());
+        };
+        if !world.is_quiet() {
             return Ok(());
         }
         let heard = talk.callee.asked > 0 || talk.callee.how.is_some();
-        // No ack passes a `StartAck`, for which the task's user has to accept (P-W4).
-        let acked = talk.opener.acked > 0 || talk.opener.released || !talk.callee.accepted;
+        // No ack passes a `StartAck`, for which the task's user has to accept (P-W4): until then it
+        // is owed, and from then on every `Cancel` is answered.
+        let acked = ledger.unanswered != talk.callee.accepted;
         if heard && acked {
             return Ok(());
         }
@@ -105,9 +108,11 @@ impl Plan {
 
 /// At the receiver: what came in, what was given back and what still may come is the window.
 fn own_books(talk: &Talk, ledger: &Ledger, end: usize) -> Result<(), Finding> {
-    // The arguments of a call are never given back, nor is what a cancel left behind.
+    // The arguments of a call are never given back, nor is what a cancel left behind, nor those of
+    // what was refused before anybody was told.
     let callee = end != talk.opener_end;
-    if !ledger.live || (callee && (ledger.dead || !talk.streams || talk.callee.how.is_some())) {
+    let refused = talk.callee.how.is_some() || (talk.callee.told == 0 && !ledger.kept);
+    if !ledger.live || (callee && (ledger.dead || !talk.streams || refused)) {
         return Ok(());
     }
     let sum = ledger.allowance + ledger.held + ledger.owed;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use hatchery_proto::wire::body::Credit;
 use hatchery_proto::wire::deframer::Deframer;
@@ -28,14 +29,14 @@ pub(crate) struct Packet {
 /// One way of a link.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Link {
-    pub(crate) queue: VecDeque<Packet>,
+    pub(crate) queue: VecDeque<Arc<Packet>>,
     /// Nothing more comes behind what is in the queue.
     pub(crate) cut: bool,
 }
 
 impl Link {
     pub(crate) fn write(&mut self, bytes: &[u8], fault: Option<Fault>, notes: &mut Notes<'_>) {
-        for packet in packets(bytes) {
+        for packet in packets(bytes).into_iter().map(Arc::new) {
             notes.say(|| packet.words());
             match fault {
                 Some(Fault::Drops(tag)) if tag == packet.tag => {}

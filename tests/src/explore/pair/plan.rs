@@ -36,6 +36,10 @@ pub struct Plan {
     pub timers: bool,
     /// Either end may say `Goodbye`.
     pub goodbye: bool,
+    /// Whatever an end has to say it writes at once.
+    pub prompt: bool,
+    /// What two ends do apart from each other is tried in one order only.
+    pub reduced: bool,
     /// Something that is made wrong on purpose, to see that it is found.
     pub fault: Option<Fault>,
 }
@@ -101,6 +105,8 @@ impl Plan {
             cuts: false,
             timers: false,
             goodbye: false,
+            prompt: false,
+            reduced: true,
             fault: None,
         }
     }

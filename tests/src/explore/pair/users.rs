@@ -1,12 +1,13 @@
 //! The users of a dialog at both ends, who know only what they were told: whoever found nothing to
 //! read or no credit waits until a notice says otherwise, so that a notice too few is a deadlock.
 
+use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use hatchery_proto::{
-    CancelRequest, Code, DialogId, Event, Kind, LostCause, Misuse, Names, Outcome, Recv, Refusal,
-    Report, SendError, Terminal,
+    CancelRequest, Code, DialogId, Event, Kind, Ledger, LostCause, Misuse, Names, Outcome, Recv,
+    Refusal, Report, SendError, Terminal,
 };
 
 use super::super::search::Finding;
@@ -56,7 +57,9 @@ pub(crate) struct Opener {
     denied: bool,
     started: bool,
     taken: bool,
-    cancels: u8,
+    pub(crate) cancels: u8,
+    /// The deadline for its cancel has come.
+    pub(crate) late: bool,
     pub(crate) acked: u8,
     finished: u8,
     pub(crate) released: bool,
@@ -109,16 +112,103 @@ impl Talk {
         }
     }
 
-    pub(super) fn fingerprint(&self, names: &mut Names, state: &mut impl Hasher) {
+    /// Of whoever is done, only what the other side is still measured against. `seen` says which of
+    /// the two sides is looked at.
+    pub(super) fn fingerprint(
+        &self,
+        names: &mut Names,
+        seen: [bool; 2],
+        reduced: bool,
+        state: &mut impl Hasher,
+    ) {
+        let (opener, callee) = (&self.opener, &self.callee);
         self.id.map(|id| names.of(id)).hash(state);
-        self.opener.hash(state);
-        self.callee.hash(state);
+        if !reduced {
+            return (opener, callee).hash(state);
+        }
+        let (holds, serves) = (seen[0] && !opener.released, seen[1] && self.serves());
+        if holds {
+            (opener.denied, opener.started, opener.taken, opener.late).hash(state);
+            (opener.flow.full, opener.flow.shut, opener.flow.got, opener.flow.reading).hash(state);
+        }
+        if seen[0] {
+            (opener.released, opener.finished, opener.cancels, opener.acked).hash(state);
+        }
+        if serves {
+            (callee.accepted, callee.started, callee.asked).hash(state);
+            (callee.flow.full, callee.flow.shut, callee.flow.got, callee.flow.reading).hash(state);
+        }
+        if seen[1] {
+            (callee.lost, callee.flushed, callee.how.is_some()).hash(state);
+        }
+        if holds || serves || (seen[1] && callee.told == 0) {
+            (opener.flow.sent, opener.flow.stopped, opener.cancels > 0).hash(state);
+        }
+        if holds || serves {
+            (callee.flow.sent, callee.flow.stopped, callee.how).hash(state);
+        }
+        callee.told.hash(state);
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        let opened = self.opener.released || self.opener.denied;
-        let serves = self.callee.told > 0 && self.callee.how.is_none() && self.callee.lost == 0;
-        opened && !serves
+    /// The callee's task runs.
+    const fn serves(&self) -> bool {
+        self.callee.told > 0 && self.callee.how.is_none() && self.callee.lost == 0
+    }
+
+    /// What the user at this end knows.
+    pub(super) fn known(&self, end: usize, readable: bool, known: &mut String) {
+        let (opener, callee) = (&self.opener, &self.callee);
+        let reading = |flow: &Flow| match flow.reading {
+            Reading::Ready if !readable => Reading::Waiting,
+            reading => reading,
+        };
+        let _ = if end != self.opener_end && self.serves() {
+            let (reading, user) =
+                (reading(&callee.flow), Callee { flow: Flow::default(), ..*callee });
+            let (sent, got, stopped) = (callee.flow.sent, callee.flow.got, callee.flow.stopped);
+            write!(known, "{user:?} {reading:?} {sent} {got} {stopped};")
+        } else if end != self.opener_end {
+            write!(known, "{:?} {} {};", callee.how, callee.lost, callee.flushed)
+        } else if opener.released {
+            write!(known, "{};", opener.finished)
+        } else {
+            let (reading, user) =
+                (reading(&opener.flow), Opener { flow: Flow::default(), ..*opener });
+            let (sent, got, stopped) = (opener.flow.sent, opener.flow.got, opener.flow.stopped);
+            write!(known, "{user:?} {reading:?} {sent} {got} {stopped};")
+        };
+    }
+
+    /// Whoever waits for something to read is told of it; whoever does not wait and would find
+    /// nothing may as well wait (nothing in the core tells the two apart).
+    pub(super) fn readers(
+        &mut self,
+        ledgers: [Option<&Ledger>; 2],
+        reduced: bool,
+    ) -> Result<(), Finding> {
+        let streams = if self.context { self.opener.started } else { self.streams };
+        let opens = !self.opener.released && (streams || self.opener.finished > 0);
+        let runs = self.serves() && self.callee.started;
+        let flows = [(&mut self.opener.flow, opens), (&mut self.callee.flow, runs)];
+        for ((flow, reads), ledger) in flows.into_iter().zip(ledgers) {
+            let Some(ledger) = ledger.filter(|_| reads) else { continue };
+            match flow.reading {
+                Reading::Waiting if ledger.readable => {
+                    return broken("there is something to read, and nobody was told (P-D7)");
+                }
+                Reading::Ready if reduced && !ledger.readable => flow.reading = Reading::Waiting,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// At this end.
+    pub(super) fn is_over(&self, end: usize) -> bool {
+        if end == self.opener_end {
+            return self.opener.released || self.opener.denied;
+        }
+        !self.serves()
     }
 
     /// Takes a notice.
@@ -135,6 +225,9 @@ impl Talk {
             Event::CancelAsked(of) if *of == id => callee.asked = (callee.asked + 1).min(2),
             Event::CancelAcked(of) if *of == id => {
                 opener.acked += 1;
+                if !callee.accepted && callee.how.is_none() {
+                    return broken(format!("an ack of {id} passes its `StartAck` (P-W4)"));
+                }
                 if opener.acked > opener.cancels + u8::from(opener.released) {
                     return broken(format!("{id} has more acks than cancels (P-C1)"));
                 }
@@ -382,7 +475,7 @@ impl Plan {
         let me = u32::try_from(talk.opener_end).expect("one of two") + 1;
         let Some(id) = talk.id else {
             let args = vec![mark(place, true); plan.args];
-            let opened = end.core.start(NOW, wish(plan.kind), &args);
+            let opened = end.core().start(NOW, wish(plan.kind), &args);
             notes.say(|| format!("{opened:?}"));
             match opened {
                 Ok(id) => talk.id = Some(id),
@@ -394,7 +487,7 @@ impl Plan {
             return Ok(());
         };
         let user = &mut talk.opener;
-        let Some(mut view) = end.core.caller(id) else {
+        let Some(mut view) = end.core().caller(id) else {
             return broken(format!("{id} is gone while its opener holds it (P-D9)"));
         };
         match wished {
@@ -461,7 +554,6 @@ impl Plan {
     fn agreed(&self, world: &World, place: u8, outcome: Option<Outcome>) -> Result<(), Finding> {
         let talk = &world.talks[usize::from(place)];
         let plan = &self.talks[usize::from(place)];
-        let end = &world.ends[talk.opener_end];
         let asked = u128::try_from(talk.opener_end).expect("one of two") + 1;
         let (how, told) = (talk.callee.how, talk.callee.told > 0);
         let fine = match &outcome {
@@ -476,11 +568,12 @@ impl Plan {
                 Some(how) => how == How::Cancelled(by.canceller.uuid),
                 None => !told && talk.opener.cancels > 0 && by.canceller.uuid == asked,
             },
-            Some(Outcome::Lost(LostCause::Unresponsive)) => end.late,
-            Some(Outcome::Lost(_)) => {
-                let late = world.ends.iter().any(|end| end.late);
-                late || world.links.iter().any(|link| link.cut)
+            Some(Outcome::Lost(LostCause::Unresponsive)) => talk.opener.late,
+            Some(Outcome::Lost(LostCause::Closed)) => world.ends[talk.opener_end].late,
+            Some(Outcome::Lost(LostCause::LinkEnded)) => {
+                world.broken || world.ends[1 - talk.opener_end].late
             }
+            Some(Outcome::Lost(_)) => self.greeting && world.ends.iter().any(|end| end.late),
             _ => false,
         };
         if fine {
@@ -500,7 +593,7 @@ impl Plan {
         let plan = &self.talks[usize::from(place)];
         let end = &mut world.ends[1 - talk.opener_end];
         let user = &mut talk.callee;
-        let Some(mut view) = talk.id.and_then(|id| end.core.callee(id)) else {
+        let Some(mut view) = talk.id.and_then(|id| end.core().callee(id)) else {
             return broken("a dialog is gone while its task runs (P-A2)");
         };
         match wished {

@@ -58,7 +58,7 @@ pub mod wire;
 
 pub use connection::{
     Callee, Caller, Config, Connection, Event, GoodbyeReason, Ledger, LinkKind, Names, Note, Recv,
-    StartWish, Terminal, Why,
+    Stance, Standing, StartWish, Terminal, Why,
 };
 pub use dialog::{Incoming, Kind};
 pub use error::{Misuse, SendError, Violation};

@@ -3,7 +3,7 @@
 
 use super::Connection;
 use crate::dialog::tables::{Cancel, Half, Life};
-use crate::dialog::{Dialog, Reading, cost};
+use crate::dialog::{Dialog, Kind, Reading, Side, cost};
 use crate::id::DialogId;
 use crate::wire::Tag;
 
@@ -40,7 +40,95 @@ pub struct Ledger {
     pub readable: bool,
 }
 
+/// What of a dialog decides how the peer's next message for it is judged (P-A1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stance {
+    /// Whether this end opened it.
+    pub opened_here: bool,
+    /// How it was opened.
+    pub kind: Kind,
+    /// The callee's task.
+    pub life: Life,
+    /// Whether its opener has asked to cancel.
+    pub cancel: Cancel,
+    /// What the peer sends.
+    pub inward: Half,
+    /// The message of the peer that is not whole.
+    pub partial: Option<&'static str>,
+    /// Whether the peer has used up what it may send.
+    pub spent: bool,
+    /// What this end has sent and was not given back.
+    pub debt: i64,
+    /// Whether the peer has said that it reads no more.
+    pub peer_done: bool,
+    /// Whether a `Cancel` that was written may still be answered.
+    pub ack_due: bool,
+    /// Whether nothing of it was written yet.
+    pub unwritten: bool,
+    /// Whether something of this end is queued.
+    pub sending: bool,
+    /// Whether the callee's arguments are whole.
+    pub arrived: bool,
+    /// Whether the callee's terminal is queued.
+    pub finished: bool,
+}
+
+/// What of a link decides the same for the rest of the peer's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Where it stands, as reports have it.
+    pub state: &'static str,
+    /// Whether this end has said `Goodbye`,
+    pub leaving: bool,
+    /// and whether the peer has.
+    pub left: bool,
+    /// Slots that the peer's dialogs take (P-W5).
+    pub slots: u32,
+    /// Refusals beyond them that wait to be written.
+    pub refusals: u32,
+    /// `Ping`s that the peer may still answer.
+    pub pongs_due: u32,
+    /// What the peer may still cost (P-A4).
+    pub budget: u64,
+}
+
 impl Connection {
+    /// How the dialog stands towards its peer, where this end knows it.
+    #[must_use]
+    pub fn stance(&self, id: DialogId) -> Option<Stance> {
+        let dialog = self.dialogs.get(&id)?;
+        Some(Stance {
+            opened_here: dialog.side == Side::Opener,
+            kind: dialog.kind,
+            life: dialog.life,
+            cancel: dialog.cancel,
+            inward: dialog.inc,
+            partial: dialog.partial.as_ref().map(|partial| partial.tag.name()),
+            spent: dialog.allowance <= 0,
+            debt: dialog.ceiling.saturating_sub(dialog.balance),
+            peer_done: dialog.peer_done,
+            ack_due: dialog.acks_due > 0,
+            unwritten: dialog.is_unwritten(),
+            sending: !dialog.queue.is_empty(),
+            arrived: dialog.arrived,
+            finished: dialog.finished,
+        })
+    }
+
+    /// How the link stands towards its peer.
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        Standing {
+            state: self.state(),
+            leaving: self.goodbye_sent,
+            left: self.goodbye_received,
+            slots: self.theirs,
+            refusals: self.refusals,
+            pongs_due: self.pongs_due,
+            budget: self.budget,
+        }
+    }
+
     /// The books of a dialog that this end knows.
     #[must_use]
     pub fn ledger(&self, id: DialogId) -> Option<Ledger> {

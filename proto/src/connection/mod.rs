@@ -31,7 +31,7 @@ use crate::wire::hello::{Announced, Hello, MAX_HELLO, VERSIONS};
 use crate::wire::{Tag, body};
 use outbox::{Outbox, message};
 
-pub use audit::Ledger;
+pub use audit::{Ledger, Stance, Standing};
 pub use config::{Config, Event, GoodbyeReason, LinkKind, Recv, StartWish, Terminal, Why};
 pub use fingerprint::Names;
 pub use recorder::Note;

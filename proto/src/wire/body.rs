@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Violation;
 
 /// How a dialog is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// One result.
     Call,

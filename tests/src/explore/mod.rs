@@ -8,10 +8,12 @@
 //! | module | its world |
 //! | --- | --- |
 //! | [`pair`] | two conforming peers, their users, and a link each way |
+//! | [`hostile`] | one conforming peer against every message in every state |
 //! | [`ladder`] | the teardown of one child |
 //! | [`nursery`] | the members of a nursery, and its verdict |
 //! | [`table`] | which of them are explored, and their pinned counts |
 
+pub mod hostile;
 pub mod ladder;
 pub mod nursery;
 pub mod pair;

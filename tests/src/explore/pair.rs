@@ -29,7 +29,7 @@
 //! world unreduced.
 
 mod check;
-mod link;
+pub(crate) mod link;
 mod plan;
 mod users;
 
@@ -320,7 +320,11 @@ pub(crate) fn asked_by(number: u32) -> Cancelled {
 /// What a reader of the transcript should know.
 pub(crate) struct Notes<'a>(Option<&'a mut Vec<String>>);
 
-impl Notes<'_> {
+impl<'a> Notes<'a> {
+    pub(crate) const fn to(notes: Option<&'a mut Vec<String>>) -> Self {
+        Self(notes)
+    }
+
     pub(crate) fn say(&mut self, what: impl FnOnce() -> String) {
         if let Some(notes) = &mut self.0 {
             notes.push(what());

@@ -1,0 +1,576 @@
+//! One conforming peer against a peer that says anything: every message in every state.
+//!
+//! The core is the real one, with an application that does everything an application may. The other
+//! end is no core: it says every frame of an [`alphabet`] raw. What leads somewhere new is followed;
+//! how many values, charged frames and dialogs of one link are followed is bounded by the plan, so
+//! that there is an end: what comes beyond is judged like the rest, and not followed.
+
+mod alphabet;
+mod book;
+mod check;
+mod user;
+pub mod worlds;
+
+use std::hash::{Hash, Hasher};
+
+use hatchery_proto::dialog::tables::Life;
+use hatchery_proto::wire::Tag;
+use hatchery_proto::{
+    Config, Connection, DialogId, Event, GoodbyeReason, Instant, Kind, Limits, LinkKind, Names,
+    Role,
+};
+
+use super::pair::{Notes, broken, who};
+use super::search::{Finding, Model};
+use crate::pair::wish;
+use alphabet::{MAX_MESSAGE, Message, Target};
+pub use book::Table;
+use book::{Book, Fact, Facts, Verdict};
+use user::User;
+pub use user::Wish;
+
+/// When it begins.
+const BEGIN: Instant = Instant::from_micros(1_000_000);
+/// Dialogs that the core takes from its peer.
+const SLOTS: u32 = 2;
+/// Refusals beyond them that may wait.
+const REFUSALS: u32 = 1;
+
+/// What the hostile peer meets, and how far it is followed.
+#[derive(Debug)]
+pub struct Plan {
+    /// What it is called.
+    pub name: &'static str,
+    /// The core's end of the link.
+    pub kind: LinkKind,
+    /// Whether the greeting is part of it.
+    pub greeting: bool,
+    /// What the application opens, in this order.
+    pub opens: Vec<Kind>,
+    /// The kinds of the peer's dialogs that are followed.
+    pub serves: Vec<Kind>,
+    /// The most of them.
+    pub starts: u8,
+    /// Values, parts of messages and credits of the peer that are followed,
+    pub moves: u8,
+    /// and frames that are charged.
+    pub charges: u8,
+    /// Whether the application streams.
+    pub streams: bool,
+    /// How often it cancels a dialog.
+    pub cancels: u8,
+    /// Whether it lets go of handles at any time.
+    pub drops: bool,
+    /// Whether it says goodbye.
+    pub goodbye: bool,
+    /// Whether a silent peer is asked for a sign of life, and how many deadlines are followed.
+    pub liveness: Option<u8>,
+    /// Something that is made wrong on purpose, to see that it is found.
+    pub fault: Option<Fault>,
+    alphabet: Vec<Message>,
+    book: Book,
+}
+
+/// What is wrong on purpose: a layer around the core that undoes what a check has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// What breaks this rule is passed over, as though it had not come.
+    Forgives(&'static str),
+    /// What breaks this rule is passed over and answered.
+    Answers(&'static str),
+    /// Nobody is told that this dialog message changed something.
+    Silences(Tag),
+    /// An end is told twice.
+    TellsTwice,
+}
+
+/// One thing that may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The peer says the message with this number.
+    Say(u16),
+    /// The core writes its next frame.
+    Write,
+    /// Time passes to the next deadline.
+    Pass,
+    /// The link ends.
+    End,
+    /// Nothing more can be written.
+    Deafen,
+    /// The application says goodbye.
+    Goodbye,
+    /// It opens the next dialog.
+    Open,
+    /// It does something with a dialog.
+    Do(u8, Wish),
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    Open,
+    /// The link has ended, and all that follows was looked at.
+    Over,
+    /// Judged, and not followed.
+    Beyond,
+}
+
+/// All there is.
+#[derive(Clone, Debug)]
+pub struct World {
+    core: Connection,
+    now: Instant,
+    stage: Stage,
+    users: Vec<User>,
+    /// What the application and the peer have opened, the ended ones included.
+    opened: Vec<u64>,
+    started: Vec<u64>,
+    next: u8,
+    moves: u8,
+    charges: u8,
+    passed: u8,
+    eof: bool,
+    deaf: bool,
+    /// The core has written something.
+    spoke: bool,
+    said_goodbye: bool,
+    /// When the peer's last free ping came.
+    pinged: Instant,
+}
+
+impl Plan {
+    /// A link of this kind on which nothing is open yet.
+    #[must_use]
+    pub fn of(name: &'static str, kind: LinkKind) -> Self {
+        let role = match kind {
+            LinkKind::Child => Role::Even,
+            _ => Role::Odd,
+        };
+        Self {
+            name,
+            kind,
+            greeting: false,
+            opens: Vec::new(),
+            serves: Vec::new(),
+            starts: 0,
+            moves: 0,
+            charges: 1,
+            streams: false,
+            cancels: 1,
+            drops: false,
+            goodbye: false,
+            liveness: None,
+            fault: None,
+            alphabet: alphabet::all(role),
+            book: Book::default(),
+        }
+    }
+
+    /// Adds what each message came to, once it was explored.
+    pub fn add_to(&self, table: &mut Table) {
+        self.book.add_to(&self.alphabet, table);
+    }
+
+    fn limits(&self) -> Limits {
+        let seconds = std::time::Duration::from_secs;
+        Limits {
+            max_frame: 2048,
+            max_message: u32::try_from(MAX_MESSAGE).expect("small"),
+            window: Limits::FLOOR,
+            max_dialogs: SLOTS,
+            max_refusals: REFUSALS,
+            misbehaviour_budget: 2,
+            liveness: self.liveness.map(|_| (seconds(10), seconds(5))),
+            ..Limits::default()
+        }
+    }
+
+    /// The number that a message carries here, where there is one.
+    fn resolve(&self, world: &World, target: Target) -> Option<DialogId> {
+        let live = |id: &&u64| {
+            let stance = world.core.stance(DialogId::new(**id));
+            stance.is_some_and(|stance| stance.life != Life::Done)
+        };
+        let many = |of: &[u64]| of.iter().filter(live).filter(|id| **id != 0).count();
+        let found =
+            |of: &[u64], place| of.iter().filter(live).filter(|id| **id != 0).nth(place).copied();
+        let ended = |of: &[u64]| of.iter().filter(|id| !live(id) && **id != 0).copied().next_back();
+        let highest = world.started.iter().copied().max().unwrap_or(0);
+        let mine = if self.kind == LinkKind::Child { 0 } else { 1 };
+        let number = match target {
+            Target::Zero => Some(0),
+            Target::Own => found(&world.opened, 0),
+            Target::Own2 if many(&world.opened) > 1 => found(&world.opened, 1),
+            Target::Theirs => found(&world.started, 0),
+            Target::Theirs2 if many(&world.started) > 1 => found(&world.started, 1),
+            Target::EndedOwn => ended(&world.opened),
+            Target::EndedTheirs => ended(&world.started),
+            Target::Skipped => (highest > 0).then(|| highest - 2),
+            Target::Fresh => Some(if highest == 0 { 4 + mine } else { highest + 4 }),
+            Target::Last => Some(u64::MAX - 1 + mine),
+            Target::FreshOwn => Some(101 - mine),
+            Target::Own2 | Target::Theirs2 => None,
+        };
+        number.map(DialogId::new)
+    }
+
+    /// What of the state decides about a message.
+    fn facts(&self, world: &World, message: &Message, id: DialogId) -> Facts {
+        let (core, standing) = (&world.core, world.core.standing());
+        let mut facts = Facts::default();
+        facts.put(standing.state == "greeting", Fact::Greeting);
+        facts.put(self.kind == LinkKind::Peer, Fact::ToPeer);
+        facts.put(self.kind == LinkKind::Parent, Fact::ToChild);
+        facts.put(self.kind == LinkKind::Child, Fact::ToParent);
+        facts.put(standing.leaving, Fact::Leaving);
+        facts.put(standing.left, Fact::Left);
+        facts.put(standing.slots >= SLOTS, Fact::NoSlot);
+        facts.put(standing.refusals >= REFUSALS, Fact::NoRefusal);
+        facts.put(standing.pongs_due > 0, Fact::PongDue);
+        facts.put(self.ping_is_free(world), Fact::PingFree);
+        facts.put(core.live_dialogs() == 0, Fact::Idle);
+        facts.put(core.wants_transmit(), Fact::Writing);
+        facts.put(world.deaf, Fact::Deaf);
+        let actor = core.stance(DialogId::ACTOR).filter(|_| self.kind == LinkKind::Child);
+        let opened = world.started.contains(&0);
+        facts.put(opened, Fact::ActorOpened);
+        let whole = actor.map_or(opened, |actor| actor.arrived || actor.finished);
+        facts.put(whole, Fact::ActorWhole);
+        facts.put(core.actor_is_over(), Fact::ActorOver);
+        if let Some(target) = message.target() {
+            facts.put(target == Target::Zero, Fact::Zero);
+            match core.stance(id).filter(|stance| stance.life != Life::Done) {
+                Some(stance) => facts.stand(&stance),
+                None => facts.to(target),
+            }
+        }
+        facts.that_decide(message.tag())
+    }
+
+    fn ping_is_free(&self, world: &World) -> bool {
+        world.now.since(world.pinged).as_secs() >= 1
+    }
+
+    fn say(&self, world: &mut World, number: u16, notes: &mut Notes<'_>) -> Result<(), Finding> {
+        let message = &self.alphabet[usize::from(number)];
+        let id = message.target().and_then(|target| self.resolve(world, target));
+        let id = id.unwrap_or(DialogId::ACTOR);
+        let facts = self.facts(world, message, id);
+        let before = world.clone();
+        let bytes = message.bytes(id);
+        world.core.handle_input(world.now, &bytes);
+        if matches!(message, Message::Half) {
+            world.core.handle_eof(world.now);
+            world.eof = true;
+        }
+        self.spoil(world, &before, message);
+        let events = drain(&mut world.core);
+        for event in &events {
+            notes.say(|| format!("the core tells: {event:?}"));
+        }
+        let verdict = check::verdict(world, &before, message, id, &events)?;
+        if let Verdict::Closed { rule: "P-A4", .. } = verdict {
+            check::afforded(&before, &bytes)?;
+        } else if let Err(known) = self.book.note(facts, number, verdict) {
+            return broken(format!(
+                "{message} comes to `{verdict}`, and elsewhere to `{known}`, where both times there \
+                 is: {facts} (P-A1)"
+            ));
+        }
+        check::about(message, id, &events)?;
+        self.hear(world, &events)?;
+        if world.core.is_closed() {
+            return check::closed(world, &before, &events, notes);
+        }
+        if verdict == Verdict::Taken && !world.eof {
+            check::bounded(self, world, &before, message)?;
+        }
+        self.follow(world, message, id, verdict);
+        Ok(())
+    }
+
+    /// Counts what is followed, and says where that ends.
+    fn follow(&self, world: &mut World, message: &Message, id: DialogId, verdict: Verdict) {
+        let (follow, opens) = match message {
+            Message::Frame(_, shape) => (shape.follow, shape.opens),
+            _ => (true, None),
+        };
+        let opening = verdict != Verdict::Charged || !world.started.contains(&id.number());
+        if let Some(kind) = opens.filter(|_| opening && world.core.stance(id).is_some()) {
+            world.started.push(id.number());
+            // Beyond the slots only that there is a refusal is of interest.
+            let serves = self.serves.contains(&kind);
+            let many = world.started.len() > usize::from(self.starts);
+            if !serves || many {
+                world.stage = Stage::Beyond;
+            }
+        } else if message.tag() == Some(Tag::Ping) && verdict == Verdict::Taken {
+            world.pinged = world.now;
+        } else if moves(message) {
+            world.moves += 1;
+        }
+        world.charges += u8::from(verdict == Verdict::Charged);
+        if !follow || world.moves > self.moves || world.charges > self.charges {
+            world.stage = Stage::Beyond;
+        }
+    }
+
+    /// Does what is wrong on purpose.
+    fn spoil(&self, world: &mut World, before: &World, message: &Message) {
+        let Some(fault) = self.fault else { return };
+        let mut core = world.core.clone();
+        let events = drain(&mut core);
+        let breaks = |rule| {
+            events.iter().any(|event| matches!(event, Event::Broken(how) if how.rule == rule))
+        };
+        match fault {
+            Fault::Forgives(rule) if breaks(rule) => world.core = before.core.clone(),
+            Fault::Answers(rule) if breaks(rule) => {
+                world.core = before.core.clone();
+                world.core.goodbye(world.now, GoodbyeReason::LinkOnly);
+            }
+            Fault::Silences(tag) if message.tag() == Some(tag) => world.core = core,
+            _ => {}
+        }
+    }
+
+    /// Tells the application.
+    fn hear(&self, world: &mut World, events: &[Event]) -> Result<(), Finding> {
+        for event in events {
+            if let Event::Incoming(id) = event {
+                let kind = world.core.stance(*id).map_or(Kind::Call, |stance| stance.kind);
+                if world.users.iter().any(|user| user.id() == *id) {
+                    return broken(format!("{id} is asked for twice (P-D1)"));
+                }
+                world.users.push(User::new(*id, kind, false));
+            }
+            let Some(id) = check::dialog_of(event) else { continue };
+            let twice =
+                self.fault == Some(Fault::TellsTwice) && matches!(event, Event::Finished(_));
+            for _ in 0..=u8::from(twice) {
+                if let Some(user) = world.users.iter_mut().find(|user| user.id() == id) {
+                    user.hear(event)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the core tells, and looks whether all is well.
+    fn settle(&self, world: &mut World, notes: &mut Notes<'_>) -> Result<(), Finding> {
+        let before = world.clone();
+        let events = drain(&mut world.core);
+        for event in &events {
+            notes.say(|| format!("the core tells: {event:?}"));
+        }
+        self.hear(world, &events)?;
+        if world.core.is_closed() && world.stage != Stage::Over {
+            check::closed(world, &before, &events, notes)?;
+        }
+        if world.stage != Stage::Over {
+            world.users.retain(|user| {
+                let lost = !user.ours && user.finished > 0;
+                !lost && !(user.over && world.core.stance(user.id()).is_none())
+            });
+            check::state(world)?;
+        }
+        Ok(())
+    }
+
+    fn open(&self, world: &mut World, notes: &mut Notes<'_>) -> Result<(), Finding> {
+        let kind = self.opens[usize::from(world.next)];
+        world.next += 1;
+        let opened = match kind {
+            Kind::Actor => world.core.start_actor(world.now, b"").map(|()| DialogId::ACTOR),
+            _ => world.core.start(world.now, wish(kind), b""),
+        };
+        notes.say(|| format!("{opened:?}"));
+        if let Ok(id) = opened {
+            world.opened.push(id.number());
+            world.users.push(User::new(id, kind, true));
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is one of the messages of which only so many are followed.
+fn moves(message: &Message) -> bool {
+    let tag = message.tag();
+    matches!(tag, Some(Tag::Start | Tag::Yield | Tag::Started | Tag::Return | Tag::Credit))
+}
+
+fn drain(core: &mut Connection) -> Vec<Event> {
+    std::iter::from_fn(|| core.poll_event()).collect()
+}
+
+impl Model for Plan {
+    type State = World;
+    type Action = Action;
+
+    fn start(&self) -> World {
+        let role = if self.kind == LinkKind::Child { Role::Odd } else { Role::Even };
+        let config = Config { kind: self.kind, role, me: who(1), limits: self.limits() };
+        let mut world = World {
+            core: Connection::new(config, BEGIN),
+            now: BEGIN,
+            stage: Stage::Open,
+            users: Vec::new(),
+            opened: Vec::new(),
+            started: Vec::new(),
+            next: 0,
+            moves: 0,
+            charges: 0,
+            passed: 0,
+            eof: false,
+            deaf: false,
+            spoke: false,
+            said_goodbye: false,
+            pinged: BEGIN,
+        };
+        if !self.greeting {
+            let right = |message: &&Message| message.name() == ("Hello", "right");
+            let hello = self.alphabet.iter().find(right).expect("a greeting");
+            world.core.handle_input(BEGIN, &hello.bytes(DialogId::ACTOR));
+            let mut said = Vec::new();
+            let _ = world.core.poll_transmit(BEGIN, &mut said, usize::MAX);
+            drain(&mut world.core);
+            world.spoke = true;
+        }
+        world
+    }
+
+    fn actions(&self, world: &World, out: &mut Vec<Action>) {
+        if world.stage != Stage::Open {
+            return;
+        }
+        if world.core.wants_transmit() {
+            out.push(Action::Write);
+        }
+        let passes = self.liveness.is_none_or(|most| world.passed < most);
+        if world.core.poll_timeout().is_some() && passes {
+            out.push(Action::Pass);
+        }
+        if !world.eof {
+            out.push(Action::End);
+        }
+        if self.drops && !world.deaf {
+            out.push(Action::Deafen);
+        }
+        if self.goodbye && !world.said_goodbye {
+            out.push(Action::Goodbye);
+        }
+        if usize::from(world.next) < self.opens.len() {
+            out.push(Action::Open);
+        }
+        for (user, place) in world.users.iter().zip(0..) {
+            user.may(self, &mut |wish| out.push(Action::Do(place, wish)));
+        }
+        if world.eof {
+            return;
+        }
+        for (message, number) in self.alphabet.iter().zip(0..) {
+            if message.target().is_none_or(|target| self.resolve(world, target).is_some()) {
+                out.push(Action::Say(number));
+            }
+        }
+    }
+
+    fn step(
+        &self,
+        world: &mut World,
+        action: Action,
+        notes: Option<&mut Vec<String>>,
+    ) -> Result<(), Finding> {
+        let notes = &mut Notes::to(notes);
+        match action {
+            Action::Say(number) => self.say(world, number, notes)?,
+            Action::Write => {
+                let mut bytes = Vec::new();
+                let _ = world.core.poll_transmit(world.now, &mut bytes, 1);
+                world.spoke = true;
+                check::written(&bytes, notes);
+            }
+            Action::Pass => {
+                let due = world.core.poll_timeout();
+                notes.say(|| format!("{due:?}"));
+                world.now = due.map_or(world.now, |(at, _)| at.max(world.now));
+                world.passed += u8::from(self.liveness.is_some());
+                world.core.handle_timeout(world.now);
+                check::moves_on(world)?;
+            }
+            Action::End => {
+                world.eof = true;
+                world.core.handle_eof(world.now);
+            }
+            Action::Deafen => {
+                world.deaf = true;
+                world.core.handle_write_closed();
+            }
+            Action::Goodbye => {
+                world.said_goodbye = true;
+                world.core.goodbye(world.now, GoodbyeReason::LinkOnly);
+            }
+            Action::Open => self.open(world, notes)?,
+            Action::Do(place, wish) => {
+                let user = &mut world.users[usize::from(place)];
+                user.act(&mut world.core, world.now, wish)?;
+            }
+        }
+        self.settle(world, notes)
+    }
+
+    fn fingerprint(&self, world: &World, state: &mut impl Hasher) {
+        world.stage.hash(state);
+        if world.stage == Stage::Open {
+            digest(world, state);
+            world.core.standing().budget.hash(state);
+            (world.moves, world.charges, world.passed, world.started.len()).hash(state);
+        }
+    }
+
+    fn is_over(&self, world: &World) -> bool {
+        world.stage != Stage::Open
+    }
+
+    fn willing(&self, world: &World) -> Option<Action> {
+        if world.stage != Stage::Open {
+            return None;
+        }
+        if world.core.wants_transmit() {
+            return Some(Action::Write);
+        }
+        let mut users = world.users.iter().zip(0..);
+        let wish =
+            users.find_map(|(user, place)| user.wants(self).map(|wish| Action::Do(place, wish)));
+        let waits = world.users.iter().any(|user| user.until.is_some() && user.finished == 0);
+        let pass = Some(Action::Pass).filter(|_| waits || world.eof);
+        wish.or(pass).or(Some(Action::End))
+    }
+
+    fn words(&self, action: Action) -> String {
+        match action {
+            Action::Say(number) => format!("the peer says: {}", self.alphabet[usize::from(number)]),
+            Action::Write => "the core writes".into(),
+            Action::Pass => "time passes to the next deadline".into(),
+            Action::End => "the link ends".into(),
+            Action::Deafen => "nothing more can be written".into(),
+            Action::Goodbye => "the application says goodbye".into(),
+            Action::Open => "the application opens a dialog".into(),
+            Action::Do(place, wish) => {
+                format!("the application, with its dialog {place}: {wish:?}")
+            }
+        }
+    }
+}
+
+/// Digests all that decides but the peer's budget and what is followed.
+fn digest(world: &World, state: &mut impl Hasher) {
+    let mut names = Names::default();
+    world.core.fingerprint(&mut names, state);
+    world.now.hash(state);
+    (world.next, world.eof, world.deaf, world.spoke, world.said_goodbye).hash(state);
+    (world.now.since(world.pinged).as_secs() >= 1).hash(state);
+    for user in &world.users {
+        user.digest(&mut names, state);
+    }
+}

@@ -98,6 +98,20 @@ fn p_l3_calls_that_were_queued_before_a_goodbye_are_refused_or_leave_before_it()
 }
 
 #[test]
+fn p_l3_a_call_taken_back_behind_a_goodbye_lets_it_be_answered() {
+    // P-L3, P-W4: whoever drives the core learns that there is something to write
+    let mut pair = Pair::up();
+    let id = pair.start(Kind::Call, b"");
+    pair.b.core.goodbye(pair.now, GoodbyeReason::LinkOnly);
+    pair.back();
+    assert!(pair.a.saw(&Event::Goodbye(GoodbyeReason::LinkOnly)));
+    pair.a.core.caller(id).unwrap().cancel(pair.now, cancel_by(1, Duration::ZERO));
+    assert!(pair.a.core.wants_transmit(), "nothing is open: the answer is due");
+    pair.settle();
+    assert!(pair.a.core.is_closed() && pair.b.core.is_closed());
+}
+
+#[test]
 fn p_c7_large_arguments_to_an_actor_that_is_leaving_are_refused_in_peace() {
     // P-C7, P-A4
     let limits = Limits { misbehaviour_budget: 8, ..small_limits() };

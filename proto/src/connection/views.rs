@@ -341,6 +341,8 @@ impl Connection {
                 self.withdraw_one(id, outcome.clone());
             }
         }
+        // It may have been the last that a `Goodbye` waited for (P-L3).
+        self.settle();
     }
 
     fn withdraw_one(&mut self, id: DialogId, outcome: Outcome) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hatchery_proto::wire::body;
-use hatchery_proto::wire::{CONTINUED, Tag, put_frame};
+use hatchery_proto::wire::{CONTINUED, MORE, Tag, put_frame};
 use hatchery_proto::{
     DialogId, Event, GoodbyeReason, Kind, Limits, LostCause, Outcome, Terminal, Violation,
 };
@@ -270,4 +270,49 @@ fn p_a2_starting_and_cancelling_in_a_storm_buys_no_slot() {
     }
     assert_eq!(violation(&mut pair.a), None, "four slots and four refusals");
     closed_by_last(&mut pair, &start(17), "P-W5", "Start", "open");
+}
+
+#[test]
+fn p_w1_a_flood_of_empty_values_ends_with_the_window() {
+    let mut pair = linked();
+    let empty = frame(Tag::Yield, 1, 0, b"");
+    // Nobody reads: what an empty one costs bounds their number, and the arguments were the first.
+    for _ in 1..2048 / 16 {
+        pair.a.core.handle_input(pair.now, &empty);
+    }
+    assert_eq!(violation(&mut pair.a), None);
+    closed_by(&mut pair, &empty, "P-W1", "Yield", "open");
+}
+
+#[test]
+fn p_a4_a_flood_of_empty_fragments_is_closed() {
+    for (dialog, tag) in [(1, Tag::Yield), (2, Tag::Yield), (2, Tag::Return)] {
+        let mut pair = linked();
+        pair.a.core.handle_input(pair.now, &frame(tag, dialog, MORE, b""));
+        let next = frame(tag, dialog, MORE | CONTINUED, b"");
+        for _ in 1..16 {
+            pair.a.core.handle_input(pair.now, &next);
+        }
+        assert_eq!(violation(&mut pair.a), None, "the budget is 16");
+        closed_by(&mut pair, &next, "P-A4", tag.name(), "open");
+    }
+}
+
+#[test]
+fn p_c1_a_storm_of_cancels_with_ever_less_grace_is_answered_once_and_then_closed() {
+    let mut pair = linked();
+    let with = |grace| encoded(&cancel_by(2, Duration::from_secs(grace)));
+    for grace in (1..=6).rev() {
+        pair.a.core.handle_input(pair.now, &frame(Tag::Cancel, 1, 0, &with(grace)));
+    }
+    assert_eq!(violation(&mut pair.a), None);
+    let ack = frame(Tag::CancelAck, 1, 0, b"");
+    assert_eq!(pair.a.bytes(pair.now), ack, "one answers all (P-A3)");
+    let asked = pair.a.core.callee(DialogId::new(1)).unwrap();
+    assert_eq!(asked.cancel_request().unwrap().grace, Duration::from_secs(1));
+    for _ in 0..16 {
+        pair.a.core.handle_input(pair.now, &frame(Tag::Cancel, 1, 0, &with(9)));
+    }
+    let how = violation(&mut pair.a).expect("the repeats cost");
+    assert_eq!((how.rule, how.message, how.state), ("P-A4", "Cancel", "open"));
 }

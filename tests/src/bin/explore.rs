@@ -4,7 +4,10 @@
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use std::{env, fs};
 
+use hatchery_tests::build::workspace;
+use hatchery_tests::explore::hostile::Table;
 use hatchery_tests::explore::search::{Bounds, Explored};
 use hatchery_tests::explore::table::{self, Row, Sum};
 use lexopt::ValueExt as _;
@@ -27,13 +30,15 @@ fn main() -> ExitCode {
     }
     let mut sum = Sum::default();
     let mut fine = true;
-    for row in table::ci() {
-        let explored = tell(&row, bounds, &mut sum);
+    let rows = table::ci();
+    for row in &rows {
+        let explored = tell(row, bounds, &mut sum);
         if let Some(changed) = row.changed(&explored) {
             println!("{changed}");
             fine = false;
         }
     }
+    fine &= results_are_known(&table::results(&rows));
     if deep {
         for row in table::deep() {
             if bounds.until.is_some_and(|until| Instant::now() < until) {
@@ -43,6 +48,28 @@ fn main() -> ExitCode {
     }
     println!("{sum}");
     if fine && sum.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether each message of a hostile peer comes to what `tests/golden` says.
+fn results_are_known(table: &Table) -> bool {
+    let path = workspace().join("tests/golden/hostile-v1.txt");
+    let text = table.to_string();
+    if env::var_os("REWRITE").is_some() {
+        fs::write(&path, &text).expect("the table is written");
+    }
+    let known = Table::read(&fs::read_to_string(&path).unwrap_or_default()).results();
+    let found = table.results();
+    println!("{} results of messages, {} known", found.len(), known.len());
+    for result in found.difference(&known).take(20) {
+        println!("not in the table: {result}");
+    }
+    for result in known.difference(&found).take(20) {
+        println!("in the table only: {result}");
+    }
+    if found != known {
+        println!("The table of results has changed: see its head, and give the reason.");
+    }
+    found == known
 }
 
 fn number(args: &mut lexopt::Parser) -> u64 {

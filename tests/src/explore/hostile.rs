@@ -12,6 +12,7 @@ mod user;
 pub mod worlds;
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use hatchery_proto::dialog::tables::Life;
 use hatchery_proto::wire::Tag;
@@ -31,8 +32,6 @@ pub use user::Wish;
 
 /// When it begins.
 const BEGIN: Instant = Instant::from_micros(1_000_000);
-/// Dialogs that the core takes from its peer.
-const SLOTS: u32 = 2;
 /// Refusals beyond them that may wait.
 const REFUSALS: u32 = 1;
 
@@ -51,24 +50,50 @@ pub struct Plan {
     pub serves: Vec<Kind>,
     /// The most of them.
     pub starts: u8,
+    /// Dialogs that the core takes at once.
+    pub slots: u32,
     /// Values, parts of messages and credits of the peer that are followed,
     pub moves: u8,
     /// and frames that are charged.
     pub charges: u8,
-    /// Whether the application streams.
-    pub streams: bool,
+    /// Whether the application sends values,
+    pub sends: bool,
+    /// and whether it takes them.
+    pub reads: bool,
+    /// Whether a task does nothing but return.
+    pub simple: bool,
+    /// Whether all that waits is written at once.
+    pub writes_all: bool,
     /// How often it cancels a dialog.
     pub cancels: u8,
     /// Whether it lets go of handles at any time.
     pub drops: bool,
-    /// Whether it says goodbye.
+    /// Whether the peer may stop reading.
+    pub deafens: bool,
+    /// Whether the application says goodbye,
     pub goodbye: bool,
+    /// and whether that of the peer is followed.
+    pub parts: bool,
     /// Whether a silent peer is asked for a sign of life, and how many deadlines are followed.
     pub liveness: Option<u8>,
     /// Something that is made wrong on purpose, to see that it is found.
     pub fault: Option<Fault>,
-    alphabet: Vec<Message>,
-    book: Book,
+    said: Said,
+}
+
+/// All messages, and what each of them came to.
+#[derive(Clone, Debug)]
+pub struct Said {
+    alphabet: Arc<[Message]>,
+    book: Arc<Book>,
+}
+
+impl Said {
+    /// What was found.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        self.book.table(&self.alphabet)
+    }
 }
 
 /// What is wrong on purpose: a layer around the core that undoes what a check has done.
@@ -76,12 +101,12 @@ pub struct Plan {
 pub enum Fault {
     /// What breaks this rule is passed over, as though it had not come.
     Forgives(&'static str),
-    /// What breaks this rule is passed over and answered.
-    Answers(&'static str),
-    /// Nobody is told that this dialog message changed something.
+    /// Nobody is told what these messages bring about.
     Silences(Tag),
-    /// An end is told twice.
+    /// The end of a dialog is told twice.
     TellsTwice,
+    /// What breaks this rule is taken for a `Ping`.
+    Mistakes(&'static str),
 }
 
 /// One thing that may happen.
@@ -142,10 +167,6 @@ impl Plan {
     /// A link of this kind on which nothing is open yet.
     #[must_use]
     pub fn of(name: &'static str, kind: LinkKind) -> Self {
-        let role = match kind {
-            LinkKind::Child => Role::Even,
-            _ => Role::Odd,
-        };
         Self {
             name,
             kind,
@@ -153,22 +174,28 @@ impl Plan {
             opens: Vec::new(),
             serves: Vec::new(),
             starts: 0,
+            slots: 2,
             moves: 0,
             charges: 1,
-            streams: false,
+            sends: false,
+            reads: false,
+            simple: false,
+            writes_all: false,
             cancels: 1,
             drops: false,
+            deafens: false,
             goodbye: false,
+            parts: false,
             liveness: None,
             fault: None,
-            alphabet: alphabet::all(role),
-            book: Book::default(),
+            said: Said { alphabet: alphabet::all(kind).into(), book: Arc::default() },
         }
     }
 
-    /// Adds what each message came to, once it was explored.
-    pub fn add_to(&self, table: &mut Table) {
-        self.book.add_to(&self.alphabet, table);
+    /// What each message comes to: known once it was explored.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        self.said.clone()
     }
 
     fn limits(&self) -> Limits {
@@ -177,7 +204,7 @@ impl Plan {
             max_frame: 2048,
             max_message: u32::try_from(MAX_MESSAGE).expect("small"),
             window: Limits::FLOOR,
-            max_dialogs: SLOTS,
+            max_dialogs: self.slots,
             max_refusals: REFUSALS,
             misbehaviour_budget: 2,
             liveness: self.liveness.map(|_| (seconds(10), seconds(5))),
@@ -224,7 +251,7 @@ impl Plan {
         facts.put(self.kind == LinkKind::Child, Fact::ToParent);
         facts.put(standing.leaving, Fact::Leaving);
         facts.put(standing.left, Fact::Left);
-        facts.put(standing.slots >= SLOTS, Fact::NoSlot);
+        facts.put(standing.slots >= self.slots, Fact::NoSlot);
         facts.put(standing.refusals >= REFUSALS, Fact::NoRefusal);
         facts.put(standing.pongs_due > 0, Fact::PongDue);
         facts.put(self.ping_is_free(world), Fact::PingFree);
@@ -252,7 +279,7 @@ impl Plan {
     }
 
     fn say(&self, world: &mut World, number: u16, notes: &mut Notes<'_>) -> Result<(), Finding> {
-        let message = &self.alphabet[usize::from(number)];
+        let message = &self.said.alphabet[usize::from(number)];
         let id = message.target().and_then(|target| self.resolve(world, target));
         let id = id.unwrap_or(DialogId::ACTOR);
         let facts = self.facts(world, message, id);
@@ -271,7 +298,7 @@ impl Plan {
         let verdict = check::verdict(world, &before, message, id, &events)?;
         if let Verdict::Closed { rule: "P-A4", .. } = verdict {
             check::afforded(&before, &bytes)?;
-        } else if let Err(known) = self.book.note(facts, number, verdict) {
+        } else if let Err(known) = self.said.book.note(facts, number, verdict) {
             return broken(format!(
                 "{message} comes to `{verdict}`, and elsewhere to `{known}`, where both times there \
                  is: {facts} (P-A1)"
@@ -298,7 +325,6 @@ impl Plan {
         let opening = verdict != Verdict::Charged || !world.started.contains(&id.number());
         if let Some(kind) = opens.filter(|_| opening && world.core.stance(id).is_some()) {
             world.started.push(id.number());
-            // Beyond the slots only that there is a refusal is of interest.
             let serves = self.serves.contains(&kind);
             let many = world.started.len() > usize::from(self.starts);
             if !serves || many {
@@ -306,11 +332,15 @@ impl Plan {
             }
         } else if message.tag() == Some(Tag::Ping) && verdict == Verdict::Taken {
             world.pinged = world.now;
-        } else if moves(message) {
+        } else if message.moves() {
             world.moves += 1;
         }
-        world.charges += u8::from(verdict == Verdict::Charged);
-        if !follow || world.moves > self.moves || world.charges > self.charges {
+        // A `Start` beyond the slots is counted among the dialogs.
+        let opened = opens.is_some() && world.core.stance(id).is_some();
+        let charged = verdict == Verdict::Charged && !opened;
+        world.charges += u8::from(charged);
+        let parts = message.tag() != Some(Tag::Goodbye) || self.parts;
+        if !follow || !parts || world.moves > self.moves || world.charges > self.charges {
             world.stage = Stage::Beyond;
         }
     }
@@ -325,11 +355,13 @@ impl Plan {
         };
         match fault {
             Fault::Forgives(rule) if breaks(rule) => world.core = before.core.clone(),
-            Fault::Answers(rule) if breaks(rule) => {
+            Fault::Mistakes(rule) if breaks(rule) => {
                 world.core = before.core.clone();
-                world.core.goodbye(world.now, GoodbyeReason::LinkOnly);
+                world.core.handle_input(world.now, &[2, 0, 0, 0, Tag::Ping as u8, 0]);
             }
-            Fault::Silences(tag) if message.tag() == Some(tag) => world.core = core,
+            Fault::Silences(tag) if message.tag() == Some(tag) && !core.is_closed() => {
+                world.core = core;
+            }
             _ => {}
         }
     }
@@ -372,7 +404,7 @@ impl Plan {
                 let lost = !user.ours && user.finished > 0;
                 !lost && !(user.over && world.core.stance(user.id()).is_none())
             });
-            check::state(world)?;
+            check::state(self, world)?;
         }
         Ok(())
     }
@@ -391,12 +423,6 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-/// Whether it is one of the messages of which only so many are followed.
-fn moves(message: &Message) -> bool {
-    let tag = message.tag();
-    matches!(tag, Some(Tag::Start | Tag::Yield | Tag::Started | Tag::Return | Tag::Credit))
 }
 
 fn drain(core: &mut Connection) -> Vec<Event> {
@@ -429,7 +455,7 @@ impl Model for Plan {
         };
         if !self.greeting {
             let right = |message: &&Message| message.name() == ("Hello", "right");
-            let hello = self.alphabet.iter().find(right).expect("a greeting");
+            let hello = self.said.alphabet.iter().find(right).expect("a greeting");
             world.core.handle_input(BEGIN, &hello.bytes(DialogId::ACTOR));
             let mut said = Vec::new();
             let _ = world.core.poll_transmit(BEGIN, &mut said, usize::MAX);
@@ -453,7 +479,7 @@ impl Model for Plan {
         if !world.eof {
             out.push(Action::End);
         }
-        if self.drops && !world.deaf {
+        if self.deafens && !world.deaf {
             out.push(Action::Deafen);
         }
         if self.goodbye && !world.said_goodbye {
@@ -468,7 +494,7 @@ impl Model for Plan {
         if world.eof {
             return;
         }
-        for (message, number) in self.alphabet.iter().zip(0..) {
+        for (message, number) in self.said.alphabet.iter().zip(0..) {
             if message.target().is_none_or(|target| self.resolve(world, target).is_some()) {
                 out.push(Action::Say(number));
             }
@@ -486,7 +512,8 @@ impl Model for Plan {
             Action::Say(number) => self.say(world, number, notes)?,
             Action::Write => {
                 let mut bytes = Vec::new();
-                let _ = world.core.poll_transmit(world.now, &mut bytes, 1);
+                let most = if self.writes_all { usize::MAX } else { 1 };
+                let _ = world.core.poll_transmit(world.now, &mut bytes, most);
                 world.spoke = true;
                 check::written(&bytes, notes);
             }
@@ -549,7 +576,9 @@ impl Model for Plan {
 
     fn words(&self, action: Action) -> String {
         match action {
-            Action::Say(number) => format!("the peer says: {}", self.alphabet[usize::from(number)]),
+            Action::Say(number) => {
+                format!("the peer says: {}", self.said.alphabet[usize::from(number)])
+            }
             Action::Write => "the core writes".into(),
             Action::Pass => "time passes to the next deadline".into(),
             Action::End => "the link ends".into(),

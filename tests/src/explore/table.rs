@@ -5,6 +5,7 @@ use std::fmt;
 
 use hatchery_proto::Kind;
 
+use super::hostile::{Said, Table, worlds};
 use super::ladder::Child;
 use super::nursery::Family;
 use super::pair::{Plan, TalkPlan};
@@ -17,6 +18,8 @@ pub struct Row {
     /// Its states and transitions.
     pub counts: (usize, usize),
     explore: Box<dyn Fn(Bounds) -> Explored>,
+    /// What each message of a hostile peer came to.
+    said: Option<Said>,
 }
 
 impl fmt::Debug for Row {
@@ -31,7 +34,7 @@ impl Row {
     }
 
     fn of(name: &'static str, model: impl Model + 'static, counts: (usize, usize)) -> Self {
-        Self { name, counts, explore: Box::new(move |bounds| explore(&model, bounds)) }
+        Self { name, counts, explore: Box::new(move |bounds| explore(&model, bounds)), said: None }
     }
 
     /// Explores it.
@@ -52,6 +55,14 @@ impl Row {
             )
         })
     }
+}
+
+/// What each message of a hostile peer came to in these worlds, which were explored.
+#[must_use]
+pub fn results(rows: &[Row]) -> Table {
+    let mut table = Table::default();
+    rows.iter().filter_map(|row| row.said.as_ref()).for_each(|said| table.merge(said.table()));
+    table
 }
 
 /// What all explorations together came to.
@@ -180,7 +191,7 @@ fn fragments(name: &'static str, up: &[usize], down: &[usize]) -> Plan {
 pub fn ci() -> Vec<Row> {
     let family = Family { members: 3, cancels: 2, wrong: false };
     let child = Child { cancels: 2, wrong: false };
-    vec![
+    let mut rows = vec![
         Row::of("nursery", family, (20_503, 169_404)),
         Row::of("ladder", child, (377_191, 2_252_309)),
         Row::pair(call(), (65_496, 188_739)),
@@ -193,7 +204,13 @@ pub fn ci() -> Vec<Row> {
             (4_041_559, 13_851_560),
         ),
         Row::pair(fragments("1 dialog, fragments", &[991], &[993]), (164_115, 538_421)),
-    ]
+    ];
+    let hostile = worlds::all().into_iter();
+    rows.extend(hostile.map(|(plan, counts)| {
+        let said = Some(plan.said());
+        Row { said, ..Row::of(plan.name, plan, counts) }
+    }));
+    rows
 }
 
 /// What is explored beyond that, as far as time and memory allow.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use hatchery_proto::wire::hello::{Announced, Hello, VERSIONS};
 use hatchery_proto::wire::{CONTINUED, MORE, Tag, body, put_varint};
 use hatchery_proto::{
-    CancelRequest, Cancelled, Cause, Code, DialogId, Failure, GoodbyeReason, Kind, Limits, Refusal,
-    Report, Role,
+    CancelRequest, Cancelled, Cause, Code, DialogId, Failure, GoodbyeReason, Kind, Limits,
+    LinkKind, Refusal, Report, Role,
 };
 use serde::Serialize;
 
@@ -19,9 +19,9 @@ use super::super::pair::{asked_by, who};
 
 /// The largest message of the worlds.
 pub(super) const MAX_MESSAGE: usize = 1100;
-/// Sizes of payloads: around nothing, around what a small fragment is, what takes the window to
-/// nothing and one byte beyond, and what no message may have.
-const SIZES: [usize; 8] = [0, 1, 255, 512, 1008, 1024, 1025, MAX_MESSAGE + 1];
+/// Sizes of payloads: nothing and next to it, a fragment that is not small, what takes the window to
+/// nothing, a byte more than the window, and what no message may have.
+const SIZES: [usize; 6] = [0, 1, 512, 1008, 1025, MAX_MESSAGE + 1];
 
 /// Which number a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,8 +77,11 @@ impl Target {
     }
 
     /// Whether every shape is said to it, and not only one of each sort.
-    const fn is_wide(self) -> bool {
-        matches!(self, Self::Zero | Self::Own | Self::Own2 | Self::Theirs | Self::Theirs2)
+    const fn is_wide(self, kind: LinkKind) -> bool {
+        match self {
+            Self::Zero => !matches!(kind, LinkKind::Peer),
+            _ => matches!(self, Self::Own | Self::Theirs),
+        }
     }
 }
 
@@ -120,6 +123,20 @@ impl Message {
         match self {
             Self::Frame(_, shape) => shape.tag,
             _ => None,
+        }
+    }
+
+    /// Whether it is one of those of which only so many are followed.
+    pub(super) fn moves(&self) -> bool {
+        match self {
+            Self::Frame(_, shape) => match shape.tag {
+                Some(Tag::Credit) => true,
+                Some(Tag::Yield) => {
+                    shape.content.first().is_none_or(|flags| flags & CONTINUED == 0)
+                }
+                _ => false,
+            },
+            _ => false,
         }
     }
 
@@ -186,18 +203,19 @@ impl Shape {
     }
 }
 
-/// Every message of a peer that has this role.
-pub(super) fn all(role: Role) -> Vec<Message> {
+/// Every message of the peer of this end of a link.
+pub(super) fn all(kind: LinkKind) -> Vec<Message> {
     let mut all = Vec::new();
     let shapes = of_dialogs();
     for target in Target::ALL {
         for shape in &shapes {
             let opening = target == Target::Fresh && shape.tag == Some(Tag::Start);
-            if target.is_wide() || shape.brief || opening {
+            if target.is_wide(kind) || shape.brief || opening {
                 all.push(Message::Frame(target, shape.clone()));
             }
         }
     }
+    let role = if kind == LinkKind::Child { Role::Even } else { Role::Odd };
     for shape in of_links(role) {
         for target in [Target::Zero, Target::Fresh] {
             if target == Target::Zero || shape.brief {
@@ -216,9 +234,9 @@ fn of_dialogs() -> Vec<Shape> {
         shapes.extend(payloads(tag));
     }
     shapes.extend(controls(Tag::StartAck, start_acks(), &["a context", "a call", "a stream"]));
-    shapes.extend(controls(Tag::Error, errors(), &["refused", "cancelled", "failed"]));
-    shapes.extend(controls(Tag::Cancel, cancels(), &["4 s", "2 s", "8 s"]));
-    shapes.extend(controls(Tag::Credit, credits(), &["1 byte", "1024 bytes", "0 bytes, done"]));
+    shapes.extend(controls(Tag::Error, errors(), &["refused", "failed"]));
+    shapes.extend(controls(Tag::Cancel, cancels(), &["4 s", "2 s"]));
+    shapes.extend(controls(Tag::Credit, credits(), &["1024 bytes", "0 bytes, done"]));
     for tag in [Tag::Stop, Tag::CancelAck] {
         shapes.push(Shape::new(tag, "right", Vec::new()).followed().brief());
         shapes.push(Shape::new(tag, "trailing bytes", vec![0]).brief());
@@ -244,7 +262,9 @@ fn payloads(tag: Tag) -> Vec<Shape> {
             let mut content = vec![7; size + 1];
             content[0] = flags;
             let mut shape = Shape::new(tag, &words, content);
-            shape.follow = matches!((flags, size), (0, 0 | 1008) | (MORE, 512) | (CONTINUED, 1));
+            // What takes the window to nothing is of interest where that is shared.
+            let spends = tag == Tag::Yield && (flags, size) == (0, 1008);
+            shape.follow = spends || matches!((flags, size), (0, 0) | (MORE, 512) | (CONTINUED, 1));
             shape.brief = matches!(size, 1 | 1101);
             shapes.push(shape);
         }

@@ -3,7 +3,7 @@
 //! States are told apart by what decides about a message of that kind: how its dialog stands, or how
 //! the link does. Two results for one message in one such state are a finding.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -287,28 +287,90 @@ impl Book {
         if known == verdict { Ok(()) } else { Err(known) }
     }
 
-    /// Adds its lines to a table.
-    pub(super) fn add_to(&self, alphabet: &[Message], table: &mut Table) {
-        let mut places = HashMap::new();
-        for (place, message) in alphabet.iter().enumerate() {
-            places.entry(message.name()).or_insert(place);
-        }
+    /// What each message comes to.
+    pub(super) fn table(&self, alphabet: &[Message]) -> Table {
+        let mut table = Table::default();
         for ((facts, number), verdict) in &*self.open() {
-            let name @ (tag, words) = alphabet[usize::from(*number)].name();
-            let rows = table.0.entry(tag).or_default().entry(facts.to_string()).or_default();
-            rows.entry(*verdict).or_default().insert(places[&name], words.to_owned());
+            let (tag, words) = alphabet[usize::from(*number)].name();
+            table.put(tag, &facts.to_string(), &verdict.to_string(), words);
         }
+        table
     }
 }
 
-type Rows = BTreeMap<Verdict, BTreeMap<usize, String>>;
+type Rows = BTreeMap<String, BTreeSet<String>>;
 
-/// What each message comes to, over several worlds.
-#[derive(Debug, Default)]
-pub struct Table(BTreeMap<&'static str, BTreeMap<String, Rows>>);
+/// What each message comes to: by its kind, the state, and the result.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Table(BTreeMap<String, BTreeMap<String, Rows>>);
+
+impl Table {
+    fn put(&mut self, tag: &str, state: &str, verdict: &str, words: &str) {
+        let rows = self.0.entry(tag.into()).or_default().entry(state.into()).or_default();
+        rows.entry(verdict.into()).or_default().insert(words.into());
+    }
+
+    /// Adds the results of another world.
+    pub fn merge(&mut self, other: Self) {
+        for (tag, states) in other.0 {
+            for (state, rows) in states {
+                let known = self.0.entry(tag.clone()).or_default().entry(state).or_default();
+                for (verdict, messages) in rows {
+                    known.entry(verdict).or_default().extend(messages);
+                }
+            }
+        }
+    }
+
+    /// Every result, on a line of its own.
+    #[must_use]
+    pub fn results(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for (tag, states) in &self.0 {
+            for (state, rows) in states {
+                for (verdict, messages) in rows {
+                    let lines =
+                        messages.iter().map(|it| format!("{tag}, {it} | {state} | {verdict}"));
+                    found.extend(lines);
+                }
+            }
+        }
+        found
+    }
+
+    /// Reads what was written.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let (mut table, mut tag, mut states) = (Self::default(), "", Vec::new());
+        let mut told = false;
+        for line in text.lines() {
+            if let Some(next) = line.strip_prefix("# ") {
+                tag = next;
+            } else if let Some(state) = line.strip_prefix("- ") {
+                if std::mem::take(&mut told) {
+                    states.clear();
+                }
+                states.push(state);
+            } else if let Some((verdict, messages)) =
+                line.strip_prefix("  ").and_then(|line| line.split_once(": "))
+            {
+                told = true;
+                for words in messages.split("; ") {
+                    states.iter().for_each(|state| table.put(tag, state, verdict, words));
+                }
+            }
+        }
+        table
+    }
+}
+
+const HEAD: &str = "What each message of a peer comes to in each state, where it may say anything.\n\
+    Written by `REWRITE=1 cargo run --release -p hatchery-tests --bin explore -- ci`.\n\
+    A state is told by what decides about messages of that kind, and by nothing else.\n";
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HEAD)?;
         for (tag, states) in &self.0 {
             writeln!(f, "\n# {tag}")?;
             // States in which everything comes to the same are told together.
@@ -316,7 +378,7 @@ impl fmt::Display for Table {
             for (state, rows) in states {
                 let mut text = String::new();
                 for (verdict, messages) in rows {
-                    let words: Vec<&str> = messages.values().map(String::as_str).collect();
+                    let words: Vec<&str> = messages.iter().map(String::as_str).collect();
                     let _ = writeln!(text, "  {verdict}: {}", words.join("; "));
                 }
                 same.entry(text).or_default().push(state);

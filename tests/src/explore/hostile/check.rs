@@ -12,7 +12,7 @@ use super::super::pair::{Notes, broken};
 use super::super::search::Finding;
 use super::alphabet::Message;
 use super::book::Verdict;
-use super::{Plan, REFUSALS, SLOTS, World, digest, drain};
+use super::{Plan, REFUSALS, World, digest, drain};
 
 /// What a message came to.
 pub(super) fn verdict(
@@ -261,7 +261,7 @@ pub(super) fn moves_on(world: &World) -> Result<(), Finding> {
 }
 
 /// What holds in every state of an open link.
-pub(super) fn state(world: &World) -> Result<(), Finding> {
+pub(super) fn state(plan: &Plan, world: &World) -> Result<(), Finding> {
     let core = &world.core;
     let limits = core.limits();
     let each = limits.window + 2 * limits.max_message + limits.max_frame;
@@ -272,12 +272,19 @@ pub(super) fn state(world: &World) -> Result<(), Finding> {
     }
     let standing = core.standing();
     let mine = world.opened.len();
-    if known > mine + (SLOTS + REFUSALS) as usize || standing.slots > SLOTS {
+    if known > mine + (plan.slots + REFUSALS) as usize || standing.slots > plan.slots {
         return broken(format!("{known} dialogs are held (P-W5)"));
     }
     let served = world.users.iter().filter(|user| !user.ours && !user.over).count();
     if !world.eof && served > standing.slots as usize {
         return broken(format!("{} slots for {served} tasks that run (P-A2)", standing.slots));
+    }
+    if !core.wants_transmit() {
+        let mut core = core.clone();
+        let said = core.poll_transmit(world.now, &mut Vec::new(), 1);
+        if said > 0 || core.wants_transmit() || core.is_closed() {
+            return broken("something is to be said or to end, and nobody is told so");
+        }
     }
     replies(world)?;
     woken(world)
@@ -310,9 +317,8 @@ fn woken(world: &World) -> Result<(), Finding> {
             let Some(mut view) = core.caller(id) else { continue };
             let waits = user.waits && view.recv(&mut Vec::new()) != Recv::Empty;
             let over = view.outcome().is_some() && user.finished == 0;
-            over || waits
-                || (user.full && view.can_send())
-                || view.started() != user.started && !over
+            let up = user.finished == 0 && view.started() && !user.started;
+            over || waits || up || (user.full && view.can_send())
         } else {
             if user.over || user.finished > 0 {
                 continue;

@@ -160,11 +160,11 @@ impl User {
             may(Wish::Started);
         }
         let context = self.is(&[Kind::Context]);
-        if self.started && !over && context && plan.streams {
+        if self.started && !over && context && plan.sends {
             self.may_stream(may);
         }
         let streams = (context && self.started) || (self.is(&[Kind::Stream]) && self.accepted);
-        if streams && plan.streams {
+        if streams && plan.reads {
             self.may_read(over, may);
         }
         if self.cancels < plan.cancels && !over {
@@ -181,23 +181,28 @@ impl User {
         }
         if !self.accepted {
             may(Wish::Accept);
-            return may(Wish::Refuse);
+            if !plan.simple {
+                may(Wish::Refuse);
+            }
+            return;
         }
         let context = self.is(&[Kind::Context, Kind::Actor]);
         if context && !self.started {
             may(Wish::Started);
         }
         let sends = self.is(&[Kind::Stream]) || (self.is(&[Kind::Context]) && self.started);
-        if sends && plan.streams {
+        if sends && plan.sends {
             self.may_stream(may);
         }
-        if self.is(&[Kind::Context]) && self.started && plan.streams {
+        if self.is(&[Kind::Context]) && self.started && plan.reads {
             self.may_read(false, may);
         }
         if !context || self.started {
             may(Wish::Return);
         }
-        may(Wish::Cancelled);
+        if !plan.simple {
+            may(Wish::Cancelled);
+        }
     }
 
     fn may_stream(&self, may: &mut impl FnMut(Wish)) {
@@ -226,6 +231,8 @@ impl User {
                 Wish::Cancel => self.cancels == 0,
                 Wish::Release => self.finished > 0,
                 Wish::Refuse | Wish::Cancelled => true,
+                Wish::Accept | Wish::Return => plan.simple,
+                Wish::Started => plan.simple && !self.ours,
                 _ => false,
             };
             if ends && found.is_none() {
@@ -270,7 +277,10 @@ impl User {
                 self.cancels += 1;
                 view.cancel(now, CancelRequest { by: asked_by(1), grace });
                 let until = (now + grace + BEYOND).as_micros();
-                self.until = Some(self.until.map_or(until, |known| known.min(until)));
+                // What waits for an actor's end is the ladder's.
+                if !self.id().is_actor() {
+                    self.until = Some(self.until.map_or(until, |known| known.min(until)));
+                }
             }
             Wish::Release => {
                 if self.finished > 0 && view.outcome().is_none() {

@@ -197,7 +197,10 @@ impl Facts {
             always = always.and(LINKS).and(Self::of(&[Fact::ActorOpened]));
         }
         if self.has(Fact::Greeting) {
-            return Self::of(&[Fact::Greeting]);
+            // A greeting belongs to no dialog; what else comes first is refused unread.
+            let numbered = tag == Some(Tag::Hello) && self.has(Fact::Fresh);
+            let fresh = if numbered { Fact::Fresh } else { Fact::Greeting };
+            return Self::of(&[Fact::Greeting, fresh]);
         }
         Self(self.0 & always.and(of_tag).0)
     }

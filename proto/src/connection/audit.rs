@@ -1,6 +1,8 @@
 //! Looks for those who check the books of a connection: where the credit of a dialog is, and what is
 //! held for the peer. Nothing here changes anything, and no rule is decided by it.
 
+use core::time::Duration;
+
 use super::Connection;
 use crate::dialog::tables::{Cancel, Half, Life};
 use crate::dialog::{Dialog, Kind, Reading, Side, cost};
@@ -51,6 +53,8 @@ pub struct Stance {
     pub life: Life,
     /// Whether its opener has asked to cancel.
     pub cancel: Cancel,
+    /// What that leaves for its end.
+    pub grace: Option<Duration>,
     /// What the peer sends.
     pub inward: Half,
     /// The message of the peer that is not whole.
@@ -102,12 +106,13 @@ impl Connection {
             kind: dialog.kind,
             life: dialog.life,
             cancel: dialog.cancel,
+            grace: dialog.request.as_ref().map(|request| request.grace),
             inward: dialog.inc,
             partial: dialog.partial.as_ref().map(|partial| partial.tag.name()),
             spent: dialog.allowance <= 0,
             debt: dialog.ceiling.saturating_sub(dialog.balance),
             peer_done: dialog.peer_done,
-            ack_due: dialog.acks_due > 0,
+            ack_due: dialog.ack_due,
             unwritten: dialog.is_unwritten(),
             sending: !dialog.queue.is_empty(),
             arrived: dialog.arrived,

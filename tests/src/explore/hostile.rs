@@ -402,7 +402,8 @@ impl Plan {
         if world.stage != Stage::Over {
             world.users.retain(|user| {
                 let lost = !user.ours && user.finished > 0;
-                !lost && !(user.over && world.core.stance(user.id()).is_none())
+                let freed = user.over && world.core.stance(user.id()).is_none();
+                !(lost || freed)
             });
             check::state(self, world)?;
         }
@@ -559,7 +560,7 @@ impl Model for Plan {
         world.stage != Stage::Open
     }
 
-    fn willing(&self, world: &World) -> Option<Action> {
+    fn willing(&self, world: &World, _among: &[Action]) -> Option<Action> {
         if world.stage != Stage::Open {
             return None;
         }

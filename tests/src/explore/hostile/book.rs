@@ -75,6 +75,7 @@ facts! {
     Accepted "accepted",
     Live "started",
     Cancelled "cancelled",
+    Short "within 2 s",
     Stopped "stopped",
     Ceased "ceased",
     StartBegun "Start begun",
@@ -159,7 +160,7 @@ impl Facts {
             Some(Tag::Stop) => KINDS.and(LIVES).and(BODIES).and(HALVES),
             Some(Tag::Return) => KINDS.and(LIVES).and(BODIES),
             Some(Tag::Error) => LIVES.and(BODIES).and(Self::of(&[Fact::Cancelled])),
-            Some(Tag::Cancel) => Self::of(&[Fact::Cancelled]),
+            Some(Tag::Cancel) => Self::of(&[Fact::Cancelled, Fact::Short]),
             Some(Tag::CancelAck) => Self::of(&[Fact::AckDue]),
             Some(Tag::Credit) => Self::of(&[
                 Fact::NoDebt,
@@ -220,6 +221,7 @@ impl Facts {
         self.put(at.life == Life::Accepted, Fact::Accepted);
         self.put(at.life == Life::Live, Fact::Live);
         self.put(at.cancel != Cancel::Idle, Fact::Cancelled);
+        self.put(at.grace.is_some_and(|grace| grace.as_secs() <= 2), Fact::Short);
         self.put(at.inward == Half::Stopped, Fact::Stopped);
         self.put(at.inward == Half::Closed, Fact::Ceased);
         let begun = match at.partial {

@@ -161,7 +161,7 @@ pub(super) fn closed(
             return broken(format!("{} ends {} times (P-D4)", user.id(), user.finished));
         }
         let outcome = world.core.caller(user.id()).map(|view| view.outcome().cloned());
-        if user.ours && !outcome.is_some_and(|outcome| outcome.is_some()) {
+        if user.ours && outcome.is_none_or(|outcome| outcome.is_none()) {
             return broken(format!("{} has ended and has no outcome (P-D9)", user.id()));
         }
     }

@@ -9,16 +9,16 @@ use super::Plan;
 #[must_use]
 pub fn all() -> Vec<(Plan, (usize, usize))> {
     vec![
-        (greeting(), (572, 256_245)),
+        (greeting(), (528, 238_923)),
         (liveness(), (2_487, 825_736)),
-        (serving("hostile, a call is served", Kind::Call), (739, 412_381)),
-        (serving("hostile, a stream is served", Kind::Stream), (511, 286_410)),
-        (asking("hostile, a call is made", Kind::Call), (919, 426_129)),
-        (asking("hostile, a context is opened", Kind::Context), (4_107, 1_909_626)),
-        (slots(), (517, 332_934)),
-        (parent(), (2_412, 1_443_760)),
-        (child(), (4_096, 2_718_747)),
-        (leaving(), (1_145, 528_762)),
+        (serving("hostile, a call is served", Kind::Call), (1_031, 576_915)),
+        (serving("hostile, a stream is served", Kind::Stream), (661, 370_932)),
+        (asking("hostile, a call is made", Kind::Call), (771, 362_709)),
+        (asking("hostile, a context is opened", Kind::Context), (3_273, 1_581_300)),
+        (slots(), (877, 569_633)),
+        (parent(), (3_079, 1_892_924)),
+        (child(), (8_540, 5_691_955)),
+        (leaving(), (1_063, 496_398)),
     ]
 }
 

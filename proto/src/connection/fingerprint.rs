@@ -135,8 +135,7 @@ impl Control {
 
 impl Outgoing {
     fn fingerprint(&self, state: &mut impl Hasher) {
-        (self.tag as u8, brief(&self.payload), self.head.len(), self.written, self.begun)
-            .hash(state);
+        (self.tag as u8, brief(&self.payload), &self.head, self.written, self.begun).hash(state);
     }
 }
 

@@ -13,7 +13,8 @@
 //!   every state in which nothing is on its way, is among them too.
 //! - **The link's end.** That an end cannot write shows when it writes; that nothing more comes shows
 //!   when it reads. What is lost between the two is what the reader does not read. So the two are
-//!   tried where they show, each by its own end alone. An end that has read all it will ever read of a link that fails has done so before it failed.
+//!   tried where they show, each by its own end alone. An end that has read all it will ever read of
+//!   a link that fails has done so before it failed.
 //! - **Two ends without a link.** Once one end has closed, nothing passes from the other to it, and
 //!   what it has said before is on its way or lost: each end is followed alone ([`Action::Follow`]),
 //!   measured against what the users of the other had done by then.

@@ -321,7 +321,11 @@ impl World {
         let Some(process) = process else { return };
         // One that has not been told what it is to be is ended at once.
         let child = &self.children[place];
-        if self.shape.calm && child.up && !child.rushed && !self.is_dead(process) {
+        // Its grace begins when it hears of it: a link that takes longer for that than the parent
+        // keeps for each rung has it ended by force, however calm it is (P-T1).
+        let slow = |end| self.answer_time(end, DialogId::ACTOR) > child.step;
+        let heard = !child.end.is_some_and(slow);
+        if self.shape.calm && child.up && !child.rushed && heard && !self.is_dead(process) {
             self.violate("D", format!("p{process} had to be ended by force in a calm world"));
         }
         self.at(self.now, What::Signal(process, signal));

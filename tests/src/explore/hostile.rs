@@ -1,7 +1,7 @@
 //! One conforming peer against a peer that says anything: every message in every state.
 //!
 //! The core is the real one, with an application that does everything an application may. The other
-//! end is no core: it says every frame of an [`alphabet`] raw. What leads somewhere new is followed;
+//! end is no core: it says every frame of an `alphabet` raw. What leads somewhere new is followed;
 //! how many values, charged frames and dialogs of one link are followed is bounded by the plan, so
 //! that there is an end: what comes beyond is judged like the rest, and not followed.
 

@@ -42,7 +42,7 @@ use hatchery_proto::{
     Names, Role, Why,
 };
 
-use super::search::{Finding, Model};
+use super::search::{Finding, Model, Pool};
 use link::Link;
 pub use plan::{Fault, Plan, TalkPlan};
 use users::Talk;
@@ -128,7 +128,7 @@ impl End {
 pub struct World {
     pub(crate) ends: [End; 2],
     /// From this end to the other.
-    pub(crate) links: [Link; 2],
+    pub(crate) links: [Arc<Link>; 2],
     pub(crate) talks: Vec<Talk>,
     /// The link was cut somewhere, on purpose.
     broken: bool,
@@ -204,7 +204,7 @@ impl Plan {
         let this = &mut world.ends[usize::from(end)];
         let written = this.core().poll_transmit(NOW, &mut bytes, 1);
         assert_eq!(written, bytes.len(), "`poll_transmit` says what it appended");
-        let link = &mut world.links[usize::from(end)];
+        let link = Arc::make_mut(&mut world.links[usize::from(end)]);
         if link.cut {
             this.core().handle_write_closed();
             notes.say(|| "the link is gone".into());
@@ -214,7 +214,7 @@ impl Plan {
     }
 
     fn deliver(&self, world: &mut World, end: u8, notes: &mut Notes<'_>) {
-        let link = &mut world.links[usize::from(1 - end)];
+        let link = Arc::make_mut(&mut world.links[usize::from(1 - end)]);
         let this = &mut world.ends[usize::from(end)];
         match link.queue.pop_front() {
             Some(packet) => {
@@ -241,8 +241,9 @@ impl Plan {
             }
             let closed = world.ends[end].core.is_closed();
             if closed {
-                world.links[1 - end].queue.clear();
-                world.links[end].cut |= !world.ends[end].core.wants_transmit();
+                Arc::make_mut(&mut world.links[1 - end]).queue.clear();
+                let mute = !world.ends[end].core.wants_transmit();
+                Arc::make_mut(&mut world.links[end]).cut |= mute;
             }
         }
         Ok(())
@@ -395,7 +396,7 @@ impl Model for Plan {
             Action::Deliver(end) => self.deliver(world, end, notes),
             Action::Fail(end) => {
                 world.broken = true;
-                world.links[usize::from(end)].cut = true;
+                Arc::make_mut(&mut world.links[usize::from(end)]).cut = true;
                 world.end(end).core().handle_write_closed();
                 if self.reduced {
                     world.end(1 - end).core().handle_eof(NOW);
@@ -457,6 +458,23 @@ impl Model for Plan {
             talk.fingerprint(&mut names, sides, self.reduced, state);
         }
         (world.broken, world.only).hash(state);
+    }
+
+    /// Few states of one end, and few ways of a link, make many worlds.
+    fn share(&self, world: &mut World, pool: &mut Pool) {
+        let ids: Vec<_> = world.talks.iter().map(|talk| talk.id).collect();
+        let ways = world.ends.iter_mut().zip(&mut world.links).enumerate();
+        for (number, (end, link)) in ways {
+            pool.share(&mut end.core, |core, state| {
+                // No digest says which of the two it is.
+                (number, &ids).hash(state);
+                core.fingerprint(&mut Names::default(), state);
+            });
+            pool.share(link, |link, state| {
+                ids.hash(state);
+                link.fingerprint(&mut Names::default(), state);
+            });
+        }
     }
 
     fn is_over(&self, world: &World) -> bool {

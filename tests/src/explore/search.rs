@@ -4,10 +4,12 @@
 //! Of a state that was looked into only its fingerprint, its parent and the action that led to it
 //! are kept; a counterexample is told by doing it again.
 
+use std::any::{Any, TypeId};
 use std::collections::{HashMap, VecDeque};
 use std::fmt::{self, Write as _};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash as _, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -42,6 +44,10 @@ pub trait Model: Sync {
     /// Leaves out what may as well happen later: whatever the others lead to, these lead to it too.
     fn first(&self, state: &Self::State, actions: &mut Vec<Self::Action>) {
         let _ = (state, actions);
+    }
+    /// Has a state that waits to be looked into share what others hold too.
+    fn share(&self, state: &mut Self::State, pool: &mut Pool) {
+        let _ = (state, pool);
     }
     /// The action in words.
     fn words(&self, action: Self::Action) -> String {
@@ -133,8 +139,8 @@ impl Hasher for Same {
 
 /// Digests small numbers fast. Each step can be undone, so that two states that differ in one number
 /// never meet; of 20 million others two do by chance in one of 90000 explorations.
-#[derive(Default)]
-struct Digest(u64);
+#[derive(Debug, Default)]
+pub struct Digest(u64);
 
 impl Hasher for Digest {
     fn finish(&self) -> u64 {
@@ -159,6 +165,42 @@ impl Hasher for Digest {
 }
 
 type Seen = HashMap<u64, u32, BuildHasherDefault<Same>>;
+
+/// Parts of states that wait, each kept once.
+#[derive(Default)]
+pub struct Pool {
+    parts: HashMap<u64, Arc<dyn Any + Send + Sync>, BuildHasherDefault<Same>>,
+    /// How many there were when those that nothing holds any more were let go last.
+    swept: usize,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} parts", self.parts.len())
+    }
+}
+
+impl Pool {
+    /// Puts the first one with the same digest in its place. The digest has to tell apart whatever
+    /// decides the future.
+    pub fn share<T: Any + Send + Sync>(
+        &mut self,
+        part: &mut Arc<T>,
+        digest: impl FnOnce(&T, &mut Digest),
+    ) {
+        let mut hasher = Digest::default();
+        TypeId::of::<T>().hash(&mut hasher);
+        digest(part, &mut hasher);
+        let known = self.parts.entry(hasher.finish()).or_insert_with(|| part.clone());
+        if let Ok(known) = known.clone().downcast() {
+            *part = known;
+        }
+        if self.parts.len() > 2 * self.swept + 1024 {
+            self.parts.retain(|_, part| Arc::strong_count(part) > 1);
+            self.swept = self.parts.len();
+        }
+    }
+}
 
 struct Node<A> {
     parent: u32,
@@ -189,6 +231,7 @@ struct Search<'m, M: Model> {
     seen: Seen,
     nodes: Vec<Node<M::Action>>,
     queue: VecDeque<(u32, M::State)>,
+    pool: Pool,
     transitions: usize,
 }
 
@@ -200,6 +243,7 @@ impl<'m, M: Model> Search<'m, M> {
             seen: Seen::default(),
             nodes: Vec::new(),
             queue: VecDeque::new(),
+            pool: Pool::default(),
             transitions: 0,
         }
     }
@@ -236,11 +280,18 @@ impl<'m, M: Model> Search<'m, M> {
         }
     }
 
-    fn add(&mut self, print: u64, parent: u32, action: Option<M::Action>, state: M::State) -> u32 {
+    fn add(
+        &mut self,
+        print: u64,
+        parent: u32,
+        action: Option<M::Action>,
+        mut state: M::State,
+    ) -> u32 {
         let index = u32::try_from(self.nodes.len()).expect("fewer states than that");
         let depth = self.nodes.get(parent as usize).map_or(0, |node| node.depth + 1);
         self.nodes.push(Node { parent, depth, next: NONE, action });
         self.seen.insert(print, index);
+        self.model.share(&mut state, &mut self.pool);
         self.queue.push_back((index, state));
         index
     }

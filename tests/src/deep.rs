@@ -11,7 +11,21 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Figures that have to be zero, whatever the exit code says.
-const FAULTS: [&str; 5] = ["deadlocks", "failures", "red", "unanswered", "violations"];
+pub const FAULTS: [&str; 13] = [
+    "crashes",
+    "deadlocks",
+    "failures",
+    "fds",
+    "hangs",
+    "lost",
+    "orphans",
+    "red",
+    "sockets",
+    "threads",
+    "unanswered",
+    "violations",
+    "zombies",
+];
 
 /// How much of a failed slice's output is shown, from its end.
 const TAIL: usize = 4000;
@@ -55,8 +69,6 @@ pub struct Slice {
 pub enum Reads {
     /// In the last line that begins with this name: `name: runs=5 violations=0`.
     Line(&'static str),
-    /// In what libFuzzer says last: executions of this target.
-    Fuzzer(String),
     /// In what cargo-mutants says last. Mutants that were missed are a figure, no failure.
     Mutants,
 }
@@ -308,10 +320,6 @@ pub fn judge(reads: &Reads, code: Option<i32>, output: &str) -> Result<String, S
             lines.find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(": ")))
         }
         .map(str::to_owned),
-        Reads::Fuzzer(target) => lines.find_map(|line| {
-            let runs = line.strip_prefix("Done ")?.split(' ').next()?.parse::<u64>().ok()?;
-            Some(format!("fuzz: {target}={runs} executions={runs}"))
-        }),
         Reads::Mutants => lines.find_map(mutants),
     };
     let line = line.ok_or("its closing line is missing")?;

@@ -21,8 +21,8 @@ Usage: deep [OPTIONS] --part NAME
 Runs what is left of a part, prints the closing line of each slice, and appends a row to
 tests/RESULTS.md when the part is whole. What is done is kept in the target folder, for this commit.
 
-  --part NAME          explorer, fuzz, simulator, matrix, repeat or mutants; may be given more
-                       than once
+  --part NAME          explorer, fuzz, simulator, sweep, matrix, chaos, repeat or mutants; may be
+                       given more than once
   --slices N           at most N of each part
   --minutes N          begin no slice after N minutes
   --record             append a row also for a part that is not whole
@@ -31,10 +31,14 @@ tests/RESULTS.md when the part is whole. What is done is kept in the target fold
 
 /// Executions of all targets together, and of each at least.
 const FUZZ: (u64, u64) = (100_000_000, 10_000_000);
-/// Executions in a slice: a few minutes.
+/// Executions of each target in a slice: a few minutes.
 const FUZZ_SLICE: u64 = 1_000_000;
 /// Runs of the simulator, and in a slice.
 const SIMULATOR: (u64, u64) = (1_000_000, 50_000);
+/// How many slices all calls, errors and numbers of the sweep are cut into.
+const SWEEP: u64 = 12;
+/// Kills, and in a slice.
+const CHAOS: (u64, u64) = (20_000, 1_000);
 /// How many slices all cells of the matrix are cut into.
 const MATRIX: u64 = 4;
 /// Runs of each example, and in a slice.
@@ -173,7 +177,8 @@ fn says(root: &Path, program: &str, arguments: &[&str]) -> Result<String, String
 
 /// Every part at its full figures.
 fn parts(deep: &Deep) -> Result<Vec<Part>, String> {
-    Ok(vec![explorer(), fuzz(deep)?, simulator(), matrix(), repeat(), mutants(deep)])
+    let known = [explorer(), fuzz(deep)?, simulator(), sweep(), matrix(), chaos(), repeat()];
+    Ok(known.into_iter().chain([mutants(deep)]).collect())
 }
 
 fn cargo(words: &[&str]) -> Vec<OsString> {
@@ -196,37 +201,25 @@ fn explorer() -> Part {
     }
 }
 
+/// Each slice from a seed of its own.
 fn fuzz(deep: &Deep) -> Result<Part, String> {
     let targets = targets(&deep.root.join("fuzz/fuzz_targets"))?;
     let (all, least) = FUZZ;
-    let each = all.div_ceil(targets.len().max(1) as u64).max(least);
-    let mut slices = Vec::new();
-    for at in 1..=each.div_ceil(FUZZ_SLICE) {
-        for target in &targets {
-            // What is new goes to the first of the two.
-            let found = deep.state.join("corpus").join(target);
-            let committed = deep.root.join("fuzz/corpus").join(target);
-            fs::create_dir_all(&found).map_err(|error| format!("{}: {error}", found.display()))?;
-            // The toolchain is rustup's to choose, so not the cargo that runs this.
-            let mut command: Vec<OsString> =
-                ["cargo", "+nightly", "fuzz", "run", target].iter().map(OsString::from).collect();
-            command.extend([found.into(), committed.into(), "--".into()]);
-            command.push(format!("-runs={FUZZ_SLICE}").into());
-            command.push(format!("-seed={at}").into());
-            let name = format!("{target}-{at}");
-            slices.push(Slice { name, command, reads: Reads::Fuzzer(target.clone()) });
-        }
-    }
-    let about = format!("{each} executions of each of {} targets", targets.len());
+    let each = all.div_ceil(targets as u64).max(least);
+    let slice = |at: u64| {
+        let (runs, seed) = (format!("FUZZ_RUNS={FUZZ_SLICE}"), format!("FUZZ_SEED={at}"));
+        let command = ["env", &runs, &seed, ".ci/run", "fuzz"].map(OsString::from).into();
+        Slice { name: format!("seed-{at}"), command, reads: Reads::Line("fuzz") }
+    };
+    let about = format!("{each} executions of each of {targets} targets");
+    let slices = (1..=each.div_ceil(FUZZ_SLICE)).map(slice).collect();
     Ok(Part { name: "fuzz", about, slices })
 }
 
-fn targets(folder: &Path) -> Result<Vec<String>, String> {
-    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let names = entries.filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_owned()));
-    let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    names.sort();
-    Ok(names)
+fn targets(folder: &Path) -> Result<usize, String> {
+    let failed = |error| format!("{}: {error}", folder.display());
+    let names = fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>();
+    Ok(names.map_err(failed)?.len().max(1))
 }
 
 fn simulator() -> Part {
@@ -249,6 +242,29 @@ fn matrix() -> Part {
     };
     let about = "every phase x action x side x shape on real processes".to_owned();
     Part { name: "matrix", about, slices: (1..=MATRIX).map(slice).collect() }
+}
+
+fn sweep() -> Part {
+    let slice = |at: u64| {
+        let name = format!("{at}-of-{SWEEP}");
+        let command = program("sweep", &["--slice", &format!("{at}/{SWEEP}")]);
+        Slice { name, command, reads: Reads::Line("sweep") }
+    };
+    let about = "the n-th of each system call fails, until none is left".to_owned();
+    Part { name: "sweep", about, slices: (1..=SWEEP).map(slice).collect() }
+}
+
+/// Each slice from a seed of its own, and as long as it takes.
+fn chaos() -> Part {
+    let (all, share) = CHAOS;
+    let slice = |seed: u64| {
+        let (kills, seed) = (share.to_string(), seed.to_string());
+        let words = ["--kills", &kills, "--seconds", "3600", "--seed", &seed];
+        let command = program("chaos", &words);
+        Slice { name: format!("seed-{seed}"), command, reads: Reads::Line("chaos") }
+    };
+    let about = format!("{all} kills in random trees");
+    Part { name: "chaos", about, slices: (1..=all / share).map(slice).collect() }
 }
 
 fn repeat() -> Part {

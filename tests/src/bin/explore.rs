@@ -11,6 +11,11 @@ use hatchery_tests::explore::hostile::Table;
 use hatchery_tests::explore::search::{Bounds, Explored};
 use hatchery_tests::explore::table::{self, Row, Sum};
 use lexopt::ValueExt as _;
+use mimalloc::MiMalloc;
+
+/// Half of the time would go into the system's allocator: every state is a copy.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let mut args = lexopt::Parser::from_env();

@@ -84,6 +84,25 @@ pub enum Event {
     Closed,
 }
 
+impl Event {
+    /// The dialog that it is about; the others are about the link.
+    #[must_use]
+    pub const fn dialog(&self) -> Option<DialogId> {
+        match self {
+            Self::Incoming(id)
+            | Self::Accepted(id)
+            | Self::Started(id)
+            | Self::Readable(id)
+            | Self::Writable(id)
+            | Self::CancelAsked(id)
+            | Self::CancelAcked(id)
+            | Self::Finished(id)
+            | Self::Flushed(id) => Some(*id),
+            Self::Up | Self::Goodbye(_) | Self::Broken(_) | Self::Closed => None,
+        }
+    }
+}
+
 /// Why a side says `Goodbye`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

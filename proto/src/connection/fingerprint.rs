@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::mem::discriminant;
 
-use super::{Connection, Event, Phase};
+use super::{Connection, Phase};
 use crate::dialog::tables::Life;
 use crate::dialog::{Control, Dialog, Outgoing};
 use crate::id::{DialogId, Role};
@@ -50,7 +50,7 @@ impl Connection {
         self.events.len().hash(state);
         for event in &self.events {
             discriminant(event).hash(state);
-            dialog_of(event).map(|id| names.of(id)).hash(state);
+            event.dialog().map(|id| names.of(id)).hash(state);
         }
         // Nothing is read, opened or awaited on a link that has ended.
         if self.phase == Phase::Closed {
@@ -153,20 +153,4 @@ fn hash_request(request: Option<&CancelRequest>, state: &mut impl Hasher) {
 
 fn hash_cancelled(by: &Cancelled, state: &mut impl Hasher) {
     (by.canceller.uuid, discriminant(&by.cause)).hash(state);
-}
-
-/// The dialog that a notice is about.
-const fn dialog_of(event: &Event) -> Option<DialogId> {
-    match event {
-        Event::Incoming(id)
-        | Event::Accepted(id)
-        | Event::Started(id)
-        | Event::Readable(id)
-        | Event::Writable(id)
-        | Event::CancelAsked(id)
-        | Event::CancelAcked(id)
-        | Event::Finished(id)
-        | Event::Flushed(id) => Some(*id),
-        Event::Up | Event::Goodbye(_) | Event::Broken(_) | Event::Closed => None,
-    }
 }

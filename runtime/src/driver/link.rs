@@ -266,18 +266,7 @@ impl Link {
     }
 
     fn dispatch(self: &Arc<Self>, event: Event) {
-        let dialog = match &event {
-            Event::Accepted(id)
-            | Event::Started(id)
-            | Event::Readable(id)
-            | Event::Writable(id)
-            | Event::CancelAsked(id)
-            | Event::CancelAcked(id)
-            | Event::Finished(id)
-            | Event::Flushed(id) => Some(*id),
-            _ => None,
-        };
-        if let Some(id) = dialog {
+        if let Some(id) = event.dialog() {
             let signal = lock(&self.dialogs).get(&id).map(|(signal, _)| signal.clone());
             if let Some(signal) = signal {
                 signal.notify(usize::MAX);

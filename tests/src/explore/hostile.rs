@@ -21,6 +21,7 @@ use hatchery_proto::{
     Role,
 };
 
+pub use super::pair::Wish;
 use super::pair::{Notes, broken, who};
 use super::search::{Finding, Model};
 use crate::pair::wish;
@@ -28,7 +29,6 @@ use alphabet::{MAX_MESSAGE, Message, Target};
 pub use book::Table;
 use book::{Book, Fact, Facts, Verdict};
 use user::User;
-pub use user::Wish;
 
 /// When it begins.
 const BEGIN: Instant = Instant::from_micros(1_000_000);
@@ -376,7 +376,7 @@ impl Plan {
                 }
                 world.users.push(User::new(*id, kind, false));
             }
-            let Some(id) = check::dialog_of(event) else { continue };
+            let Some(id) = event.dialog() else { continue };
             let twice =
                 self.fault == Some(Fault::TellsTwice) && matches!(event, Event::Finished(_));
             for _ in 0..=u8::from(twice) {

@@ -352,19 +352,3 @@ pub(super) fn written(bytes: &[u8], notes: &mut Notes<'_>) {
         notes.say(|| format!("it says: {}", packet.words()));
     }
 }
-
-/// The dialog that a notice is about.
-pub(super) const fn dialog_of(event: &Event) -> Option<DialogId> {
-    match event {
-        Event::Incoming(id)
-        | Event::Accepted(id)
-        | Event::Started(id)
-        | Event::Readable(id)
-        | Event::Writable(id)
-        | Event::CancelAsked(id)
-        | Event::CancelAcked(id)
-        | Event::Finished(id)
-        | Event::Flushed(id) => Some(*id),
-        _ => None,
-    }
-}

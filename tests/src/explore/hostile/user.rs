@@ -9,7 +9,7 @@ use hatchery_proto::{
     Terminal,
 };
 
-use super::super::pair::{asked_by, broken};
+use super::super::pair::{Wish, asked_by, broken};
 use super::super::search::Finding;
 use super::Plan;
 
@@ -18,31 +18,23 @@ pub(super) const GRACE: Duration = Duration::from_secs(4);
 /// How long whoever cancelled waits beyond that (P-C1).
 pub(super) const BEYOND: Duration = Duration::from_millis(500);
 
-/// What the application does with a dialog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Wish {
-    /// Takes what was asked for, and says that it is scheduled.
-    Accept,
-    /// Starts; at the opener, takes the first value.
-    Started,
-    /// Sends a value that takes the whole window.
-    Send,
-    /// Ends its own direction.
-    Stop,
-    /// Takes a value.
-    Recv,
-    /// Wants no more.
-    StopReading,
-    /// Asks to cancel.
-    Cancel,
-    /// Lets go of its handle.
-    Release,
-    /// Ends with a result,
-    Return,
-    /// as one that never ran,
-    Refuse,
-    /// or cancelled.
-    Cancelled,
+/// What both roles do with a stream: their views have the same methods, and no trait in common.
+macro_rules! streams {
+    ($user:ident, $view:ident, $wish:ident) => {
+        match $wish {
+            Wish::Send => $user.sent_as($view.send(&[9; 1008])),
+            Wish::Stop => {
+                $user.stopped = true;
+                let _ = $view.stop();
+            }
+            Wish::Recv => $user.got($view.recv(&mut Vec::new())),
+            Wish::StopReading => {
+                $user.reads_no_more = true;
+                $view.stop_reading();
+            }
+            _ => unreachable!("no wish of this role: {:?}", $wish),
+        }
+    };
 }
 
 /// What the application knows of a dialog.
@@ -262,16 +254,6 @@ impl User {
                     return broken("there is no first value, though one was announced");
                 }
             }
-            Wish::Send => self.sent_as(view.send(&[9; 1008])),
-            Wish::Stop => {
-                self.stopped = true;
-                let _ = view.stop();
-            }
-            Wish::Recv => self.got(view.recv(&mut Vec::new())),
-            Wish::StopReading => {
-                self.reads_no_more = true;
-                view.stop_reading();
-            }
             Wish::Cancel => {
                 let grace = GRACE / (1 << u32::from(self.cancels));
                 self.cancels += 1;
@@ -289,7 +271,7 @@ impl User {
                 self.over = true;
                 view.release(now, asked_by(1));
             }
-            _ => unreachable!("no wish of an opener: {wish:?}"),
+            _ => streams!(self, view, wish),
         }
         Ok(())
     }
@@ -312,16 +294,6 @@ impl User {
                     return broken(format!("it may not start: {misuse}"));
                 }
             }
-            Wish::Send => self.sent_as(view.send(&[9; 1008])),
-            Wish::Stop => {
-                self.stopped = true;
-                let _ = view.stop();
-            }
-            Wish::Recv => self.got(view.recv(&mut Vec::new())),
-            Wish::StopReading => {
-                self.reads_no_more = true;
-                view.stop_reading();
-            }
             Wish::Return | Wish::Cancelled => {
                 self.over = true;
                 view.finish(match wish {
@@ -333,7 +305,7 @@ impl User {
                 self.over = true;
                 view.refuse(Refusal::Unknown, String::new());
             }
-            _ => unreachable!("no wish of a callee: {wish:?}"),
+            _ => streams!(self, view, wish),
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod book;
 mod check;
 mod user;
 pub mod worlds;
+mod written;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use std::sync::Arc;
 use hatchery_proto::dialog::tables::Life;
 use hatchery_proto::wire::Tag;
 use hatchery_proto::{
-    Config, Connection, DialogId, Event, GoodbyeReason, Instant, Kind, Limits, LinkKind, Names,
-    Role,
+    Config, Connection, DialogId, Event, ExitReport, ExitStatus, GoodbyeReason, Instant, Kind,
+    Limits, LinkKind, Names, Role, Rung,
 };
 
 pub use super::pair::Wish;
@@ -29,6 +30,7 @@ use alphabet::{MAX_MESSAGE, Message, Target};
 pub use book::Table;
 use book::{Book, Fact, Facts, Verdict};
 use user::User;
+use written::Written;
 
 /// When it begins.
 const BEGIN: Instant = Instant::from_micros(1_000_000);
@@ -60,10 +62,18 @@ pub struct Plan {
     pub sends: bool,
     /// and whether it takes them.
     pub reads: bool,
+    /// Whether it says at times that it wants no more.
+    pub ceases: bool,
+    /// Whether messages of the peer are followed in their fragments.
+    pub begins: bool,
     /// Whether a task does nothing but return.
     pub simple: bool,
     /// Whether all that waits is written at once.
     pub writes_all: bool,
+    /// Whether all that it says has two frames.
+    pub fragments: bool,
+    /// The largest frame.
+    pub max_frame: u32,
     /// How often it cancels a dialog.
     pub cancels: u8,
     /// Whether it lets go of handles at any time.
@@ -74,6 +84,8 @@ pub struct Plan {
     pub goodbye: bool,
     /// and whether that of the peer is followed.
     pub parts: bool,
+    /// Whether the child's process may end.
+    pub exits: bool,
     /// Whether a silent peer is asked for a sign of life, and how many deadlines are followed.
     pub liveness: Option<u8>,
     /// Something that is made wrong on purpose, to see that it is found.
@@ -120,6 +132,8 @@ pub enum Action {
     Pass,
     /// The link ends.
     End,
+    /// The child's process has ended.
+    Exit,
     /// Nothing more can be written.
     Deafen,
     /// The application says goodbye.
@@ -155,7 +169,10 @@ pub struct World {
     charges: u8,
     passed: u8,
     eof: bool,
+    /// When the child's process ended.
+    exited: Option<Instant>,
     deaf: bool,
+    written: Written,
     /// The core has written something.
     spoke: bool,
     said_goodbye: bool,
@@ -179,13 +196,18 @@ impl Plan {
             charges: 1,
             sends: false,
             reads: false,
+            ceases: true,
+            begins: true,
             simple: false,
             writes_all: false,
+            fragments: false,
+            max_frame: 2048,
             cancels: 1,
             drops: false,
             deafens: false,
             goodbye: false,
             parts: false,
+            exits: false,
             liveness: None,
             fault: None,
             said: Said { alphabet: alphabet::all(kind).into(), book: Arc::default() },
@@ -198,10 +220,24 @@ impl Plan {
         self.said.clone()
     }
 
+    /// How many bytes the messages of this kind have that the application says.
+    fn size(&self, tag: Tag) -> usize {
+        match tag {
+            _ if self.fragments => MAX_MESSAGE,
+            Tag::Yield => 1008,
+            Tag::Start => 0,
+            _ => 1,
+        }
+    }
+
+    fn payload(&self, tag: Tag) -> &'static [u8] {
+        &[9; MAX_MESSAGE][..self.size(tag)]
+    }
+
     fn limits(&self) -> Limits {
         let seconds = std::time::Duration::from_secs;
         Limits {
-            max_frame: 2048,
+            max_frame: self.max_frame,
             max_message: u32::try_from(MAX_MESSAGE).expect("small"),
             window: Limits::FLOOR,
             max_dialogs: self.slots,
@@ -264,6 +300,9 @@ impl Plan {
         let whole = actor.map_or(opened, |actor| actor.arrived || actor.finished);
         facts.put(whole, Fact::ActorWhole);
         facts.put(core.actor_is_over(), Fact::ActorOver);
+        if message.bytes(id).len() > 4 + self.max_frame as usize && !facts.has(Fact::Greeting) {
+            return Facts::of(&[Fact::Beyond]);
+        }
         if let Some(target) = message.target() {
             facts.put(target == Target::Zero, Fact::Zero);
             match core.stance(id).filter(|stance| stance.life != Life::Done) {
@@ -340,7 +379,9 @@ impl Plan {
         let charged = verdict == Verdict::Charged && !opened;
         world.charges += u8::from(charged);
         let parts = message.tag() != Some(Tag::Goodbye) || self.parts;
-        if !follow || !parts || world.moves > self.moves || world.charges > self.charges {
+        let begins = !message.begins() || self.begins;
+        if !follow || !parts || !begins || world.moves > self.moves || world.charges > self.charges
+        {
             world.stage = Stage::Beyond;
         }
     }
@@ -405,6 +446,7 @@ impl Plan {
                 let freed = user.over && world.core.stance(user.id()).is_none();
                 !(lost || freed)
             });
+            written::settle(world)?;
             check::state(self, world)?;
         }
         Ok(())
@@ -413,9 +455,10 @@ impl Plan {
     fn open(&self, world: &mut World, notes: &mut Notes<'_>) -> Result<(), Finding> {
         let kind = self.opens[usize::from(world.next)];
         world.next += 1;
+        let args = self.payload(Tag::Start);
         let opened = match kind {
-            Kind::Actor => world.core.start_actor(world.now, b"").map(|()| DialogId::ACTOR),
-            _ => world.core.start(world.now, wish(kind), b""),
+            Kind::Actor => world.core.start_actor(world.now, args).map(|()| DialogId::ACTOR),
+            _ => world.core.start(world.now, wish(kind), args),
         };
         notes.say(|| format!("{opened:?}"));
         if let Ok(id) = opened {
@@ -449,7 +492,9 @@ impl Model for Plan {
             charges: 0,
             passed: 0,
             eof: false,
+            exited: None,
             deaf: false,
+            written: Written::default(),
             spoke: false,
             said_goodbye: false,
             pinged: BEGIN,
@@ -479,6 +524,9 @@ impl Model for Plan {
         }
         if !world.eof {
             out.push(Action::End);
+        }
+        if self.exits && world.exited.is_none() {
+            out.push(Action::Exit);
         }
         if self.deafens && !world.deaf {
             out.push(Action::Deafen);
@@ -517,6 +565,7 @@ impl Model for Plan {
                 let _ = world.core.poll_transmit(world.now, &mut bytes, most);
                 world.spoke = true;
                 check::written(&bytes, notes);
+                written::follow(self, world, &bytes)?;
             }
             Action::Pass => {
                 let due = world.core.poll_timeout();
@@ -530,6 +579,11 @@ impl Model for Plan {
                 world.eof = true;
                 world.core.handle_eof(world.now);
             }
+            Action::Exit => {
+                world.exited = Some(world.now);
+                let exit = ExitReport::new(who(2), Some(ExitStatus::Code(1)), Rung::Unasked);
+                world.core.handle_exit(world.now, exit);
+            }
             Action::Deafen => {
                 world.deaf = true;
                 world.core.handle_write_closed();
@@ -541,7 +595,7 @@ impl Model for Plan {
             Action::Open => self.open(world, notes)?,
             Action::Do(place, wish) => {
                 let user = &mut world.users[usize::from(place)];
-                user.act(&mut world.core, world.now, wish)?;
+                user.act(self, &mut world.core, world.now, wish)?;
             }
         }
         self.settle(world, notes)
@@ -571,7 +625,7 @@ impl Model for Plan {
         let wish =
             users.find_map(|(user, place)| user.wants(self).map(|wish| Action::Do(place, wish)));
         let waits = world.users.iter().any(|user| user.until.is_some() && user.finished == 0);
-        let pass = Some(Action::Pass).filter(|_| waits || world.eof);
+        let pass = Some(Action::Pass).filter(|_| waits || world.eof || world.exited.is_some());
         wish.or(pass).or(Some(Action::End))
     }
 
@@ -583,6 +637,7 @@ impl Model for Plan {
             Action::Write => "the core writes".into(),
             Action::Pass => "time passes to the next deadline".into(),
             Action::End => "the link ends".into(),
+            Action::Exit => "the child's process ends".into(),
             Action::Deafen => "nothing more can be written".into(),
             Action::Goodbye => "the application says goodbye".into(),
             Action::Open => "the application opens a dialog".into(),
@@ -598,7 +653,8 @@ fn digest(world: &World, state: &mut impl Hasher) {
     let mut names = Names::default();
     world.core.fingerprint(&mut names, state);
     world.now.hash(state);
-    (world.next, world.eof, world.deaf, world.spoke, world.said_goodbye).hash(state);
+    world.written.digest(&mut names, state);
+    (world.exited, world.next, world.eof, world.deaf, world.spoke, world.said_goodbye).hash(state);
     (world.now.since(world.pinged).as_secs() >= 1).hash(state);
     for user in &world.users {
         user.digest(&mut names, state);

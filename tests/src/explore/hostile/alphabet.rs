@@ -140,6 +140,16 @@ impl Message {
         }
     }
 
+    /// Whether more of it is to follow.
+    pub(super) fn begins(&self) -> bool {
+        match self {
+            Self::Frame(_, shape) if shape.tag.is_some_and(Tag::has_flags) => {
+                shape.content.first().is_some_and(|flags| flags & MORE != 0)
+            }
+            _ => false,
+        }
+    }
+
     /// What it is called in the table: its kind, and the rest.
     pub(super) fn name(&self) -> (&'static str, &str) {
         match self {

@@ -105,6 +105,7 @@ facts! {
     ActorOpened "actor opened",
     ActorWhole "actor known",
     ActorOver "actor over",
+    Beyond "a frame beyond the largest",
 }
 
 /// A set of facts.

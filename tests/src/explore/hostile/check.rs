@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
 
 use hatchery_proto::dialog::tables::{Cancel, Life};
-use hatchery_proto::wire::Tag;
-use hatchery_proto::{DialogId, Event, GoodbyeReason, Limits, Outcome, Recv, Violation};
+use hatchery_proto::wire::{CONTINUED, Tag};
+use hatchery_proto::{
+    Connection, DialogId, Event, GoodbyeReason, Limits, Outcome, Recv, Violation,
+};
 
 use super::super::pair::link::packets;
 use super::super::pair::{Notes, broken};
 use super::super::search::Finding;
 use super::alphabet::Message;
 use super::book::Verdict;
-use super::{Plan, REFUSALS, World, digest, drain};
+use super::{Plan, REFUSALS, World, digest, drain, written};
 
 /// What a message came to.
 pub(super) fn verdict(
@@ -165,6 +167,7 @@ pub(super) fn closed(
             return broken(format!("{} has ended and has no outcome (P-D9)", user.id()));
         }
     }
+    lasting(world, before, reason.is_some())?;
     last_words(world, before, reason, notes)?;
     deaf(world)?;
     for user in world.users.clone() {
@@ -176,6 +179,26 @@ pub(super) fn closed(
         return broken("something is left of a link that has ended (P-F5)");
     }
     world.stage = super::Stage::Over;
+    Ok(())
+}
+
+/// What a dialog had come to before the link ended it keeps, and what a child's death ended says so
+/// (P-T3).
+fn lasting(world: &mut World, before: &World, broke: bool) -> Result<(), Finding> {
+    let mut old = before.core.clone();
+    for user in world.users.iter().filter(|user| user.ours && !user.over) {
+        let outcome =
+            |core: &mut Connection| core.caller(user.id()).and_then(|view| view.outcome().cloned());
+        let (was, is) = (outcome(&mut old), outcome(&mut world.core));
+        let died = matches!(is, Some(Outcome::Died(_)));
+        let dies = was.is_none() && world.exited.is_some() && !broke && user.cancels == 0;
+        if was.is_some() && was != is {
+            return broken(format!("{} was {was:?} and becomes {is:?} (P-D9)", user.id()));
+        }
+        if died && (broke || world.exited.is_none()) || dies && !died {
+            return broken(format!("{} with its process comes to {is:?} (P-T3)", user.id()));
+        }
+    }
     Ok(())
 }
 
@@ -286,6 +309,12 @@ pub(super) fn state(plan: &Plan, world: &World) -> Result<(), Finding> {
             return broken("something is to be said or to end, and nobody is told so");
         }
     }
+    if let Some(exited) = world.exited {
+        let last = exited + limits.hold_back;
+        if core.poll_timeout().is_none_or(|(due, _)| due > last) {
+            return broken("a child is dead, and nothing ends what it was asked for (P-L4)");
+        }
+    }
     replies(world)?;
     woken(world)
 }
@@ -299,13 +328,14 @@ fn replies(world: &World) -> Result<(), Finding> {
     let mut bytes = Vec::new();
     while core.poll_transmit(world.now, &mut bytes, usize::MAX) > 0 {}
     let mut said = BTreeSet::new();
-    for packet in packets(&bytes) {
-        let values = matches!(packet.tag, Tag::Yield);
-        if !values && !said.insert((packet.tag as u8, packet.id)) {
-            return broken(format!("{} waits twice (P-A3)", packet.words()));
+    written::each(&bytes, |frame| {
+        let Some(tag) = frame.tag else { return Ok(()) };
+        let values = tag == Tag::Yield || frame.flags & CONTINUED != 0;
+        if !values && !said.insert((tag as u8, frame.dialog)) {
+            return broken(format!("{} of {} waits twice (P-A3)", tag.name(), frame.dialog));
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Nobody waits for what has happened, or without a deadline where there has to be one.

@@ -4,6 +4,7 @@
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use hatchery_proto::wire::Tag;
 use hatchery_proto::{
     CancelRequest, Connection, DialogId, Event, Instant, Kind, Names, Recv, Refusal, SendError,
     Terminal,
@@ -20,9 +21,9 @@ pub(super) const BEYOND: Duration = Duration::from_millis(500);
 
 /// What both roles do with a stream: their views have the same methods, and no trait in common.
 macro_rules! streams {
-    ($user:ident, $view:ident, $wish:ident) => {
+    ($user:ident, $plan:ident, $view:ident, $wish:ident) => {
         match $wish {
-            Wish::Send => $user.sent_as($view.send(&[9; 1008])),
+            Wish::Send => $user.sent_as($view.send($plan.payload(Tag::Yield))),
             Wish::Stop => {
                 $user.stopped = true;
                 let _ = $view.stop();
@@ -157,7 +158,7 @@ impl User {
         }
         let streams = (context && self.started) || (self.is(&[Kind::Stream]) && self.accepted);
         if streams && plan.reads {
-            self.may_read(over, may);
+            self.may_read(plan, over, may);
         }
         if self.cancels < plan.cancels && !over {
             may(Wish::Cancel);
@@ -187,7 +188,7 @@ impl User {
             self.may_stream(may);
         }
         if self.is(&[Kind::Context]) && self.started && plan.reads {
-            self.may_read(false, may);
+            self.may_read(plan, false, may);
         }
         if !context || self.started {
             may(Wish::Return);
@@ -206,11 +207,11 @@ impl User {
         }
     }
 
-    fn may_read(&self, over: bool, may: &mut impl FnMut(Wish)) {
+    fn may_read(&self, plan: &Plan, over: bool, may: &mut impl FnMut(Wish)) {
         if !self.waits && !self.read_all {
             may(Wish::Recv);
         }
-        if !self.reads_no_more && !over {
+        if plan.ceases && !self.reads_no_more && !over {
             may(Wish::StopReading);
         }
     }
@@ -236,14 +237,25 @@ impl User {
 
     pub(super) fn act(
         &mut self,
+        plan: &Plan,
         core: &mut Connection,
         now: Instant,
         wish: Wish,
     ) -> Result<(), Finding> {
-        if self.ours { self.open_act(core, now, wish) } else { self.serve_act(core, wish) }
+        if self.ours {
+            self.open_act(plan, core, now, wish)
+        } else {
+            self.serve_act(plan, core, wish)
+        }
     }
 
-    fn open_act(&mut self, core: &mut Connection, now: Instant, wish: Wish) -> Result<(), Finding> {
+    fn open_act(
+        &mut self,
+        plan: &Plan,
+        core: &mut Connection,
+        now: Instant,
+        wish: Wish,
+    ) -> Result<(), Finding> {
         let Some(mut view) = core.caller(self.id()) else {
             return broken(format!("{} is gone while its opener holds it (P-D9)", self.id()));
         };
@@ -271,12 +283,12 @@ impl User {
                 self.over = true;
                 view.release(now, asked_by(1));
             }
-            _ => streams!(self, view, wish),
+            _ => streams!(self, plan, view, wish),
         }
         Ok(())
     }
 
-    fn serve_act(&mut self, core: &mut Connection, wish: Wish) -> Result<(), Finding> {
+    fn serve_act(&mut self, plan: &Plan, core: &mut Connection, wish: Wish) -> Result<(), Finding> {
         let Some(mut view) = core.callee(self.id()) else {
             return broken(format!("{} is gone while its task runs (P-A2)", self.id()));
         };
@@ -290,14 +302,14 @@ impl User {
             }
             Wish::Started => {
                 self.started = true;
-                if let Err(misuse) = view.started(&[9]) {
+                if let Err(misuse) = view.started(plan.payload(Tag::Started)) {
                     return broken(format!("it may not start: {misuse}"));
                 }
             }
             Wish::Return | Wish::Cancelled => {
                 self.over = true;
                 view.finish(match wish {
-                    Wish::Return => Terminal::Return(vec![9]),
+                    Wish::Return => Terminal::Return(plan.payload(Tag::Return).to_vec()),
                     _ => Terminal::Cancelled(asked_by(1)),
                 });
             }
@@ -305,7 +317,7 @@ impl User {
                 self.over = true;
                 view.refuse(Refusal::Unknown, String::new());
             }
-            _ => streams!(self, view, wish),
+            _ => streams!(self, plan, view, wish),
         }
         Ok(())
     }

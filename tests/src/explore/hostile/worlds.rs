@@ -19,6 +19,11 @@ pub fn all() -> Vec<(Plan, (usize, usize))> {
         (parent(), (3_079, 1_892_924)),
         (child(), (8_540, 5_691_955)),
         (leaving(), (1_063, 496_398)),
+        (both_ways(), (6_356, 3_582_196)),
+        (reading(), (3_924, 1_910_609)),
+        (in_fragments("hostile, fragments are served", true), (777, 436_095)),
+        (in_fragments("hostile, fragments are sent", false), (3_388, 1_645_796)),
+        (dying(), (3_932, 1_263_005)),
     ]
 }
 
@@ -124,5 +129,41 @@ fn leaving() -> Plan {
     plan.deafens = true;
     plan.charges = 0;
     plan.parts = true;
+    plan
+}
+
+/// A context of the peer, with values each way.
+fn both_ways() -> Plan {
+    let mut plan = serving("hostile, a context is served, values each way", Kind::Context);
+    (plan.sends, plan.reads) = (true, true);
+    (plan.ceases, plan.begins) = (false, false);
+    plan
+}
+
+/// A stream of the application's, which the peer fills and ends as it likes.
+fn reading() -> Plan {
+    let mut plan = asking("hostile, a stream is read", Kind::Stream);
+    plan.moves = 1;
+    plan
+}
+
+/// Messages of two frames each from the application: a context of the peer, or one of its own.
+fn in_fragments(name: &'static str, served: bool) -> Plan {
+    let mut plan = if served { serving(name, Kind::Context) } else { asking(name, Kind::Context) };
+    (plan.sends, plan.reads) = (true, false);
+    plan.moves = 0;
+    plan.writes_all = false;
+    plan.fragments = true;
+    plan.max_frame = 1024;
+    plan
+}
+
+/// A child whose process ends, which its link may outlive.
+fn dying() -> Plan {
+    let mut plan = Plan::of("hostile, a child that dies", LinkKind::Parent);
+    plan.opens = vec![Kind::Actor, Kind::Call];
+    plan.charges = 0;
+    plan.writes_all = true;
+    plan.exits = true;
     plan
 }

@@ -113,7 +113,7 @@ impl World {
 
     /// In what time a cancel has to be answered: at once (P-C1), so that this link carries nothing
     /// ahead of it but what both ends have encoded already, and control frames (P-W4).
-    pub(super) fn answer_time(&self, end: usize, id: DialogId) -> Duration {
+    fn answer_time(&self, end: usize, id: DialogId) -> Duration {
         const CONTROL: usize = 300;
         let core = &self.ends[end].core;
         let far = &self.ends[end ^ 1].core;

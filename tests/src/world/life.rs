@@ -60,6 +60,9 @@ impl World {
                 if let Some(request) = request {
                     let process = &mut self.processes[place];
                     process.shutdown.cancel(self.now, request.by, request.grace);
+                    if let Some(child) = process.child {
+                        self.cancel_heard(child, request.grace);
+                    }
                 }
             }
             Event::Goodbye(_) => self.processes[place].heard = true,
@@ -169,6 +172,7 @@ impl World {
     /// The main task's outcome goes to the parent.
     fn last_words(&mut self, place: usize) {
         self.processes[place].flushing = true;
+        self.processes[place].said_last = Some(self.now);
         let terminal = self.processes[place].terminal.take();
         let Some(up) = self.processes[place].up else { return };
         if self.ends[up].core.callee(DialogId::ACTOR).is_none() {

@@ -83,6 +83,8 @@ pub(super) struct Process {
     pub(super) died: Instant,
     /// When it has to be gone, where that is owed.
     pub(super) owed: Option<Instant>,
+    /// When it said what its main task came to.
+    pub(super) said_last: Option<Instant>,
     /// Its tasks had to be ended by force.
     pub(super) forced: bool,
 }
@@ -135,6 +137,7 @@ impl World {
             stalled: false,
             died: Instant::FAR_FUTURE,
             owed: None,
+            said_last: None,
             forced: false,
         });
         place

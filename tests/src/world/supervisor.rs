@@ -47,6 +47,10 @@ pub(super) struct Child {
     pub(super) deadline: Option<Instant>,
     pub(super) killed: Option<Instant>,
     pub(super) step: Duration,
+    /// When its parent last asked it to end and within what grace, and how long that took to get to
+    /// it, once it had.
+    told: Option<(Instant, Duration)>,
+    heard: Option<Duration>,
     /// It was given too little time to be asked: SIGKILL at once is what the budgets say then.
     pub(super) rushed: bool,
     /// The exit status: known to the reaper, and to the link.
@@ -106,6 +110,8 @@ impl World {
             deadline: None,
             killed: None,
             step: Duration::ZERO,
+            told: None,
+            heard: None,
             rushed: false,
             status: None,
             hearing: false,
@@ -294,7 +300,9 @@ impl World {
                 }
             }
             Step::Ask { grace } => {
-                let parent = self.children[place].parent;
+                let child = &mut self.children[place];
+                (child.told, child.heard) = (Some((now, grace)), None);
+                let parent = child.parent;
                 let by = self.children[place].asked.clone();
                 let by = by.unwrap_or_else(|| self.by(parent, Cause::Asked));
                 if let (true, Some(end)) = (known, end) {
@@ -321,14 +329,37 @@ impl World {
         let Some(process) = process else { return };
         // One that has not been told what it is to be is ended at once.
         let child = &self.children[place];
-        // Its grace begins when it hears of it: a link that takes longer for that than the parent
-        // keeps for each rung has it ended by force, however calm it is (P-T1).
-        let slow = |end| self.answer_time(end, DialogId::ACTOR) > child.step;
-        let heard = !child.end.is_some_and(slow);
-        if self.shape.calm && child.up && !child.rushed && heard && !self.is_dead(process) {
+        let fits = self.on_its_way(place, process) <= child.step;
+        if self.shape.calm && child.up && !child.rushed && fits && !self.is_dead(process) {
             self.violate("D", format!("p{process} had to be ended by force in a calm world"));
         }
         self.at(self.now, What::Signal(process, signal));
+    }
+
+    /// A child that was asked to end has heard of it.
+    pub(super) fn cancel_heard(&mut self, place: usize, grace: Duration) {
+        let child = &mut self.children[place];
+        if let Some((asked, least)) = child.told
+            && grace <= least
+        {
+            child.heard.get_or_insert(self.now.since(asked));
+        }
+    }
+
+    /// How long the link has kept what a child's end needs. Its grace begins when it hears of the
+    /// cancel, and it is gone when what it said is written: where that takes longer than the parent
+    /// keeps for a rung, the child is ended by force, however calm its world is (P-T1).
+    fn on_its_way(&self, place: usize, process: usize) -> Duration {
+        let child = &self.children[place];
+        let now = self.now;
+        let there = child.told.map(|(asked, _)| child.heard.unwrap_or_else(|| now.since(asked)));
+        let ended = self.processes[process].said_last;
+        let writes = child.end.is_some_and(|end| {
+            let under_way = self.wires[end / 2].ways[1].ready(now).is_some();
+            under_way || self.ends[end ^ 1].core.wants_transmit()
+        });
+        let back = ended.filter(|_| writes).map(|ended| now.since(ended));
+        there.unwrap_or_default() + back.unwrap_or_default()
     }
 
     fn exit_report(&self, place: usize, status: Option<ExitStatus>) -> ExitReport {

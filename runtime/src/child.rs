@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::serving::{self, Serving};
 use crate::spec::{MainTask, Spec};
 use crate::task::{self, Scope};
+use crate::trace::Trace;
 use crate::{dialog, log};
 
 /// Says why a process that was started as an actor could not become one; gives its exit code.
@@ -99,7 +100,9 @@ impl Life {
             Parting { link: &self.link, loops, words: refused.map(Words::Refused), code: 1 };
         if let Some(main) = main {
             self.say_up(&entry);
-            let scope = Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body);
+            let trace = Trace::received(incoming.trace.as_deref());
+            let scope =
+                Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body).of_trace(trace);
             let terminal = serving::run(&scope, main, &incoming.endpoint).or(self.obey()).await;
             drop(scope);
             parting.words = Some(Words::Ended(terminal));

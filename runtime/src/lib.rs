@@ -48,6 +48,10 @@
 //! owns a nursery ends its actors by force: a dropped future is never polled again and cannot wait
 //! for anybody.
 //!
+//! # Traces
+//! [`with_trace`] has a [`Trace`], such as a `traceparent`, travel with all that is begun in a block,
+//! from process to process.
+//!
 //! # Features
 //! - `log` (on by default): [`Options::log`] prints `tracing` events to standard error.
 //! - `test-support`: [`macro@test`], and the hook by which test binaries can be run as actors.
@@ -76,6 +80,7 @@ mod supervisor;
 mod task;
 #[cfg(feature = "test-support")]
 mod testing;
+mod trace;
 
 pub use context::{
     CancelStatus, Context, ContextArgument, OpenContext, Receives, Sends, Started, Starts,
@@ -97,6 +102,7 @@ pub use root::{
 };
 pub use scope::{CancelScope, cancel_scope, deadline, shield, timeout};
 pub use stream::{MsgStream, RecvHalf, SendHalf};
+pub use trace::{Trace, with_trace};
 
 /// What most programs name. Holds no name that would hide one of the standard library's.
 pub mod prelude {

@@ -12,6 +12,7 @@ use crate::dialog::{Dialog, Side};
 use crate::endpoint::{Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, ValueOf, decode};
 use crate::error::{Error, Result};
 use crate::supervisor::Child;
+use crate::trace::Trace;
 
 /// A handle to an actor, from the nursery that started it.
 ///
@@ -167,9 +168,11 @@ impl Portal {
         loop {
             listener!(link.slots() => slot);
             let deadline = self.child.actor().time_left();
+            let trace = Trace::current();
             let started = link.with(|connection, now| {
-                let wish =
-                    StartWish { endpoint: E::NAME, kind, schema: E::SCHEMA, deadline, trace: None };
+                let trace = trace.as_ref().map(Trace::as_bytes);
+                let (endpoint, schema) = (E::NAME, E::SCHEMA);
+                let wish = StartWish { endpoint, kind, schema, deadline, trace };
                 connection.start(now, wish, &args)
             });
             match started {

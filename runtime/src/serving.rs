@@ -17,6 +17,7 @@ use crate::driver::link::{Handler, Link, lock};
 use crate::endpoint::{self, Ending, Failed, Job};
 use crate::error::Error;
 use crate::task::{self, Ended, Scope};
+use crate::trace::Trace;
 
 /// What a link's owner wants to know besides the peer's tasks.
 pub(crate) type Watch = Box<dyn Fn(&Arc<Link>, &Event) + Send + Sync>;
@@ -85,7 +86,8 @@ impl Serving {
     /// Runs the task to its end and sends its terminal, and that only when it is gone (P-C2).
     fn serve(&self, link: &Arc<Link>, id: DialogId, incoming: &Incoming, job: Job) {
         let actor = self.actor.clone();
-        let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body);
+        let trace = Trace::received(incoming.trace.as_deref());
+        let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body).of_trace(trace);
         lock(&self.tasks).insert(id, scope.id());
         // A cancel that came before the scope was known has to be seen here.
         self.apply_cancel(link, id);

@@ -23,12 +23,15 @@ use crate::context::by_us;
 use crate::driver::clock;
 use crate::driver::link::{Link, lock};
 use crate::error::{Error, Result};
+use crate::trace::Trace;
 
 /// A child, as its parent's handles share it.
 pub(crate) struct Child {
     actor: Arc<Actor>,
     /// The endpoint that is its whole life; a daemon has none.
     main: Option<&'static str>,
+    /// That of whoever started it, for its main task.
+    trace: Option<Trace>,
     state: Mutex<State>,
     changed: Signal,
 }
@@ -63,6 +66,7 @@ impl Child {
         Arc::new(Self {
             actor: actor.clone(),
             main,
+            trace: Trace::current(),
             state: Mutex::new(State {
                 ladder: Ladder::new(clock::now(), Policy::default()),
                 id,

@@ -20,6 +20,7 @@ use crate::actor::Actor;
 use crate::driver::link::lock;
 use crate::driver::{clock, entry, identity, reactor};
 use crate::error::Error;
+use crate::trace::{self, Trace};
 
 /// Where the code that is running right now belongs.
 #[derive(Clone)]
@@ -76,6 +77,7 @@ pub(crate) struct Scope {
     actor: Arc<Actor>,
     id: ScopeId,
     bell: Arc<Bell>,
+    trace: Option<Trace>,
 }
 
 /// How the core's word that a scope is due reaches the task that polls it.
@@ -106,7 +108,13 @@ impl Scope {
     pub(crate) fn open(actor: &Arc<Actor>, parent: Option<ScopeId>, kind: ScopeKind) -> Self {
         let bell = Arc::new(Bell::default());
         let id = actor.open_scope(parent, kind, bell.clone());
-        Self { actor: actor.clone(), id, bell }
+        Self { actor: actor.clone(), id, bell, trace: Trace::current() }
+    }
+
+    /// Has what is in this scope belong to the trace that came with it, and to no other.
+    pub(crate) fn of_trace(mut self, trace: Option<Trace>) -> Self {
+        self.trace = trace;
+        self
     }
 
     pub(crate) fn id(&self) -> ScopeId {
@@ -189,6 +197,7 @@ pub(crate) fn poll_in<F: Future>(
 ) -> Poll<Ended<F::Output>> {
     scope.bell.listen(cx.waker());
     let _restore = Restore::set(Current { actor: scope.actor.clone(), scope: scope.id });
+    let _trace = trace::Restore::set(scope.trace.clone());
     if scope.due() {
         *body = None;
     }

@@ -139,6 +139,15 @@ fn p_c8_a_deadline_and_a_trace_arrive_as_they_were_sent() {
     let id = pair.b.incoming();
     let start = pair.b.core.callee(id).unwrap().take_start().unwrap();
     assert_eq!((start.deadline, start.trace), (deadline, Some(b"trace".to_vec())));
+    let name = "n".repeat(255);
+    let most = StartWish {
+        endpoint: &name,
+        schema: u64::MAX,
+        deadline: Some(Duration::MAX),
+        trace: Some(&[0; 640]),
+        ..wish
+    };
+    assert!(pair.a.core.start(pair.now, most, b"").is_ok(), "the longest fits beside any name");
     let long = StartWish { trace: Some(&[0; 1000]), ..wish };
     assert!(pair.a.core.start(pair.now, long, b"").is_err(), "it has to fit into any frame (P-F3)");
 }

@@ -223,13 +223,26 @@ impl Connection {
     /// # Errors
     /// `ActorOpened` where this is not the parent's end, or it was opened before; else as
     /// [`start`](Self::start).
-    pub fn start_actor(&mut self, _now: Instant, spec: &[u8]) -> Result<(), Misuse> {
+    pub fn start_actor(&mut self, now: Instant, spec: &[u8]) -> Result<(), Misuse> {
+        self.start_actor_traced(now, spec, None)
+    }
+
+    /// [`start_actor`](Self::start_actor) with a trace context for its main task.
+    ///
+    /// # Errors
+    /// As there; `TooLarge` where the trace does not fit.
+    pub fn start_actor_traced(
+        &mut self,
+        _now: Instant,
+        spec: &[u8],
+        trace: Option<&[u8]>,
+    ) -> Result<(), Misuse> {
         if self.config.kind != LinkKind::Parent || self.actor_opened {
             return Err(Misuse::ActorOpened);
         }
         self.may_open()?;
         let kind = Kind::Actor;
-        let wish = StartWish { endpoint: "", kind, schema: 0, deadline: None, trace: None };
+        let wish = StartWish { endpoint: "", kind, schema: 0, deadline: None, trace };
         let head = self.head(&wish, spec.len())?;
         self.actor_opened = true;
         self.open(DialogId::ACTOR, kind, head, spec);

@@ -24,6 +24,7 @@ use crate::driver::spawner::{self, Pending};
 use crate::driver::{clock, procfs};
 use crate::error::{Error, Result};
 use crate::serving::Serving;
+use crate::trace::Trace;
 
 /// How much of what a child wrote before it was up goes into the error about its death.
 const STDERR_TAIL: usize = 4096;
@@ -197,7 +198,7 @@ fn begin(child: &Arc<Child>, spawned: Spawned, spec: &[u8]) -> Result<Body> {
     };
     let mut connection = Connection::new(config, clock::now());
     connection
-        .start_actor(clock::now(), spec)
+        .start_actor_traced(clock::now(), spec, child.trace.as_ref().map(Trace::as_bytes))
         .map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;
     child.fact(|state, _| state.id.pid = spawned.process.pid());
     let watched = child.clone();

@@ -3,8 +3,8 @@
 use super::*;
 use futures_lite::future;
 use hatchery::{
-    CancelScope, CancelStatus, Cause, ErrorKind, Options, cancel_scope, deadline, open_root_actor,
-    shield, timeout,
+    CancelScope, CancelStatus, Cause, ErrorKind, Options, Trace, cancel_scope, deadline,
+    open_root_actor, shield, timeout, with_trace,
 };
 
 /// Every public future and its case.
@@ -37,6 +37,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("deadline", Case::InRoot(|| hatchery::run(in_deadline()))),
     ("cancel_scope", Case::InRoot(|| hatchery::run(in_scope()))),
     ("shield", Case::InRoot(|| hatchery::run(in_shield()))),
+    ("with_trace", Case::InRoot(|| hatchery::run(in_trace()))),
     ("Call as IntoFuture", Case::InRoot(call_here)),
     ("CallEndpoint::run", Case::Not("the user's own function, called by the macro's code")),
     ("ContextEndpoint::run", Case::Not("the user's own function, called by the macro's code")),
@@ -122,6 +123,13 @@ async fn in_scope() -> Result<()> {
 
 async fn in_shield() -> Result<()> {
     dropped_block(|| shield(busy_block())).await
+}
+
+async fn in_trace() -> Result<()> {
+    let trace = Trace::new("dropped")?;
+    dropped_block(|| with_trace(trace.clone(), busy_block())).await?;
+    assert_eq!(Trace::current(), None);
+    Ok(())
 }
 
 // Starts: dropped, they end the actor that was being started, and that is no failure.

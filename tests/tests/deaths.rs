@@ -326,7 +326,7 @@ async fn p_t1_a_child_that_ignores_its_cancel_is_ended_by_force_and_that_is_said
 }
 
 #[hatchery::test(options = Options::new().teardown(Duration::from_millis(800)))]
-async fn p_t1_a_stopped_child_is_ended_by_force_and_that_is_said() -> Result<()> {
+async fn f_02_p_t1_a_stopped_child_is_ended_by_force_and_that_is_said() -> Result<()> {
     let error = failure(async |nursery| {
         let stopped = nursery.start_actor("stopped").await?;
         process(stopped.id().pid).signal(Signal::STOP);

@@ -1,5 +1,13 @@
 //! Faults in the life of an actor's process, as the root sees them: each is one error that says what
 //! happened, in time, and nothing is left.
+//!
+//! The rows of a process's faults that no test has in its name:
+//!
+//! | row | shown by, or why there is nothing to show |
+//! | --- | --- |
+//! | F-15 | nobody connects: a child inherits its link, `f_50_…` in `driver.rs` |
+//! | F-24 | with the debugger |
+//! | F-25 | with the debugger |
 
 use std::time::{Duration, Instant};
 

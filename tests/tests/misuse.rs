@@ -83,7 +83,7 @@ async fn rpc_03_another_programs_endpoints_are_checked_name_by_name() -> Result<
 }
 
 #[hatchery::test]
-async fn a_one_shot_actor_of_another_signature_fails_its_nursery() -> Result<()> {
+async fn can_06_a_one_shot_actor_of_another_signature_fails_its_nursery() -> Result<()> {
     let error = open_nursery(async |nursery: Nursery| {
         let program = built(Kind::Bin, "stranger");
         nursery.actor("stranger").program(program).run(add(1, 1)).await?;

@@ -1,5 +1,12 @@
 //! Whole programs that are ended from outside, or that cannot begin. Apart from the tests that are
 //! roots themselves: those look after each test for children of this process.
+//!
+//! The rows of SIG that no test has in its name:
+//!
+//! | row | shown by, or why there is nothing to show |
+//! | --- | --- |
+//! | SIG-08 | with the debugger |
+//! | SIG-11 | with the dump of a tree |
 
 use std::time::{Duration, Instant};
 

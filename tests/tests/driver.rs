@@ -1,5 +1,5 @@
 //! The system side of spawning, with real processes: what a child gets, which starts fail and how,
-//! and who ends with whom (F-08, F-10, F-11, F-13, F-50).
+//! and who ends with whom (F-08, F-10, F-11, F-12, F-13, F-50).
 //!
 //! The spawning layer is private to the library, so its sources are included here. Children enter
 //! through it before anything else, hence a `main` of our own: this program is also the children
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     if let Some(code) = roles::play() {
         return code;
     }
-    let tests: [(&str, fn()); 18] = [
+    let tests: [(&str, fn()); 19] = [
         ("a_child_has_only_what_it_should", one_child),
         ("a_killed_child_is_reported_with_its_signal", killed_child),
         ("standard_input_is_handed_over", standard_input),
@@ -67,6 +67,7 @@ fn main() -> ExitCode {
         ("f_08_a_killed_root_takes_its_tree_along", killed_root),
         ("f_10_a_parent_that_dies_before_the_entry_leaves_no_orphan", parent_gone_before_entry),
         ("f_11_children_outlive_the_thread_that_asked_for_them", asking_thread_ends),
+        ("f_12_a_stranger_with_the_id_of_a_dead_child_is_never_signalled", reused_id),
         ("f_13_programs_that_cannot_run_are_typed_errors", programs_that_cannot_run),
         ("f_13_a_name_that_cannot_be_passed_on_is_a_typed_error", name_with_nul),
         ("f_13_few_descriptors_are_an_error_and_no_leak", few_descriptors),
@@ -282,6 +283,16 @@ fn asking_thread_ends() {
     recv(&mut child.link);
     drop(child.link);
     assert_eq!(block_on(child.process.wait()).unwrap(), ExitStatus::Code(0));
+}
+
+fn reused_id() {
+    let container = ["--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let mut root = Command::new("unshare");
+    root.args(container).arg(std::env::current_exe().unwrap());
+    let output = root.env("ROOT", "reused").stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said, "the stranger lives");
 }
 
 // Starts that fail.

@@ -197,8 +197,9 @@ impl SpawnRequest {
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::inherit())
             .stderr(Stdio::from(stderr.file.try_clone()?))
-            .kill_on_drop(true)
-            // A process that is dropped reaps itself, so that one can wait for that.
+            // A process that is dropped kills and reaps itself: by its descriptor, since the id may be
+            // a stranger's by then, and so that one can wait for that.
+            .kill_on_drop(false)
             .reap_on_drop(false);
         Ok(command)
     }
@@ -343,6 +344,15 @@ impl Process {
         }
     }
 
+    /// Whether it has been waited for already, which was somebody else where we have no status: its
+    /// id may be a stranger's then.
+    fn is_taken(&self) -> bool {
+        let Some(descriptor) = &self.descriptor else { return false };
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let looked = rustix::process::waitid(WaitId::PidFd(descriptor.as_fd()), look);
+        looked.is_err_and(|error| error == Errno::CHILD)
+    }
+
     /// Waits until it has ended, and reaps it. Cancel safe; ready at once when called again.
     ///
     /// One caller at a time: only the last one to poll is woken.
@@ -356,6 +366,9 @@ impl Process {
         }
         let Some((child, _)) = &self.held else { return Err(Errno::CHILD.into()) };
         self.ended().await;
+        if self.is_taken() {
+            return Err(Errno::CHILD.into());
+        }
         let status = exit_status(reap(child).await?);
         Ok(*self.status.get_or_init(|| status))
     }
@@ -363,12 +376,15 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.status.get().is_some() {
+        if self.status.get().is_some() || self.is_taken() {
             return;
         }
         if let Some((child, known)) = self.held.take() {
-            // Not by our descriptor, which is the one thing that may be missing here.
-            let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+            let _ = match self.descriptor {
+                Some(_) => self.signal(Signal::KILL),
+                // It could not be opened a moment ago: its id is still its own.
+                None => child.lock().unwrap_or_else(PoisonError::into_inner).kill(),
+            };
             spawner::background(async move {
                 let _ = reap(&child).await;
                 drop((child, known));

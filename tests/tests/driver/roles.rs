@@ -9,7 +9,9 @@
 
 use std::os::unix::net::UnixStream;
 
-use rustix::process::{Resource, Rlimit, getpid, getrlimit, kill_process, setrlimit};
+use rustix::process::{
+    Pid, Resource, Rlimit, WaitOptions, getpid, getrlimit, kill_process, setrlimit, waitpid,
+};
 
 use super::*;
 
@@ -155,6 +157,7 @@ fn play_root(role: &str) {
             park()
         }
         "starved" => starved(),
+        "reused" => reused(),
         "injected" => injected(),
         other => panic!("no root {other}"),
     }
@@ -215,6 +218,38 @@ fn starved() {
     setrlimit(Resource::Nofile, before).unwrap();
     assert_clean(&baseline);
     println!("failed {failed} fine {fine}");
+}
+
+/// In a container of its own: a child's id belongs to a stranger when the child is signalled.
+fn reused() {
+    let mut child = block_on(start("deaf"));
+    recv(&mut child.link);
+    let pid = pid_of(&child);
+    Process::of(pid).unwrap().kill();
+    procfs::wait_for_any_exit(&[Process::of(pid).unwrap()], Duration::from_secs(10));
+    // As code that waits for any child would; if the library was first, that is as good.
+    let _ = waitpid(Pid::from_raw(pid), WaitOptions::empty());
+    std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
+    let piped = || Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut stranger = piped().unwrap();
+    assert_eq!(stranger.id(), u32::try_from(pid).unwrap(), "it was to get the same id");
+    let mut answers = |after: &str| {
+        stranger.stdin.as_mut().unwrap().write_all(b"?").unwrap();
+        let answered = stranger.stdout.as_mut().unwrap().read_exact(&mut [0]);
+        assert!(answered.is_ok(), "no stranger after {after}");
+    };
+    for signal in [Signal::TERM, Signal::KILL] {
+        child.process.signal(signal).unwrap();
+        answers("a signal");
+    }
+    assert!(block_on(child.process.wait()).is_err(), "that was the stranger's status");
+    answers("the wait");
+    drop(child);
+    block_on(spawner::settled());
+    answers("the drop");
+    print!("the stranger lives");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
 }
 
 /// Starts children while system calls are made to fail from outside.

@@ -281,6 +281,12 @@ impl Running {
         &self.stdout.bytes
     }
 
+    /// Closes the other ends of what it writes to: its terminal is gone, or its pipes are broken.
+    pub fn hang_up(&mut self) {
+        self.stdout.source = None;
+        self.stderr.source = None;
+    }
+
     /// Sends a signal to its first process only.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);

@@ -9,19 +9,22 @@
 //! | F-24 | with the debugger |
 //! | F-25 | with the debugger |
 
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::{self, pending};
 use hatchery::{
-    Error, ErrorKind, ExitReport, ExitStatus, Nursery, Options, Result, Rung, open_nursery,
+    CancelStatus, Error, ErrorKind, ExitReport, ExitStatus, Nursery, Options, Result, Rung,
+    open_nursery,
 };
-use hatchery_tests::build::{Kind, built};
 use hatchery_tests::procfs::{Process, descriptors};
-use hatchery_tests::programs::{Program, Signal};
+use hatchery_tests::programs::Signal;
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{
-    Pid, PidfdFlags, PidfdGetfdFlags, WaitOptions, getpid, kill_process, pidfd_getfd, pidfd_open,
-    waitpid,
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, WaitOptions, getpid, getrlimit,
+    kill_process, pidfd_getfd, pidfd_open, prlimit, setrlimit, waitpid,
 };
 
 /// Ten times what a death may take to be known.
@@ -76,6 +79,19 @@ async fn shuts_its_link(how: String) -> Result<()> {
         shutdown(same, how).map_err(Error::new)?;
     }
     pending().await
+}
+
+/// Takes more and more memory.
+#[hatchery::endpoint]
+async fn eats() -> u64 {
+    const BITE: usize = 1 << 20;
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(std::hint::black_box(vec![1_u8; BITE]));
+        if eaten.len() > 1 << 20 {
+            return eaten.len() as u64;
+        }
+    }
 }
 
 /// A branch with a leaf below it.
@@ -137,6 +153,212 @@ async fn f_04_an_actor_that_never_yields_is_ended_by_force_and_that_is_said() {
     assert!(matches!(exit.rung, Rung::Terminated | Rung::Killed), "{exit:?}");
     assert!(error.to_string().contains("by force"), "{error}");
     assert!(begin.elapsed() < SOON);
+}
+
+/// Told whether the test fails or not: it shows less than it should.
+fn say(why: &str) {
+    let _ = writeln!(std::io::stderr(), "{why}");
+}
+
+/// A control group of one test, gone with it.
+struct Group(PathBuf);
+
+impl Group {
+    /// One of this controller's, or why there can be none.
+    fn new(controller: &str, test: &str) -> std::io::Result<Self> {
+        let name = format!("tests-{test}-{}", std::process::id());
+        let folder = PathBuf::from("/sys/fs/cgroup").join(controller).join(name);
+        std::fs::create_dir(&folder)?;
+        Ok(Self(folder))
+    }
+
+    fn set(&self, file: &str, value: impl std::fmt::Display) -> std::io::Result<()> {
+        std::fs::write(self.0.join(file), value.to_string())
+    }
+
+    fn says(&self, file: &str, value: &str) -> bool {
+        std::fs::read_to_string(self.0.join(file)).is_ok_and(|said| said.contains(value))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = self.set("freezer.state", "THAWED");
+        let _ = self.set("cgroup.freeze", 0);
+        let begin = Instant::now();
+        // Who was killed in it leaves it a moment later.
+        while std::fs::remove_dir(&self.0).is_err() && begin.elapsed() < SOON {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// How a process can be held still on this machine.
+enum Hold {
+    /// SIGKILL waits until it is thawed: version 1 of control groups.
+    Frozen(Group),
+    /// SIGKILL ends it all the same: version 2.
+    Chilled(Group),
+    /// There is no freezer here; the same by a signal.
+    Stopped,
+}
+
+impl Hold {
+    fn new() -> Self {
+        let first = Group::new("freezer", "f_03");
+        let second = || Group::new("unified", "f_03").or_else(|_| Group::new("", "f_03"));
+        match (first, second()) {
+            (Ok(group), _) if group.0.join("freezer.state").exists() => Self::Frozen(group),
+            (_, Ok(group)) if group.0.join("cgroup.freeze").exists() => Self::Chilled(group),
+            (first, second) => {
+                let why = first.err().or(second.err());
+                say(&format!(
+                    "f_03: nothing can be frozen here ({why:?}): a stopped process instead"
+                ));
+                Self::Stopped
+            }
+        }
+    }
+
+    fn hold(&self, pid: u32) {
+        let (group, switch, on, file, said) = match self {
+            Self::Frozen(group) => (group, "freezer.state", "FROZEN", "freezer.state", "FROZEN"),
+            Self::Chilled(group) => (group, "cgroup.freeze", "1", "cgroup.events", "frozen 1"),
+            Self::Stopped => return assert!(process(pid).signal(Signal::STOP)),
+        };
+        group.set("cgroup.procs", pid).unwrap();
+        group.set(switch, on).unwrap();
+        let begin = Instant::now();
+        while !group.says(file, said) {
+            assert!(begin.elapsed() < SOON, "it does not freeze");
+        }
+    }
+
+    fn outlives_sigkill(&self) -> bool {
+        matches!(self, Self::Frozen(_))
+    }
+}
+
+#[hatchery::test(options = Options::new().teardown(Duration::from_millis(800)))]
+async fn f_03_a_child_that_sigkill_does_not_end_is_named_in_time_and_reaped_when_it_thaws() {
+    let hold = Hold::new();
+    let mut frozen = None;
+    let mut asked = Instant::now();
+    let failed: Result<()> = open_nursery(async |nursery: Nursery| {
+        let actor = nursery.start_actor("frozen").await?;
+        hold.hold(actor.id().pid);
+        frozen = Some(process(actor.id().pid));
+        asked = Instant::now();
+        let status = actor.cancel_actor().await?;
+        assert_eq!(status == CancelStatus::TimedOut, hold.outlives_sigkill(), "{status:?}");
+        Ok(())
+    })
+    .await;
+    // The budget, and ten times what else an end may take.
+    assert!(asked.elapsed() < Duration::from_millis(800) + Duration::from_secs(2));
+    let (error, frozen) = (failed.unwrap_err(), frozen.unwrap());
+    let exit = died(&error);
+    let is_left = || Process::of(frozen.pid).is_some_and(|now| now.is(&frozen));
+    if hold.outlives_sigkill() {
+        assert_eq!((exit.rung, exit.status), (Rung::Unkillable, None), "{exit:?}");
+        assert_eq!(exit.actor.pid, frozen.pid.unsigned_abs());
+        assert!(error.to_string().contains("still being watched"), "{error}");
+        assert!(is_left());
+        drop(hold);
+        let thawed = Instant::now();
+        while is_left() {
+            assert!(thawed.elapsed() < SOON, "it is not reaped");
+            future::yield_now().await;
+        }
+    } else {
+        assert_eq!(exit.rung, Rung::Killed, "{exit:?}");
+        assert!(!is_left());
+    }
+}
+
+#[hatchery::test]
+async fn f_18_a_child_that_ends_for_lack_of_memory_is_a_death_that_says_so() {
+    const LIMIT: u64 = 64 << 20;
+    let limits = ["memory.limit_in_bytes", "memory.max"];
+    let folders = ["memory", "unified", ""];
+    let group =
+        folders.into_iter().zip([limits[0], limits[1], limits[1]]).find_map(|(at, file)| {
+            let group = Group::new(at, "f_18").ok()?;
+            group.set(file, LIMIT).ok().map(|()| group)
+        });
+    let failed: Result<()> = open_nursery(async |nursery: Nursery| {
+        nursery.start_actor("sibling").await?;
+        let hungry = nursery.start_actor("hungry").await?;
+        match &group {
+            Some(group) => group.set("cgroup.procs", hungry.id().pid).map_err(Error::new)?,
+            None => {
+                println!(
+                    "no group of this test's can have little memory: the process has, instead"
+                );
+                let limit = Rlimit { current: Some(LIMIT), maximum: Some(LIMIT) };
+                let pid = Pid::from_raw(process_pid(&hungry));
+                prlimit(pid, Resource::As, limit).map_err(Error::new)?;
+            }
+        }
+        hungry.run(eats()).await.map(drop)
+    })
+    .await;
+    let error = failed.unwrap_err();
+    let exit = died(&error);
+    assert_eq!(exit.actor.name, "hungry");
+    assert!(exit.under_way.iter().any(|task| task.contains("faults::eats")), "{exit:?}");
+    let Some(ExitStatus::Signal { number, .. }) = exit.status else { panic!("{exit:?}") };
+    assert_eq!((number, exit.out_of_memory), if group.is_some() { (9, true) } else { (6, false) });
+    assert_eq!(error.to_string().contains("for lack of memory"), group.is_some(), "{error}");
+}
+
+/// The limit of descriptors of this process, set back in the end, and what fills the gaps below.
+struct Descriptors {
+    before: Rlimit,
+    _fills: Vec<OwnedFd>,
+}
+
+impl Descriptors {
+    /// Not one is left.
+    fn all_taken() -> Self {
+        let before = getrlimit(Resource::Nofile);
+        let taken = descriptors().into_iter().map(|(number, _)| number + 1).max().unwrap();
+        let current = Some(u64::from(taken.unsigned_abs()));
+        setrlimit(Resource::Nofile, Rlimit { current, ..before }).unwrap();
+        let fills = std::iter::from_fn(|| std::io::stdin().as_fd().try_clone_to_owned().ok());
+        Self { before, _fills: fills.collect() }
+    }
+}
+
+impl Drop for Descriptors {
+    fn drop(&mut self) {
+        setrlimit(Resource::Nofile, self.before).unwrap();
+    }
+}
+
+#[hatchery::test]
+async fn f_49_starts_under_small_limits_are_typed_errors_and_harm_no_one_else() -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let other = nursery.start_actor("other").await?;
+        let few = Descriptors::all_taken();
+        let error = nursery.start_actor("poor").await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Spawn, "{error:?}");
+        assert!(error.to_string().contains("Too many open files"), "{error}");
+        assert_eq!(other.run(add(1, 2)).await?, 3);
+        drop(few);
+        nursery.start_actor("rich").await?.cancel().await?;
+        // Too little for its loader; too little for its main thread.
+        for limit in ["--as=1000000", "--stack=16384"] {
+            let own = std::env::current_exe().map_err(Error::new)?;
+            let small = nursery.actor("small").program("prlimit").arg(limit).arg("--").arg(own);
+            let error = small.start().await.unwrap_err();
+            assert_eq!(*error.kind(), ErrorKind::Spawn, "{limit}: {error:?}");
+            assert!(error.exit().is_some_and(|exit| exit.status.is_some()), "{error:?}");
+            assert_eq!(other.run(add(3, 4)).await?, 7, "{limit}");
+        }
+        other.cancel().await
+    })
+    .await
 }
 
 #[hatchery::test]
@@ -257,13 +479,6 @@ async fn f_20_a_status_that_other_code_took_is_said_and_nothing_waits_for_it() {
     let error = failed.unwrap_err();
     assert_eq!(died(&error).status, Some(ExitStatus::Taken), "{error:?}");
     assert!(error.to_string().contains("waitpid"), "{error}");
-}
-
-#[test]
-fn f_20_a_root_that_inherited_ignored_child_signals_works() {
-    let hello = built(Kind::Example, "hello");
-    let finished = Program::at("env").arg("--ignore-signal=CHLD").arg(hello).run();
-    finished.assert_exit(0).assert_nothing_left();
 }
 
 #[hatchery::test]

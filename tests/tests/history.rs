@@ -504,12 +504,7 @@ async fn l_66_a_result_comes_though_the_openers_stream_was_never_opened() -> Res
 /// its name.
 const GROUPS: [(&str, u32, &[u32], &str); 5] = [
     ("L", 76, &[], "history.rs"),
-    (
-        "F",
-        2,
-        &[4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 19, 20, 21, 23, 24, 25, 30, 41, 42, 50],
-        "faults.rs",
-    ),
+    ("F", 25, &[30, 41, 42, 49, 50], "faults.rs"),
     ("CAN", 21, &[], "supervision.rs"),
     ("SPN", 22, &[], "supervision.rs"),
     ("SIG", 11, &[], "trees.rs"),

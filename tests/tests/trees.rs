@@ -172,6 +172,75 @@ fn a_root_that_forgot_the_entry_starts_nothing_and_says_what_to_do() {
 }
 
 #[test]
+fn f_20_a_root_that_inherited_ignored_child_signals_works() {
+    let hello = build::built(Kind::Example, "hello");
+    let finished = Program::at("env").arg("--ignore-signal=CHLD").arg(hello).run();
+    finished.assert_exit(0).assert_nothing_left();
+}
+
+#[test]
+fn f_22_a_terminal_that_goes_ends_the_whole_tree() {
+    let grove = build::built(Kind::Bin, "grove");
+    let session = Program::at("setsid").args(["--ctty", "--wait"]).arg(grove).on_terminal();
+    let mut running = session.start();
+    assert!(running.wait_for_output("ready"));
+    let tree = running.tree();
+    assert!(tree.len() >= 4, "{tree:?}");
+    running.hang_up();
+    // As after any SIGHUP.
+    running.wait().assert_exit(129).assert_nothing_left();
+    assert_gone(&tree);
+}
+
+/// A grove that a shell becomes once the file is gone, with something done to its descriptors.
+fn late_grove(gate: &std::path::Path, how: &str) -> Running {
+    let script = format!(r#"echo here; while test -e "$1"; do sleep 0.01; done; exec "$0" {how}"#);
+    std::fs::write(gate, "").unwrap();
+    let grove = build::built(Kind::Bin, "grove");
+    let mut running = Program::at("sh").args(["-c", &script]).arg(grove).arg(gate).start();
+    assert!(running.wait_for_output("here"));
+    running
+}
+
+#[test]
+fn f_22_a_root_whose_output_nobody_reads_fails_and_its_tree_ends() {
+    let gate = std::env::temp_dir().join(format!("trees-broken-{}", std::process::id()));
+    let mut running = late_grove(&gate, "");
+    running.hang_up();
+    std::fs::remove_file(gate).unwrap();
+    // It prints when its tree is up, which is a panic in Rust.
+    running.wait().assert_exit(101).assert_nothing_left();
+}
+
+#[test]
+fn f_22_a_tree_needs_no_input_and_no_pipe_signal_ends_it() {
+    let gate = std::env::temp_dir().join(format!("trees-closed-{}", std::process::id()));
+    let mut running = late_grove(&gate, "<&-");
+    std::fs::remove_file(gate).unwrap();
+    assert!(running.wait_for_output("ready"));
+    let tree = running.tree();
+    assert_eq!(tree.len(), 4, "{tree:?}");
+    for one in &tree {
+        one.signal(Signal::PIPE);
+    }
+    assert!(running.wait_for_tree(|now| now.len() == 4 && caught_up(&tree)));
+    running.signal(Signal::INT);
+    running.wait().assert_exit(130).assert_nothing_left();
+    assert_gone(&tree);
+}
+
+#[test]
+fn f_49_a_root_with_too_few_descriptors_says_so_and_leaves_nothing() {
+    let hello = build::built(Kind::Example, "hello");
+    for (limit, is_enough) in [(8, false), (16, false), (64, true)] {
+        let limit = format!("--nofile={limit}:{limit}");
+        let finished = Program::at("prlimit").arg(&limit).arg(&hello).run();
+        finished.assert_exit(i32::from(!is_enough)).assert_nothing_left();
+        assert_eq!(finished.err().contains("Too many open files"), !is_enough, "{finished}");
+    }
+}
+
+#[test]
 fn f_42_a_root_that_leaked_a_nursery_still_ends_on_an_interrupt() {
     let mut running = Program::bin("leaker").start();
     assert!(running.wait_for_output("ready"));

@@ -377,7 +377,6 @@ async fn l_24_a_result_that_nobody_waits_for_any_more_still_fails_its_nursery() 
     let sign = Sign::new("l_24");
     let mut kept = None;
     let failed: Result<()> = open_nursery(async |nursery: Nursery| {
-        nursery.start_actor("sibling").await?;
         let victim = nursery.run_in_actor("victim", fails(sign.path())).await?;
         assert!(future::poll_once(victim.result::<fails>()).await.is_none());
         kept = Some(victim);

@@ -379,6 +379,7 @@ async fn p_w1_a_fast_sender_waits_for_a_slow_reader_and_nothing_is_lost() -> Res
             }
             // The last one may begin on what little is left.
             assert!(last * SIZE < window + SIZE, "{last} values of {SIZE} bytes for nobody");
+            assert!((last + 2) * SIZE > window, "{last} values of {SIZE} bytes, with credit left");
             drop(gate);
             Ok::<_, Error>(())
         };

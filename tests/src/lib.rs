@@ -9,6 +9,7 @@
 //! | [`deep`] | parts of the tests at their full figures, in slices that are kept |
 //! | [`dropping`] | futures that are dropped at every await, and which there are |
 //! | [`explore`] | every order of events over the real machines, breadth first |
+//! | [`groups`] | processes that are frozen, or that have little memory |
 //! | [`hostile`] | what the fuzz targets do with an input |
 //! | [`model`] | what the two ends of a dialog should make of any calls |
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
@@ -24,6 +25,7 @@ pub mod build;
 pub mod deep;
 pub mod dropping;
 pub mod explore;
+pub mod groups;
 pub mod hostile;
 pub mod leaks;
 pub mod model;

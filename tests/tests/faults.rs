@@ -9,9 +9,7 @@
 //! | F-24 | with the debugger |
 //! | F-25 | with the debugger |
 
-use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::{self, pending};
@@ -19,6 +17,7 @@ use hatchery::{
     CancelStatus, Error, ErrorKind, ExitReport, ExitStatus, Nursery, Options, Result, Rung,
     open_nursery,
 };
+use hatchery_tests::groups::{Group, Hold, say};
 use hatchery_tests::procfs::{Process, descriptors};
 use hatchery_tests::programs::Signal;
 use rustix::net::{Shutdown, shutdown};
@@ -155,99 +154,15 @@ async fn f_04_an_actor_that_never_yields_is_ended_by_force_and_that_is_said() {
     assert!(begin.elapsed() < SOON);
 }
 
-/// Told whether the test fails or not: it shows less than it should.
-fn say(why: &str) {
-    let _ = writeln!(std::io::stderr(), "{why}");
-}
-
-/// A control group of one test, gone with it.
-struct Group(PathBuf);
-
-impl Group {
-    /// One of this controller's, or why there can be none.
-    fn new(controller: &str, test: &str) -> std::io::Result<Self> {
-        let name = format!("tests-{test}-{}", std::process::id());
-        let folder = PathBuf::from("/sys/fs/cgroup").join(controller).join(name);
-        std::fs::create_dir(&folder)?;
-        Ok(Self(folder))
-    }
-
-    fn set(&self, file: &str, value: impl std::fmt::Display) -> std::io::Result<()> {
-        std::fs::write(self.0.join(file), value.to_string())
-    }
-
-    fn says(&self, file: &str, value: &str) -> bool {
-        std::fs::read_to_string(self.0.join(file)).is_ok_and(|said| said.contains(value))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = self.set("freezer.state", "THAWED");
-        let _ = self.set("cgroup.freeze", 0);
-        let begin = Instant::now();
-        // Who was killed in it leaves it a moment later.
-        while std::fs::remove_dir(&self.0).is_err() && begin.elapsed() < SOON {
-            std::thread::yield_now();
-        }
-    }
-}
-
-/// How a process can be held still on this machine.
-enum Hold {
-    /// SIGKILL waits until it is thawed: version 1 of control groups.
-    Frozen(Group),
-    /// SIGKILL ends it all the same: version 2.
-    Chilled(Group),
-    /// There is no freezer here; the same by a signal.
-    Stopped,
-}
-
-impl Hold {
-    fn new() -> Self {
-        let first = Group::new("freezer", "f_03");
-        let second = || Group::new("unified", "f_03").or_else(|_| Group::new("", "f_03"));
-        match (first, second()) {
-            (Ok(group), _) if group.0.join("freezer.state").exists() => Self::Frozen(group),
-            (_, Ok(group)) if group.0.join("cgroup.freeze").exists() => Self::Chilled(group),
-            (first, second) => {
-                let why = first.err().or(second.err());
-                say(&format!(
-                    "f_03: nothing can be frozen here ({why:?}): a stopped process instead"
-                ));
-                Self::Stopped
-            }
-        }
-    }
-
-    fn hold(&self, pid: u32) {
-        let (group, switch, on, file, said) = match self {
-            Self::Frozen(group) => (group, "freezer.state", "FROZEN", "freezer.state", "FROZEN"),
-            Self::Chilled(group) => (group, "cgroup.freeze", "1", "cgroup.events", "frozen 1"),
-            Self::Stopped => return assert!(process(pid).signal(Signal::STOP)),
-        };
-        group.set("cgroup.procs", pid).unwrap();
-        group.set(switch, on).unwrap();
-        let begin = Instant::now();
-        while !group.says(file, said) {
-            assert!(begin.elapsed() < SOON, "it does not freeze");
-        }
-    }
-
-    fn outlives_sigkill(&self) -> bool {
-        matches!(self, Self::Frozen(_))
-    }
-}
-
 #[hatchery::test(options = Options::new().teardown(Duration::from_millis(800)))]
 async fn f_03_a_child_that_sigkill_does_not_end_is_named_in_time_and_reaped_when_it_thaws() {
-    let hold = Hold::new();
+    let hold = Hold::new("f_03");
     let mut frozen = None;
     let mut asked = Instant::now();
     let failed: Result<()> = open_nursery(async |nursery: Nursery| {
         let actor = nursery.start_actor("frozen").await?;
-        hold.hold(actor.id().pid);
         frozen = Some(process(actor.id().pid));
+        hold.hold(&process(actor.id().pid));
         asked = Instant::now();
         let status = actor.cancel_actor().await?;
         assert_eq!(status == CancelStatus::TimedOut, hold.outlives_sigkill(), "{status:?}");
@@ -292,9 +207,7 @@ async fn f_18_a_child_that_ends_for_lack_of_memory_is_a_death_that_says_so() {
         match &group {
             Some(group) => group.set("cgroup.procs", hungry.id().pid).map_err(Error::new)?,
             None => {
-                println!(
-                    "no group of this test's can have little memory: the process has, instead"
-                );
+                say("f_18: no group can have little memory here: its process has, instead");
                 let limit = Rlimit { current: Some(LIMIT), maximum: Some(LIMIT) };
                 let pid = Pid::from_raw(process_pid(&hungry));
                 prlimit(pid, Resource::As, limit).map_err(Error::new)?;

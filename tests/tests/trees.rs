@@ -11,7 +11,8 @@
 use std::time::{Duration, Instant};
 
 use hatchery_tests::build::{self, Kind};
-use hatchery_tests::procfs::Process;
+use hatchery_tests::groups::Hold;
+use hatchery_tests::procfs::{Process, wait_for_any_exit};
 use hatchery_tests::programs::{Program, Running, Signal};
 
 /// A tree of four: the root, an idle child, and a child with a child.
@@ -168,6 +169,39 @@ fn a_root_that_forgot_the_entry_starts_nothing_and_says_what_to_do() {
     finished.assert_exit(3);
     for part in ["hatchery::init()", "#[hatchery::main]", "`child`"] {
         assert!(finished.out().contains(part), "{finished}");
+    }
+}
+
+#[test]
+fn f_03_a_root_ends_in_time_though_a_child_of_it_cannot_be_killed() {
+    let gate = std::env::temp_dir().join(format!("trees-frozen-{}", std::process::id()));
+    // Its nursery ends as it should, or is dropped as it is.
+    for (end, code) in [("by a signal", 130), ("by a drop", 0)] {
+        std::fs::write(&gate, "").unwrap();
+        let hold = Hold::new("f_03-root");
+        let mut running = Program::bin("stubborn").arg("1000").arg(&gate).start();
+        assert!(running.wait_for_output("ready"));
+        let root = running.process().pid;
+        let tree = running.tree();
+        let actors: Vec<_> = tree.into_iter().filter(|one| one.pid != root).collect();
+        let [actor] = &actors[..] else { panic!("{actors:?}") };
+        hold.hold(actor);
+        let begin = Instant::now();
+        if end == "by a drop" {
+            std::fs::remove_file(&gate).unwrap();
+        } else {
+            running.signal(Signal::INT);
+        }
+        let finished = running.wait();
+        let ended = (finished.code(), finished.timed_out);
+        assert_eq!(ended, (Some(code), false), "{end}: {finished}");
+        // Its budget, what is given to what it left, and ten times what else an end may take.
+        assert!(begin.elapsed() < Duration::from_secs(1 + 1 + 3), "{end}: {finished}");
+        let left = finished.left.to_string();
+        assert_eq!(left.contains(&actor.pid.to_string()), hold.outlives_sigkill(), "{finished}");
+        drop(hold);
+        wait_for_any_exit(&actors, Duration::from_secs(10));
+        assert_gone(&actors);
     }
 }
 

@@ -100,12 +100,16 @@ pub(crate) fn background(future: impl Future<Output = ()> + Send + 'static) {
     }
     UNDER_WAY.fetch_add(1, Ordering::AcqRel);
     let counted = Counted;
-    BACKGROUND
-        .spawn(async move {
-            let _counted = counted;
-            future.await;
-        })
-        .detach();
+    watch(async move {
+        let _counted = counted;
+        future.await;
+    });
+}
+
+/// As [`background`], but nobody waits for its end: what it waits for may never come, such as the
+/// end of a process that outlives SIGKILL.
+pub(crate) fn watch(future: impl Future<Output = ()> + Send + 'static) {
+    BACKGROUND.spawn(future).detach();
     if let Err(error) = requests() {
         tracing::warn!(%error, "the thread that waits for children could not be started");
     }

@@ -272,7 +272,8 @@ async fn conclude(
         if end.status.is_none() {
             let process = body.process;
             let id = child.id();
-            spawner::background(async move {
+            // The root's end waits for no such child (P-T1).
+            spawner::watch(async move {
                 let status = process.wait().await;
                 tracing::warn!(actor = %id, ?status, "a child that outlived SIGKILL has ended");
             });

@@ -1,10 +1,12 @@
 //! A root whose actor hears nothing: it blocks its thread. Prints `ready`, and `cancelled` when its
-//! main task is dropped. An argument is the budget of teardowns, in milliseconds.
+//! main task is dropped. An argument is the budget of teardowns, in milliseconds; a second one a file
+//! whose end makes it drop its nursery as it is.
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::future::pending;
 use std::time::Duration;
 
+use futures_lite::FutureExt as _;
 use hatchery::{Context, Options, Receives, Result, Sends, Starts, open_nursery};
 
 #[hatchery::context]
@@ -32,12 +34,20 @@ fn options() -> Options {
 
 #[hatchery::main(options = options())]
 async fn main() -> Result<()> {
-    open_nursery(async |nursery| {
+    let gate = std::env::args().nth(2);
+    let dropped = async {
+        let Some(gate) = gate else { return pending().await };
+        while std::path::Path::new(&gate).exists() {
+            async_io::Timer::after(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    };
+    let block = open_nursery(async |nursery| {
         let _cancelled = Cancelled;
         let worker = nursery.start_actor("worker").await?;
         let (_cx, ()) = worker.open_context(blocks()).await?;
         println!("ready");
         pending().await
-    })
-    .await
+    });
+    block.or(dropped).await
 }

@@ -5,7 +5,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 use std::time::Duration;
 
-use hatchery_proto::{DialogId, Kind, Names, Terminal};
+use hatchery_proto::{DialogId, Kind, Names, Refusal, Terminal};
 use hatchery_tests::pair::{Pair, asked_by, cancel_by, small_limits};
 
 const GRACE: Duration = Duration::from_secs(1);
@@ -205,4 +205,17 @@ fn what_is_over_leaves_no_trace() {
     pair.a.core.caller(gone).unwrap().release(pair.now, asked_by(1));
     pair.open(Kind::Call, b"");
     assert_eq!(digest(pair), fresh);
+}
+
+#[test]
+fn a_refusal_is_told_from_another_for_other_reasons() {
+    let refused = [Refusal::Unknown, Refusal::ShuttingDown].map(|refusal| {
+        let mut pair = Pair::up_with(&small_limits());
+        let id = pair.start(Kind::Call, b"");
+        pair.forth();
+        pair.b.core.callee(id).unwrap().refuse(refusal, String::new());
+        pair.settle();
+        digest(pair)
+    });
+    assert_apart("refusals", &refused);
 }

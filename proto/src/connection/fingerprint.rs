@@ -101,6 +101,7 @@ impl Dialog {
         match &self.outcome {
             Some(Outcome::Returned(value)) => brief(value).hash(state),
             Some(Outcome::Cancelled(by)) => hash_cancelled(by, state),
+            Some(Outcome::Refused(refusal, _)) => discriminant(refusal).hash(state),
             Some(Outcome::Lost(cause)) => discriminant(cause).hash(state),
             _ => {}
         }

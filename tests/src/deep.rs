@@ -11,15 +11,17 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Figures that have to be zero, whatever the exit code says.
-pub const FAULTS: [&str; 13] = [
+pub const FAULTS: [&str; 15] = [
     "crashes",
     "deadlocks",
     "failures",
     "fds",
     "hangs",
+    "left",
     "lost",
     "orphans",
     "red",
+    "slow",
     "sockets",
     "threads",
     "unanswered",

@@ -2,9 +2,9 @@
 //! steps, and looks after each tree for what was left behind and what was lost.
 //!
 //! `chaos --seconds N --seed S` runs trees until the time is over (`--kills N`: until that many
-//! processes were killed; fewer are a failure). `chaos times` prints teardown times, `chaos plan
-//! --first N` what tree N of the seed is to be. The same executable is the supervisor of all this,
-//! the roots and the actors. No sleeping for order: an actor is hit where it says itself that it is.
+//! processes were killed; fewer are a failure). `chaos plan --first N` prints what tree N of the seed
+//! is to be. The same executable is the supervisor of all this, the roots and the actors. No sleeping
+//! for order: an actor is hit where it says itself that it is.
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 #![allow(clippy::print_stderr, reason = "so are its complaints")]
 
@@ -12,7 +12,6 @@ mod actors;
 mod harness;
 mod plan;
 mod root;
-mod times;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -80,10 +79,8 @@ fn main() -> ExitCode {
             println!("{:#?}", plan::Tree::new(arguments.seed, arguments.first));
             ExitCode::SUCCESS
         }
-        "times" => times::run(),
-        "leaves" => times::leaves(arguments.first, arguments.step == 2),
         other => {
-            eprintln!("chaos: there is no `{other}`; there are run, plan and times");
+            eprintln!("chaos: there is no `{other}`; there are run and plan");
             ExitCode::from(2)
         }
     }

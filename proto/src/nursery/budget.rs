@@ -8,6 +8,10 @@ pub const DEFAULT: Duration = Duration::from_millis(4600);
 /// What is left to an actor whose parent is gone (P-T4).
 pub const ORPHAN: Duration = Duration::from_secs(1);
 
+/// What the kernel has from SIGKILL on before a process is called unkillable. It may go over a
+/// budget, by less than this.
+pub const REAP: Duration = Duration::from_millis(250);
+
 /// Below this there is no time for asking.
 pub const LOWEST: Duration = Duration::from_millis(20);
 const HIGHEST: Duration = Duration::from_millis(100);
@@ -24,14 +28,15 @@ pub struct Budget {
     pub terminate: Duration,
     /// When SIGKILL is sent.
     pub kill: Duration,
-    /// When the teardown is over, whatever came of it.
+    /// When the teardown is over, whatever came of it; where it came to SIGKILL, not before
+    /// [`REAP`] has passed since.
     pub over: Duration,
 }
 
 impl Budget {
     /// Divides `rest`: `d = min(clamp(rest / 32, 20 ms, 100 ms), rest / 4)` for each rung of force.
-    /// Below 20 ms there is no time for asking: SIGKILL at once, and 100 ms to be waited for, since
-    /// nobody can be reaped in no time.
+    /// Below 20 ms there is no time for asking: SIGKILL at once. A start that is under way then has
+    /// 100 ms, since nothing is started in no time.
     #[must_use]
     pub fn of(rest: Duration) -> Self {
         let zero = Duration::ZERO;

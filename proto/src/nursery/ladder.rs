@@ -121,8 +121,8 @@ pub struct Ladder {
     terminate: Instant,
     kill: Instant,
     over: Instant,
-    /// What SIGKILL is owed before the child is called unkillable.
-    reap: Duration,
+    /// Until when the kernel is owed the time to end it.
+    owed: Instant,
     steps: VecDeque<Step>,
 }
 
@@ -146,7 +146,7 @@ impl Ladder {
             terminate: Instant::FAR_FUTURE,
             kill: Instant::FAR_FUTURE,
             over: Instant::FAR_FUTURE,
-            reap: Budget::step(policy.teardown),
+            owed: now,
             steps: VecDeque::new(),
             policy,
         }
@@ -345,8 +345,7 @@ impl Ladder {
         self.ack = self.ack.min(now + budget.ack);
         self.terminate = self.terminate.min(now + budget.terminate);
         self.kill = self.kill.min(now + budget.kill);
-        self.over = self.over.min(now + budget.over);
-        self.reap = self.reap.min(budget.over.saturating_sub(budget.kill));
+        self.over = self.over.min(now + budget.over).max(self.owed);
     }
 
     /// Asks the child, or again with less time; one that nobody took yet is taken back.
@@ -359,7 +358,8 @@ impl Ladder {
     /// It has what is left of its grace, or the time for those that nobody asked.
     fn leave(&mut self, now: Instant) {
         if !self.asked {
-            self.hasten(now, &Budget::unasked(self.policy.leave, self.reap));
+            let d = Budget::step(self.policy.teardown);
+            self.hasten(now, &Budget::unasked(self.policy.leave, d));
         }
     }
 
@@ -368,14 +368,15 @@ impl Ladder {
         self.steps.push_back(Step::Terminate);
     }
 
-    /// SIGKILL is owed its time, however late it is sent.
+    /// The kernel is owed its time, however late SIGKILL is sent and however little the budget is:
+    /// a machine under load may take longer over an end than the last rung.
     fn kill(&mut self, now: Instant) {
         self.climb(now, Rung::Killed);
         self.steps.push_back(Step::Kill);
-        let owed = now + self.reap;
+        self.owed = now + budget::REAP;
         self.over = match self.over {
-            Instant::FAR_FUTURE => owed,
-            over => over.max(owed),
+            Instant::FAR_FUTURE => self.owed,
+            over => over.max(self.owed),
         };
     }
 

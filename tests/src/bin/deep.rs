@@ -48,7 +48,7 @@ const REPEAT: (u64, u64) = (2_000, 100);
 const MUTANTS: [(&str, u64, &[&str]); 4] = [
     ("dialog", 1, LINKS),
     ("wire", 1, LINKS),
-    ("nursery", 2, &["ladder", "ladder_chain", "nursery_verdict"]),
+    ("nursery", 2, &["ladder", "ladder_chain", "ladder_orders", "nursery_verdict"]),
     ("connection", 6, LINKS),
 ];
 /// What judges a link: every one of its rooms shows in the others' tests, too.

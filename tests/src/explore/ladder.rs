@@ -7,6 +7,7 @@
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use hatchery_proto::nursery::budget;
 use hatchery_proto::nursery::ladder::{Ladder, Policy, State, Step};
 use hatchery_proto::{ExitStatus, Instant, Rung};
 
@@ -134,8 +135,8 @@ impl World {
     }
 
     fn cancel(&mut self, rest: Duration) {
-        // Whatever happens, SIGKILL is owed its time, which is at most 100 ms.
-        let by = self.now + rest.max(Duration::from_millis(100)) + Duration::from_millis(100);
+        // Whatever happens, SIGKILL is owed its time; a start under way has 100 ms before that.
+        let by = self.now + rest.max(Duration::from_millis(100)) + budget::REAP;
         self.over_by = Some(self.over_by.map_or(by, |known| known.min(by)));
         self.ladder.cancel(self.now, rest);
     }

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use hatchery_proto::nursery::budget::REAP;
 use hatchery_proto::nursery::ladder::End as Ending;
 use hatchery_proto::{Cancelled, Code, DialogId, ExitStatus, Limits, Report, Rung};
 
@@ -239,8 +240,8 @@ impl World {
         if child.overs != 1 {
             return self.violate("P-T1", format!("child {place} was over {} times", child.overs));
         }
-        // The whole of its budget, and from SIGKILL on at least `d` (P-T1).
-        let killed = child.killed.map(|at| at + child.step);
+        // The whole of its budget, and from SIGKILL on at least 250 ms (P-T1).
+        let killed = child.killed.map(|at| at + REAP);
         let until = child.deadline.map(|at| killed.map_or(at, |killed| at.max(killed)));
         let late = until.is_some_and(|at| self.now > at);
         if late && !self.processes[child.parent].stalled {
@@ -276,9 +277,9 @@ impl World {
     pub(super) fn check_death(&mut self, place: usize, _status: ExitStatus) {
         let process = &self.processes[place];
         // A root that cannot end its tasks forces its children 250 ms after its grace (P-C7), and
-        // who is killed is waited for 100 ms (P-T1). An orphan has its second and no more.
+        // who is killed is waited for 250 ms (P-T1). An orphan has its second and no more.
         let beyond = match (place, process.forced) {
-            (0, true) => 350,
+            (0, true) => 500,
             (0, false) => 250,
             _ => 0,
         };

@@ -43,7 +43,7 @@ pub(super) struct Child {
     pub(super) up: bool,
     pub(super) outcome: Option<Outcome>,
     pub(super) asked: Option<Cancelled>,
-    /// When it has to be over, when it was killed, and what it gets from then on at least.
+    /// When it has to be over, when it was killed, and what a rung of force is for it at most.
     pub(super) deadline: Option<Instant>,
     pub(super) killed: Option<Instant>,
     pub(super) step: Duration,
@@ -220,7 +220,7 @@ impl World {
         }
         self.ledger.cancels += 1;
         child.rushed |= budget < LOWEST;
-        // Nobody is reaped in no time: 100 ms where there is none to be asked in.
+        // Nobody is started in no time: 100 ms where there is none to be asked in.
         let budgets = Budget::of(budget);
         child.step =
             child.step.max(if budget < LOWEST { budgets.over } else { Budget::step(budget) });

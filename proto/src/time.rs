@@ -3,6 +3,9 @@
 use core::ops::Add;
 use core::time::Duration;
 
+const SHORTEST_STEP: Duration = Duration::from_millis(20);
+pub(crate) const LONGEST_STEP: Duration = Duration::from_millis(100);
+
 /// A point on the driver's monotonic clock, in microseconds since an epoch of its choosing.
 ///
 /// Arithmetic saturates: a deadline too far away to be represented never comes.
@@ -36,4 +39,9 @@ impl Add<Duration> for Instant {
         let micros = u64::try_from(rest.as_micros()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(micros))
     }
+}
+
+/// What a level keeps of `rest` for itself when it hands time down: the `d` of the protocol.
+pub(crate) fn step(rest: Duration) -> Duration {
+    (rest / 32).clamp(SHORTEST_STEP, LONGEST_STEP).min(rest / 4)
 }

@@ -313,7 +313,7 @@ where
             let late = async {
                 scope.until_due().await;
                 let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
-                dialog.cancel(by, scope.share());
+                dialog.cancel_within(by, scope.share());
                 std::future::pending().await
             };
             let outcome = dialog.finished().or(late).await;
@@ -323,11 +323,12 @@ where
             }
         }
         Some(Ended::Returned(Err(error))) => {
-            Err(body_failed(error, &dialog, E::NAME, actor.settings().grace()).await)
+            let rest = scope.cancelled().map(|_| share);
+            Err(body_failed(error, &dialog, E::NAME, &actor, rest).await)
         }
         Some(Ended::Dropped) => {
             let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
-            dialog.cancel(by.clone(), share);
+            dialog.cancel_within(by.clone(), share);
             dialog.finished().await;
             Err(X::from(Error::cancelled_by(by)))
         }
@@ -338,15 +339,26 @@ where
     }
 }
 
-/// Cancels the far task because the body has failed, and waits for its end; gives the error to raise.
-async fn body_failed<X>(error: X, dialog: &Dialog, name: &str, grace: Duration) -> X
+/// Cancels the far task because the body has failed, and waits for its end, within `rest` where that
+/// is all there is; gives the error to raise.
+async fn body_failed<X>(
+    error: X,
+    dialog: &Dialog,
+    name: &str,
+    actor: &Actor,
+    rest: Option<Duration>,
+) -> X
 where
     X: From<Error> + fmt::Display + 'static,
 {
     let known = error::of_block(&error);
     let report = known.to_report(name);
     let reads_no_more = *known.kind() == ErrorKind::ReceiverGone;
-    dialog.cancel(by_us(Cause::OpenerFailed(Box::new(report))), grace);
+    let by = by_us(Cause::OpenerFailed(Box::new(report)));
+    match rest {
+        Some(rest) => dialog.cancel_within(by, rest),
+        None => dialog.cancel(by, actor.settings().grace()),
+    }
     let outcome = dialog.finished().await;
     // A task that fails, or that another has cancelled, drops its stream first: that is the echo, its
     // own end the cause.

@@ -259,6 +259,16 @@ impl Dialog {
         });
     }
 
+    /// The same for a task that was itself asked to end within `rest`, and waits no longer (P-C1).
+    pub(crate) fn cancel_within(&self, by: Cancelled, rest: Duration) {
+        self.asked.store(true, Ordering::Release);
+        self.link.with(|connection, now| {
+            if let Some(mut view) = connection.caller(self.id) {
+                view.cancel_within(now, by, rest);
+            }
+        });
+    }
+
     pub(crate) fn cancel_asked(&self) -> bool {
         self.asked.load(Ordering::Acquire)
     }

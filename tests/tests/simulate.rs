@@ -71,7 +71,7 @@ fn p_t1_an_exit_that_is_not_told_is_found() {
 
 #[test]
 fn p_c1_a_task_that_hears_no_cancel_is_found() {
-    assert_found(Planted::DeafTask, "D");
+    assert_found(Planted::DeafTask, "P-C1");
 }
 
 #[test]

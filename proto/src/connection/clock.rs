@@ -10,7 +10,7 @@ use crate::report::{LostCause, Outcome};
 use crate::time::Instant;
 
 /// What a cancelled dialog's user waits beyond the grace (P-C1).
-const BEYOND_GRACE: Duration = Duration::from_millis(500);
+pub(super) const BEYOND_GRACE: Duration = Duration::from_millis(500);
 /// How long a peer that is no parent may take to answer a `Goodbye` (P-C7).
 const PEER_DRAIN: Duration = Duration::from_secs(3);
 
@@ -110,9 +110,8 @@ impl Connection {
         }
     }
 
-    /// Who cancels a dialog waits for its end no longer than this (P-C1).
-    pub(super) fn cancel_wait(&mut self, now: Instant, id: DialogId, grace: Duration) {
-        let at = now + grace.saturating_add(BEYOND_GRACE);
+    /// Who cancels a dialog waits for its end no longer than until `at` (P-C1).
+    pub(super) fn cancel_wait(&mut self, id: DialogId, at: Instant) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let pending = dialog.cancel != Cancel::Settled && dialog.outcome.is_none();
         if pending {

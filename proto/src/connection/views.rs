@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::clock::BEYOND_GRACE;
 use super::outbox::message;
 use super::{Connection, Event, Recv, Terminal};
 use crate::dialog::step::{Act, Refused};
@@ -13,7 +14,7 @@ use crate::dialog::{Dialog, Incoming, Reading, Side};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
 use crate::report::{CancelRequest, Cancelled, Outcome, Refusal};
-use crate::time::Instant;
+use crate::time::{Instant, step};
 use crate::wire::Tag;
 
 /// What a dropped handle leaves its task for its end: the default of a root.
@@ -117,9 +118,19 @@ impl<'a> Caller<'a> {
         Some(first)
     }
 
-    /// Asks the callee's task to end. Again: the grace may get shorter (P-C1).
+    /// Asks the callee's task to end, and waits for its end half a second beyond the grace. Again:
+    /// the grace may get shorter (P-C1).
     pub fn cancel(&mut self, now: Instant, request: CancelRequest) {
-        self.connection.ask(now, self.id, request);
+        let wait = request.grace.saturating_add(BEYOND_GRACE);
+        self.connection.ask(now, self.id, request, wait);
+    }
+
+    /// The same for a task that was itself asked to end within `rest`: the callee has a little less,
+    /// and its end is waited for no longer, so that whoever asked this task hears from it in time,
+    /// however deep this goes (P-C1).
+    pub fn cancel_within(&mut self, now: Instant, by: Cancelled, rest: Duration) {
+        let grace = rest.saturating_sub(step(rest));
+        self.connection.ask(now, self.id, CancelRequest { by, grace }, rest);
     }
 
     /// Whether a cancel was asked for.
@@ -155,7 +166,8 @@ impl<'a> Caller<'a> {
         let called = dialog.request.is_some();
         self.connection.discard(self.id, false);
         if !called {
-            self.connection.ask(now, self.id, CancelRequest { by, grace: DROP_GRACE });
+            let wait = DROP_GRACE.saturating_add(BEYOND_GRACE);
+            self.connection.ask(now, self.id, CancelRequest { by, grace: DROP_GRACE }, wait);
         }
     }
 }
@@ -301,7 +313,7 @@ impl Connection {
     }
 
     /// Asks to cancel; the dialog's own queued values and arguments go in the same step (P-D3).
-    fn ask(&mut self, now: Instant, id: DialogId, request: CancelRequest) {
+    fn ask(&mut self, now: Instant, id: DialogId, request: CancelRequest, wait: Duration) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         if dialog.step(Side::Opener, Act::Cancel).is_err() {
             return;
@@ -315,6 +327,10 @@ impl Connection {
         }
         dialog.queue.clear();
         dialog.unsent = 0;
+        if !id.is_actor() {
+            self.cancel_wait(id, now + wait);
+        }
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let grace = request.grace;
         let again = dialog.may_ask_again(grace);
         match &mut dialog.request {
@@ -326,9 +342,6 @@ impl Connection {
         }
         dialog.control.cancel.clone_from(&dialog.request);
         self.queue_control(id);
-        if !id.is_actor() {
-            self.cancel_wait(now, id, grace);
-        }
     }
 
     /// A `Start` of which nothing was written is taken back (P-W4), and with dialog 0 those that wait

@@ -3,6 +3,8 @@
 
 use core::time::Duration;
 
+use crate::time::{LONGEST_STEP, step};
+
 /// What a root's child gets by default, from being asked to having been reaped.
 pub const DEFAULT: Duration = Duration::from_millis(4600);
 /// What is left to an actor whose parent is gone (P-T4).
@@ -14,7 +16,6 @@ pub const REAP: Duration = Duration::from_millis(250);
 
 /// Below this there is no time for asking.
 pub const LOWEST: Duration = Duration::from_millis(20);
-const HIGHEST: Duration = Duration::from_millis(100);
 const HALF_SECOND: Duration = Duration::from_millis(500);
 
 /// The rungs of one teardown, as durations from its beginning.
@@ -41,7 +42,13 @@ impl Budget {
     pub fn of(rest: Duration) -> Self {
         let zero = Duration::ZERO;
         if rest < LOWEST {
-            return Self { grace: zero, ack: zero, terminate: zero, kill: zero, over: HIGHEST };
+            return Self {
+                grace: zero,
+                ack: zero,
+                terminate: zero,
+                kill: zero,
+                over: LONGEST_STEP,
+            };
         }
         let d = Self::step(rest);
         let kill = rest.saturating_sub(d);
@@ -52,14 +59,14 @@ impl Budget {
     /// The part that one rung of force takes.
     #[must_use]
     pub fn step(rest: Duration) -> Duration {
-        (rest / 32).clamp(LOWEST, HIGHEST).min(rest / 4)
+        step(rest)
     }
 
     /// What a child gets whose link was lost without anyone asking: never below what it takes to
     /// end itself (P-T4) and then to be ended by force.
     #[must_use]
     pub fn after_loss(rest: Duration) -> Duration {
-        rest.max(ORPHAN.saturating_add(HIGHEST).saturating_add(HIGHEST))
+        rest.max(ORPHAN.saturating_add(LONGEST_STEP).saturating_add(LONGEST_STEP))
     }
 
     /// Forces a child that nobody asked: SIGTERM after `rest`, then `d` for each rung.

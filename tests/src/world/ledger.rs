@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use hatchery_proto::nursery::budget::REAP;
 use hatchery_proto::nursery::ladder::End as Ending;
-use hatchery_proto::{Cancelled, Code, DialogId, ExitStatus, Limits, Report, Rung};
+use hatchery_proto::{
+    Cancelled, Code, DialogId, ExitStatus, Limits, LostCause, Outcome, Report, Rung,
+};
 
 use super::World;
 use super::link::BATCH;
@@ -144,11 +146,16 @@ impl World {
         }
     }
 
-    /// A dialog has its outcome: who cancelled it has waited for the grace and 500 ms (P-C1).
+    /// A dialog has its outcome: who cancelled it has waited for its time and no more (P-C1).
     pub(super) fn check_wait(&mut self, end: usize, id: DialogId) {
         let late = self.talk(end, id).until.is_some_and(|until| self.now > until);
         if late && !self.processes[self.ends[end].process].stalled {
-            self.violate("P-C1", format!("{id} was waited for beyond the grace and 500 ms"));
+            self.violate("P-C1", format!("{id} was waited for beyond its time"));
+        }
+        // Where nothing is wrong, whoever is asked is done in the time that it was given.
+        let given_up = self.outcome(end, id) == Some(Outcome::Lost(LostCause::Unresponsive));
+        if given_up && self.shape.calm {
+            self.violate("P-C1", format!("{id} was given up in a calm world"));
         }
     }
 

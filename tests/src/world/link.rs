@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::{
-    CancelRequest, Cancelled, Cause, Config, Connection, DialogId, Event, Instant, Kind, LinkKind,
-    Outcome, Refusal, Role,
+    Caller, CancelRequest, Cancelled, Cause, Config, Connection, DialogId, Event, Instant, Kind,
+    LinkKind, Outcome, Refusal, Role,
 };
 
 use super::shape::Fault;
@@ -398,7 +398,7 @@ impl World {
         Some(id)
     }
 
-    /// Asks the far task to end.
+    /// Asks the far task to end within `grace`.
     pub(super) fn cancel_dialog(
         &mut self,
         end: usize,
@@ -406,13 +406,37 @@ impl World {
         by: Cancelled,
         grace: Duration,
     ) {
+        let until = self.now + grace + Duration::from_millis(500);
+        self.cancel_until(end, id, until, |caller, now| {
+            caller.cancel(now, CancelRequest { by, grace });
+        });
+    }
+
+    /// The same for a task that was itself asked to end within `rest`.
+    pub(super) fn cancel_dialog_within(
+        &mut self,
+        end: usize,
+        id: DialogId,
+        by: Cancelled,
+        rest: Duration,
+    ) {
+        let until = self.now + rest;
+        self.cancel_until(end, id, until, |caller, now| caller.cancel_within(now, by, rest));
+    }
+
+    fn cancel_until(
+        &mut self,
+        end: usize,
+        id: DialogId,
+        until: Instant,
+        ask: impl FnOnce(&mut Caller<'_>, Instant),
+    ) {
         let now = self.now;
         let Some(mut caller) = self.ends[end].core.caller(id) else { return };
         if caller.outcome().is_some() {
             return;
         }
-        caller.cancel(now, CancelRequest { by, grace });
-        let until = now + grace + Duration::from_millis(500);
+        ask(&mut caller, now);
         let talk = self.talk(end, id);
         talk.until = Some(talk.until.map_or(until, |known| known.min(until)));
         // A repeat that shortens nothing is not sent.

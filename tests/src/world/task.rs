@@ -218,7 +218,7 @@ impl World {
                     let known = scopes.cancelled(scope).map(|state| state.by.clone());
                     if let Some(by) = known {
                         let share = scopes.share(scope, now);
-                        self.cancel_dialog(end, id, by, share);
+                        self.cancel_dialog_within(end, id, by, share);
                     }
                 }
             },
@@ -324,7 +324,7 @@ impl World {
         let by = scopes.cancelled(scope).map(|state| state.by.clone());
         let share = scopes.share(scope, now);
         let by = by.unwrap_or_else(|| self.by(place, Cause::ScopeEnding));
-        self.cancel_dialog(end, id, by, share);
+        self.cancel_dialog_within(end, id, by, share);
         Step::Moved
     }
 

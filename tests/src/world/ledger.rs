@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use hatchery_proto::nursery::budget::REAP;
+use hatchery_proto::nursery::budget::{Budget, REAP};
 use hatchery_proto::nursery::ladder::End as Ending;
 use hatchery_proto::{
     Cancelled, Code, DialogId, ExitStatus, Limits, LostCause, Outcome, Report, Rung,
@@ -152,9 +152,11 @@ impl World {
         if late && !self.processes[self.ends[end].process].stalled {
             self.violate("P-C1", format!("{id} was waited for beyond its time"));
         }
-        // Where nothing is wrong, whoever is asked is done in the time that it was given.
+        // Where nothing is wrong, whoever is asked is done in the time that it was given, and its word
+        // is here in the time that its opener has kept, unless the link is slower than that.
         let given_up = self.outcome(end, id) == Some(Outcome::Lost(LostCause::Unresponsive));
-        if given_up && self.shape.calm {
+        let kept = Budget::step(self.talk(end, id).given);
+        if given_up && self.shape.calm && kept > self.answer_time(end, id) {
             self.violate("P-C1", format!("{id} was given up in a calm world"));
         }
     }

@@ -63,6 +63,8 @@ pub(super) struct Talk {
     pub(super) asked_by_us: bool,
     /// When whoever cancelled it need wait no more.
     pub(super) until: Option<Instant>,
+    /// The time that was left until then when that was said.
+    pub(super) given: Duration,
 }
 
 impl End {
@@ -438,7 +440,10 @@ impl World {
         }
         ask(&mut caller, now);
         let talk = self.talk(end, id);
-        talk.until = Some(talk.until.map_or(until, |known| known.min(until)));
+        if talk.until.is_none_or(|known| until < known) {
+            talk.until = Some(until);
+            talk.given = until.since(now);
+        }
         // A repeat that shortens nothing is not sent.
         if !std::mem::replace(&mut self.talk(end, id).asked_by_us, true) {
             self.ask_noted(end, id);

@@ -16,6 +16,7 @@ use hatchery_proto::{ActorId, Cancelled, Cause, Limits};
 
 use crate::actor::{Actor, Reign, Settings};
 use crate::driver::adopter::{self, Adopter};
+use crate::driver::cgroup::Group;
 use crate::driver::entry::{self, Entry};
 use crate::driver::signal::Signals;
 use crate::driver::{identity, process, spawner};
@@ -45,6 +46,13 @@ pub enum Containment {
     /// Also what actors leave behind: the root adopts it, ends it when its actor is gone, and reaps
     /// it. So does a root that is the first process of a container, unasked.
     Subreaper,
+    /// Also what actors leave behind: a control group (of the second version, `cgroup2`) is made
+    /// below the one that the root is in, all actors are put into it, and at the root's end the
+    /// kernel ends whatever is left in it. Opening the root is an error where that is not to be had.
+    ///
+    /// A root that is killed takes its actors along as ever; the group, and in it what is no actor,
+    /// stays.
+    Cgroup,
 }
 
 impl Default for Options {
@@ -117,6 +125,7 @@ impl Options {
     ///
     /// [`Containment::Subreaper`] looks at the processes below this one ten times a second. It takes
     /// no exit status from a child that another part of this program has started itself.
+    /// [`Containment::Cgroup`] looks at nothing, and costs a move of each child of the root's own.
     #[must_use]
     pub fn containment(mut self, containment: Containment) -> Self {
         self.containment = containment;
@@ -202,9 +211,13 @@ where
     Fut: Future<Output = Result<T, E>>,
     E: From<Error> + 'static,
 {
-    let Begun { reign, signals, adopter } = begin(options).map_err(E::from)?;
+    let Begun { reign, signals, adopter, group } = begin(options).map_err(E::from)?;
     let actor = reign.actor().clone();
-    let containment = adopter.as_ref().map_or(Containment::KernelChain, |_| Containment::Subreaper);
+    let containment = match (&group, &adopter) {
+        (Some(_), _) => Containment::Cgroup,
+        (None, Some(_)) => Containment::Subreaper,
+        (None, None) => Containment::KernelChain,
+    };
     let root = Root { actor: actor.clone(), containment };
     let mut last = Above::default();
     let ended = task::drive(&actor, async {
@@ -215,6 +228,9 @@ where
         ended
     })
     .await;
+    if let Some(group) = group {
+        group.end().await;
+    }
     if let Some(adopter) = adopter {
         adopter.stop().await;
     }
@@ -261,6 +277,7 @@ struct Begun {
     reign: Reign,
     signals: Option<Task<()>>,
     adopter: Option<Adopter>,
+    group: Option<Group>,
 }
 
 fn begin(options: Options) -> Result<Begun> {
@@ -296,12 +313,19 @@ fn begin(options: Options) -> Result<Begun> {
         }
         false => None,
     };
+    let group = match options.containment {
+        Containment::Cgroup => Some(
+            Group::start(uuid).map_err(|error| Error::os("making a cgroup for the tree", error))?,
+        ),
+        _ => None,
+    };
     tracing::info!(
         actor = %reign.actor().id(),
         adopts,
+        cgroup = group.is_some(),
         "a root actor; the kernel ends each actor with its parent"
     );
-    Ok(Begun { reign, signals, adopter })
+    Ok(Begun { reign, signals, adopter, group })
 }
 
 /// There is nobody above a root: what its exit hooks came to is its own error.

@@ -36,6 +36,7 @@ use tools::*;
     reason = "the library's sources, of which this is a part, in another crate"
 )]
 mod driver {
+    pub(crate) mod cgroup;
     pub(crate) mod entry;
     pub(crate) mod handover;
     pub(crate) mod process;

@@ -2,6 +2,7 @@
 //! out what others decide. It knows the protocol core, and nobody whom users see.
 
 pub(crate) mod adopter;
+pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod entry;
 pub(crate) mod handover;

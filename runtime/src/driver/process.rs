@@ -25,7 +25,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, WaitOptions};
 
 use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE, TREE_VARIABLE};
-use super::{procfs, spawner};
+use super::{cgroup, procfs, spawner};
 
 pub(crate) use rustix::process::Signal;
 
@@ -158,6 +158,7 @@ impl SpawnRequest {
         // The command holds the child's end of the link, which would hide the end of the link.
         drop(command);
         let process = Process::new(child).map_err(|error| ("watch the process", error))?;
+        cgroup::take_in(process.pid).map_err(|error| ("contain the process", error))?;
         Ok(Spawned { process, link, stderr })
     }
 

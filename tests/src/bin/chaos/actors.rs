@@ -166,13 +166,6 @@ pub(crate) fn judge(error: &Error) {
         }
         ErrorKind::Spawn if error.exit().is_none() => "a start that failed without a status",
         ErrorKind::Died(_) | ErrorKind::Spawn | ErrorKind::Cancelled(_) => return,
-        // On a loaded machine its status may come after the hold-back, in which what it was doing is
-        // given up (P-L4): its death is then told beside that.
-        ErrorKind::Lost(LostCause::LinkEnded)
-            if error.also().iter().any(|also| also.origin == *error.origin()) =>
-        {
-            return;
-        }
         // Stopped or blocked, and cancelled: its end by force comes after this.
         ErrorKind::Lost(LostCause::Unresponsive) => return,
         ErrorKind::Panicked | ErrorKind::Failed if error.report().message.contains("chaos: ") => {

@@ -318,7 +318,7 @@ where
             };
             let outcome = dialog.finished().or(late).await;
             match scope.cancelled() {
-                Some(by) => Err(X::from(Error::cancelled_by(by))),
+                Some(by) => Err(X::from(cancelled(by, &outcome, &dialog))),
                 None => judge(value, &outcome, &dialog),
             }
         }
@@ -329,13 +329,22 @@ where
         Some(Ended::Dropped) => {
             let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
             dialog.cancel_within(by.clone(), share);
-            dialog.finished().await;
-            Err(X::from(Error::cancelled_by(by)))
+            let outcome = dialog.finished().await;
+            Err(X::from(cancelled(by, &outcome, &dialog)))
         }
         None => {
             let outcome = dialog.finished().await;
             Err(X::from(Error::from_outcome(&outcome, &dialog.peer, E::NAME)))
         }
+    }
+}
+
+/// What a block that was cancelled from around comes to: no cancel hides an error of the far task,
+/// which may be all that is told of what is below it (P-C2).
+fn cancelled(by: Cancelled, outcome: &Outcome, dialog: &Dialog) -> Error {
+    match outcome {
+        Outcome::Failed { .. } => Error::from_outcome(outcome, &dialog.peer, &dialog.task),
+        _ => Error::cancelled_by(by),
     }
 }
 

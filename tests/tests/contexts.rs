@@ -1,13 +1,14 @@
 //! Contexts between processes: how they start, how they end, and whose error it is.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_io::Timer;
 use futures_lite::{FutureExt as _, future};
 use hatchery::{
-    CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Portal, Receives, Result, Sends,
-    Starts, open_nursery,
+    CancelScope, CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Portal, Receives, Result,
+    Sends, Starts, open_nursery,
 };
 
 /// Far beyond what anything here takes.
@@ -446,6 +447,53 @@ async fn str_06_a_second_stream_is_misuse() -> Result<()> {
         drop(stream);
         assert_eq!(*cx.open_stream().unwrap_err().kind(), ErrorKind::Misuse);
         assert_eq!(cx.cancel().await, CancelStatus::Done);
+        Ok(())
+    })
+    .await
+}
+
+/// Fails where it is cancelled: its clean-up finds what it has to save in the way.
+#[hatchery::context]
+async fn fails_to_clean_up(cx: Talk) -> Result<u64> {
+    let ended = hatchery::cancel_scope(async |_scope| {
+        let _stream = cx.started(0).await?.open_stream();
+        future::pending::<Result<u64>>().await
+    })
+    .await;
+    hatchery::shield(async { Err(Error::message("the disk is full")) }).await?;
+    ended.map(Option::unwrap_or_default)
+}
+
+#[hatchery::test]
+async fn ctx_22_an_error_of_the_far_clean_up_is_not_lost_in_a_cancel_from_around() -> Result<()> {
+    with_worker(async |worker| {
+        let dropped = hatchery::cancel_scope(async |scope: CancelScope| {
+            let block = worker.with_context(fails_to_clean_up(), async |_cx, _| {
+                scope.cancel();
+                future::pending::<Result<()>>().await
+            });
+            block.await
+        });
+        // The other way: the block has ended, and what cancels it comes while it joins.
+        let joins = AtomicBool::new(false);
+        let joining = hatchery::cancel_scope(async |scope: CancelScope| {
+            let block = worker.with_context(fails_to_clean_up(), async |_cx, _| {
+                joins.store(true, Ordering::Release);
+                Ok::<_, Error>(())
+            });
+            let late = async {
+                while !joins.load(Ordering::Acquire) {
+                    future::yield_now().await;
+                }
+                scope.cancel();
+                future::pending().await
+            };
+            block.or(late).await
+        });
+        for error in [dropped.await, joining.await].map(Result::unwrap_err) {
+            assert_eq!(error.kind(), &ErrorKind::Failed, "{error:?}");
+            assert!(error.to_string().contains("the disk is full"), "{error}");
+        }
         Ok(())
     })
     .await

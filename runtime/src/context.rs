@@ -165,6 +165,26 @@ impl<E: ContextEndpoint> Drop for OpenContext<E> {
     }
 }
 
+/// Where a context stands, as its opener sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ContextState {
+    /// The far task has started; this side's stream is not open.
+    Started,
+    /// This side's stream is open, one of its directions at least.
+    Streaming,
+    /// This side has asked the far task to end, and it has not ended yet.
+    Cancelling,
+    /// The far task has returned.
+    Returned,
+    /// It has failed, or was refused.
+    Failed,
+    /// It was cancelled, by this side or by anyone else: see [`OpenContext::canceller`].
+    Cancelled,
+    /// Its actor has died, or the link to it has ended.
+    Lost,
+}
+
 /// How a cancel that was asked for came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -211,6 +231,51 @@ impl<E: ContextEndpoint> OpenContext<E> {
     pub fn open_stream(&mut self) -> Result<MsgStream<Received<E>, Sent<E>>> {
         self.dialog.open_stream()?;
         Ok(MsgStream::over(self.dialog.clone()))
+    }
+
+    /// Whether this side has asked the far task to end.
+    pub fn cancel_called(&self) -> bool {
+        self.dialog.cancel_asked()
+    }
+
+    /// Whether the far side has said that it heard of it (P-C1). A task that ended first never says
+    /// so.
+    pub fn cancel_acked(&self) -> bool {
+        self.dialog.cancel_acked()
+    }
+
+    /// Who cancelled the far task, where it ended by that: [`cancel_called`](Self::cancel_called)
+    /// tells whether it was to be expected.
+    pub fn canceller(&self) -> Option<ActorId> {
+        match self.dialog.outcome() {
+            Some(Outcome::Cancelled(by)) => Some(by.canceller),
+            _ => None,
+        }
+    }
+
+    /// The far task's result as [`result`](Self::result) would give it, or `None` while it runs.
+    pub fn outcome(&self) -> Option<Result<ValueOf<E>, ErrorOf<E>>> {
+        self.dialog.outcome().map(|outcome| value_of::<E>(&outcome, &self.dialog))
+    }
+
+    /// Where the context stands.
+    pub fn state(&self) -> ContextState {
+        match self.dialog.outcome() {
+            None if self.cancel_called() => ContextState::Cancelling,
+            None if self.dialog.is_streaming() => ContextState::Streaming,
+            None => ContextState::Started,
+            Some(Outcome::Returned(_)) => ContextState::Returned,
+            Some(Outcome::Cancelled(_)) => ContextState::Cancelled,
+            Some(Outcome::Lost(_) | Outcome::Died(_)) => ContextState::Lost,
+            Some(_) => ContextState::Failed,
+        }
+    }
+
+    /// Has a clean end of the [`with_context`](crate::Portal::with_context) block around it cancel
+    /// the far task and drain what it still says, instead of waiting for it to end by itself. Such a
+    /// cancel is no error of the block (P-C4).
+    pub fn cancel_on_exit(&self) {
+        self.dialog.cancel_on_exit();
     }
 
     /// Waits for the far task's result. It may be asked for again: the answer stays (P-D9).
@@ -309,6 +374,9 @@ where
     let share = scope.share();
     match ended {
         Some(Ended::Returned(Ok(value))) => {
+            if dialog.cancels_on_exit() {
+                dialog.cancel(by_us(Cause::ScopeEnding), actor.settings().grace());
+            }
             // A cancel that comes while the block joins is handed on.
             let late = async {
                 scope.until_due().await;

@@ -12,6 +12,7 @@ use hatchery_proto::{
     ActorId, CancelRequest, Cancelled, Cause, DialogId, Misuse, Outcome, Recv, SendError,
 };
 
+use crate::context::by_us;
 use crate::driver::link::Link;
 use crate::error::{Error, Result};
 use crate::task;
@@ -46,6 +47,8 @@ pub(crate) struct Dialog {
     told: AtomicBool,
     /// Whether this side asked for a cancel: its own cancel is absorbed (P-C4).
     asked: AtomicBool,
+    /// Whether a clean end of the block around it cancels it instead of joining it.
+    cancels: AtomicBool,
     released: AtomicBool,
 }
 
@@ -94,6 +97,7 @@ impl Dialog {
             waiting: AtomicUsize::new(0),
             told: AtomicBool::new(false),
             asked: AtomicBool::new(false),
+            cancels: AtomicBool::new(false),
             released: AtomicBool::new(false),
         })
     }
@@ -136,6 +140,18 @@ impl Dialog {
             None => Some(Err(self.end_error())),
         })
         .await
+    }
+
+    /// Sends one value if there is room for it now; says whether there was.
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> Result<bool> {
+        let failed = match view!(self, |view, _now| view.send(bytes)) {
+            Some(Ok(())) => return Ok(true),
+            Some(Err(SendError::Full)) => return Ok(false),
+            Some(Err(refused)) => self.refused(&refused),
+            None => self.end_error(),
+        };
+        self.told.store(true, Ordering::Release);
+        Err(failed)
     }
 
     /// Receives one value into `out`. Dropping the future loses nothing.
@@ -273,6 +289,26 @@ impl Dialog {
         self.asked.load(Ordering::Acquire)
     }
 
+    /// Opener: whether the cancel was acknowledged.
+    pub(crate) fn cancel_acked(&self) -> bool {
+        self.link.with(|connection, _| {
+            connection.caller(self.id).is_some_and(|view| view.cancel_acked())
+        })
+    }
+
+    pub(crate) fn cancel_on_exit(&self) {
+        self.cancels.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn cancels_on_exit(&self) -> bool {
+        self.cancels.load(Ordering::Acquire)
+    }
+
+    /// Whether a half of this side's stream is held.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.senders.load(Ordering::Acquire) > 0 || self.reading.load(Ordering::Acquire)
+    }
+
     /// Opener: nobody holds this dialog any more. What still runs over there is cancelled.
     pub(crate) fn release(&self) {
         if self.released.swap(true, Ordering::AcqRel) {
@@ -346,10 +382,8 @@ impl Dialog {
             SendError::Ended | SendError::Cancelling => match self.outcome() {
                 Some(_) => self.end_error(),
                 None if self.side == Side::Callee => self.end_error(),
-                None => Error::misuse(format!(
-                    "sending to `{}` on actor {}: {refused:?}",
-                    self.task, self.peer
-                )),
+                // Asked for here, and the far task has not ended yet.
+                None => Error::cancelled_by(by_us(Cause::Asked)),
             },
             other => {
                 Error::misuse(format!("sending to `{}` on actor {}: {other}", self.task, self.peer))

@@ -83,7 +83,8 @@ mod testing;
 mod trace;
 
 pub use context::{
-    CancelStatus, Context, ContextArgument, OpenContext, Receives, Sends, Started, Starts,
+    CancelStatus, Context, ContextArgument, ContextState, OpenContext, Receives, Sends, Started,
+    Starts,
 };
 pub use endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf,
@@ -101,7 +102,7 @@ pub use root::{
     Containment, MainReturn, Options, Root, cancel_soon, init, open_root_actor, run, run_with,
 };
 pub use scope::{CancelScope, cancel_scope, deadline, shield, timeout};
-pub use stream::{MsgStream, RecvHalf, SendHalf};
+pub use stream::{MsgStream, RecvHalf, SendHalf, TrySendError};
 pub use trace::{Trace, with_trace};
 
 /// What most programs name. Holds no name that would hide one of the standard library's.

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use futures_sink::Sink;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::dialog::{Dialog, Received};
 use crate::endpoint::{decode, encode};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The two-way stream of a context: sends `Tx`, receives `Rx`.
 ///
@@ -31,7 +32,7 @@ impl<Tx, Rx> MsgStream<Tx, Rx> {
     /// The stream of a dialog on which `open_stream` was just granted.
     pub(crate) fn over(dialog: Arc<Dialog>) -> Self {
         Self {
-            sender: SendHalf { dialog: dialog.clone(), values: PhantomData },
+            sender: SendHalf::over(dialog.clone()),
             receiver: RecvHalf {
                 dialog,
                 bytes: Vec::new(),
@@ -55,6 +56,14 @@ impl<Tx: Serialize, Rx: DeserializeOwned> MsgStream<Tx, Rx> {
     /// As there.
     pub async fn send(&self, value: Tx) -> Result<()> {
         self.sender.send(value).await
+    }
+
+    /// See [`SendHalf::try_send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send(&self, value: Tx) -> Result<(), TrySendError<Tx>> {
+        self.sender.try_send(value)
     }
 
     /// See [`RecvHalf::recv`].
@@ -88,11 +97,73 @@ impl<Tx: Unpin, Rx: DeserializeOwned + Unpin> Stream for MsgStream<Tx, Rx> {
     }
 }
 
+impl<Tx: Serialize + Unpin, Rx: Unpin> Sink<Tx> for MsgStream<Tx, Rx> {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.sender).poll_ready(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, value: Tx) -> Result<()> {
+        Pin::new(&mut self.sender).start_send(value)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.sender).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.sender).poll_close(cx)
+    }
+}
+
+/// What a value that was to be sent at once came to.
+#[derive(Clone)]
+pub enum TrySendError<Tx> {
+    /// The peer's window is full: the value comes back.
+    Full(Tx),
+    /// Nothing will be sent any more, or not this value.
+    Failed(Error),
+}
+
+impl<Tx> fmt::Debug for TrySendError<Tx> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("Full(..)"),
+            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+        }
+    }
+}
+
+impl<Tx> fmt::Display for TrySendError<Tx> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("the peer's window is full; await `send`, or drop it"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<Tx> std::error::Error for TrySendError<Tx> {}
+
 /// The sending direction of a stream. Clones send into the same direction.
+///
+/// As a [`Sink`] it holds one value that waits for room; dropped before it is flushed, that value is
+/// not sent.
 #[must_use = "dropping the last sending half without `close` leaves the direction open"]
 pub struct SendHalf<Tx> {
     dialog: Arc<Dialog>,
+    pending: Option<Sending>,
     values: PhantomData<fn(Tx)>,
+}
+
+/// A send that was begun by `start_send` and has not ended yet.
+type Sending = Pin<Box<dyn Future<Output = Result<()>> + Send + Sync>>;
+
+impl<Tx> SendHalf<Tx> {
+    fn over(dialog: Arc<Dialog>) -> Self {
+        Self { dialog, pending: None, values: PhantomData }
+    }
 }
 
 impl<Tx: Serialize> SendHalf<Tx> {
@@ -112,6 +183,20 @@ impl<Tx: Serialize> SendHalf<Tx> {
         self.dialog.send(&bytes).await
     }
 
+    /// Sends one value where the peer's window has room for it; never waits.
+    ///
+    /// # Errors
+    /// `Full` with the value where it has none; else as [`send`](Self::send).
+    pub fn try_send(&self, value: Tx) -> Result<(), TrySendError<Tx>> {
+        let sent = encode(&value, "a value for", &self.dialog.task)
+            .and_then(|bytes| self.dialog.try_send(&bytes));
+        match sent {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(TrySendError::Full(value)),
+            Err(error) => Err(TrySendError::Failed(error)),
+        }
+    }
+
     /// Ends this direction: the peer receives what was sent, then the end. Does not cancel the far
     /// task, and does not touch the other direction. Again: nothing.
     ///
@@ -128,12 +213,45 @@ impl<Tx: Serialize> SendHalf<Tx> {
 impl<Tx> Clone for SendHalf<Tx> {
     fn clone(&self) -> Self {
         self.dialog.sender_added();
-        Self { dialog: self.dialog.clone(), values: PhantomData }
+        Self::over(self.dialog.clone())
     }
 }
 
+impl<Tx: Serialize> Sink<Tx> for SendHalf<Tx> {
+    type Error = Error;
+
+    /// Ready once the value before has been handed over.
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_flush(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, value: Tx) -> Result<()> {
+        let bytes = encode(&value, "a value for", &self.dialog.task)?;
+        let dialog = self.dialog.clone();
+        self.pending = Some(Box::pin(async move { dialog.send(&bytes).await }));
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(pending) = &mut self.pending else { return Poll::Ready(Ok(())) };
+        let sent = std::task::ready!(pending.as_mut().poll(cx));
+        self.pending = None;
+        Poll::Ready(sent)
+    }
+
+    /// Sends what waits, then as [`close`](Self::close).
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        std::task::ready!(self.as_mut().poll_flush(cx))?;
+        Poll::Ready(self.dialog.stop())
+    }
+}
+
+// Nothing in it is pinned in place: what waits is in a box.
+impl<Tx> Unpin for SendHalf<Tx> {}
+
 impl<Tx> Drop for SendHalf<Tx> {
     fn drop(&mut self) {
+        self.pending = None;
         self.dialog.sender_dropped();
     }
 }

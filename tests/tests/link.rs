@@ -354,6 +354,7 @@ fn p_c1_cancel_is_heard_at_once_and_ends_at_the_terminal() {
     pair.finish(id, Terminal::Cancelled(asked_by(1)));
     pair.settle();
     assert_eq!(pair.outcome(id), Some(Outcome::Cancelled(asked_by(1))));
+    assert!(pair.a.core.caller(id).unwrap().cancel_acked(), "also once it is over");
     assert_eq!(pair.a.core.poll_timeout(), None);
 }
 

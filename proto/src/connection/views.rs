@@ -9,7 +9,7 @@ use super::clock::BEYOND_GRACE;
 use super::outbox::message;
 use super::{Connection, Event, Recv, Terminal};
 use crate::dialog::step::{Act, Refused};
-use crate::dialog::tables::{Cancel, Half, Life, LifeStep};
+use crate::dialog::tables::{Half, Life, LifeStep};
 use crate::dialog::{Dialog, Incoming, Reading, Side};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
@@ -139,10 +139,10 @@ impl<'a> Caller<'a> {
         self.dialog().is_some_and(|dialog| dialog.request.is_some())
     }
 
-    /// Whether the callee has heard of it.
+    /// Whether the callee has said that it heard of it. One that ended first never does.
     #[must_use]
     pub fn cancel_acked(&self) -> bool {
-        self.dialog().is_some_and(|dialog| dialog.cancel == Cancel::Acked)
+        self.dialog().is_some_and(|dialog| dialog.acked)
     }
 
     /// What the dialog came to, for as long as it is held (P-D9).

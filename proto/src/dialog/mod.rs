@@ -94,6 +94,8 @@ pub(crate) struct Dialog {
     pub(crate) cancel: Cancel,
     /// A `Cancel` was written and may still be answered (P-C1).
     pub(crate) ack_due: bool,
+    /// The callee has answered one.
+    pub(crate) acked: bool,
     /// `Cancel`s that were written, or were taken for free (P-C1, P-A4).
     pub(crate) cancels: u8,
     /// What this side sends, and what it receives.
@@ -156,6 +158,7 @@ impl Dialog {
             life: Life::default(),
             cancel: Cancel::default(),
             ack_due: false,
+            acked: false,
             cancels: 0,
             out: Half::default(),
             inc: Half::default(),

@@ -138,7 +138,7 @@ impl Dialog {
             Act::Stop => self.half(by).step(HalfStep::Stop),
             Act::Cancel => self.cancel.step(CancelStep::Ask),
             Act::CancelAck => {
-                self.ack_due = false;
+                (self.ack_due, self.acked) = (false, true);
                 self.cancel.step(CancelStep::Ack)
             }
             // A terminal ends the dialog where it is whole: see `end`.

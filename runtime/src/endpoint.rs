@@ -270,7 +270,7 @@ fn prepare_context<E: ContextEndpoint>(
     }))
 }
 
-fn ending<E: Endpoint>(returned: E::Return) -> Ending {
+pub(crate) fn ending<E: Endpoint>(returned: E::Return) -> Ending {
     match returned.into_result() {
         Ok(value) => encode(&value, "the result of", E::NAME)
             .map_err(|error| Failed::from_error(&error, E::NAME)),

@@ -68,6 +68,7 @@ mod ending;
 mod endpoint;
 mod error;
 mod hooks;
+mod local;
 mod log;
 mod nursery;
 mod portal;
@@ -96,6 +97,7 @@ pub use hatchery_proto::{
     LostCause, Refusal, Report, Rung, Usage,
 };
 pub use hooks::on_exit;
+pub use local::LocalPortal;
 pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
 pub use portal::Portal;
 pub use root::{

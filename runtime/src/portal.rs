@@ -5,11 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 
 use event_listener::listener;
-use hatchery_proto::{ActorId, Kind, Misuse, StartWish};
+use hatchery_proto::{ActorId, Kind, Misuse, Outcome, StartWish};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::context::{self, CancelStatus, First, OpenContext, value_of};
 use crate::dialog::{Dialog, Side};
-use crate::endpoint::{Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, ValueOf, decode};
+use crate::endpoint::{
+    Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, ValueOf, decode, encode,
+};
 use crate::error::{Error, Result};
 use crate::supervisor::Child;
 use crate::trace::Trace;
@@ -107,9 +111,7 @@ impl Portal {
         self.child.check_main(E::NAME)?;
         let outcome = self.child.outcome().await;
         match &outcome {
-            hatchery_proto::Outcome::Returned(bytes) => {
-                decode(bytes, "the result of", E::NAME).map_err(Into::into)
-            }
+            Outcome::Returned(bytes) => decode(bytes, "the result of", E::NAME).map_err(Into::into),
             other => Err(context::failure::<E>(other, &self.child.id())),
         }
     }
@@ -161,9 +163,42 @@ impl Portal {
         if end.exit.status.is_some() { CancelStatus::Done } else { CancelStatus::TimedOut }
     }
 
-    /// Opens a dialog; waits for a free slot where the peer has as many as it takes (P-W5).
+    /// Runs a call of an endpoint that this program does not have, by its name on the wire
+    /// ([`Endpoint::NAME`]): for programs that were built apart.
+    ///
+    /// `args` are its arguments as a tuple. No types are compared: the value that comes back, and the
+    /// arguments over there, decode or the call fails.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run), each as an [`Error`]; `Codec` where the value is of another type.
+    ///
+    /// # Cancel safety
+    /// As for [`run`](Self::run).
+    pub async fn call_named<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        args: impl Serialize,
+    ) -> Result<T> {
+        let args = encode(&args, "the arguments of", name)?;
+        let dialog = self.open_as(name, StartWish::UNKNOWN_SCHEMA, args, Kind::Call).await?;
+        match dialog.finished().await {
+            Outcome::Returned(bytes) => decode(&bytes, "the result of", name),
+            other => Err(Error::from_outcome(&other, &dialog.peer, name)),
+        }
+    }
+
     async fn open<E: Endpoint>(&self, call: Call<E>, kind: Kind) -> Result<Arc<Dialog>> {
-        let args = call.encode()?;
+        self.open_as(E::NAME, E::SCHEMA, call.encode()?, kind).await
+    }
+
+    /// Opens a dialog; waits for a free slot where the peer has as many as it takes (P-W5).
+    async fn open_as(
+        &self,
+        endpoint: &str,
+        schema: u64,
+        args: Vec<u8>,
+        kind: Kind,
+    ) -> Result<Arc<Dialog>> {
         let link = self.child.link()?;
         loop {
             listener!(link.slots() => slot);
@@ -171,17 +206,16 @@ impl Portal {
             let trace = Trace::current();
             let started = link.with(|connection, now| {
                 let trace = trace.as_ref().map(Trace::as_bytes);
-                let (endpoint, schema) = (E::NAME, E::SCHEMA);
                 let wish = StartWish { endpoint, kind, schema, deadline, trace };
                 connection.start(now, wish, &args)
             });
             match started {
                 Ok(id) => {
                     let peer = self.child.id();
-                    return Ok(Dialog::new(link.clone(), id, Side::Opener, E::NAME.into(), peer));
+                    return Ok(Dialog::new(link.clone(), id, Side::Opener, endpoint.into(), peer));
                 }
                 Err(Misuse::TooManyDialogs { .. }) => slot.await,
-                Err(misuse) => return Err(self.child.start_refused(E::NAME, &misuse).await),
+                Err(misuse) => return Err(self.child.start_refused(endpoint, &misuse).await),
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
 use hatchery_proto::{
     ActorId, CancelRequest, Cancelled, Cause, Code, DialogId, Event, Incoming, Kind, Refusal,
-    Terminal,
+    StartWish, Terminal,
 };
 
 use crate::actor::{Actor, Caller, Exposed};
@@ -179,7 +179,7 @@ pub(crate) fn prepare(
         let message = format!("it is a {:?}, and was opened as a {:?}", entry.kind, incoming.kind);
         return Err((Refusal::WrongKind, message));
     }
-    if entry.schema != incoming.schema {
+    if ![entry.schema, StartWish::UNKNOWN_SCHEMA].contains(&incoming.schema) {
         let message = "the two programs were built from different signatures of it; build both \
                        from the same source"
             .to_owned();

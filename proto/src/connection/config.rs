@@ -44,12 +44,17 @@ pub struct StartWish<'a> {
     pub endpoint: &'a str,
     /// How it is opened.
     pub kind: Kind,
-    /// The hash of its signature.
+    /// The hash of its signature, or [`UNKNOWN_SCHEMA`](Self::UNKNOWN_SCHEMA).
     pub schema: u64,
     /// What is left of the opener's deadline (P-C8).
     pub deadline: Option<Duration>,
     /// Trace context, passed on as it is.
     pub trace: Option<&'a [u8]>,
+}
+
+impl StartWish<'_> {
+    /// For an opener that knows the endpoint by its name alone: the callee compares nothing (P-D2).
+    pub const UNKNOWN_SCHEMA: u64 = 0;
 }
 
 /// What has happened, in short. Payloads are taken through the role views.

@@ -67,6 +67,7 @@ mod driver;
 mod ending;
 mod endpoint;
 mod error;
+mod gather;
 mod hooks;
 mod local;
 mod log;
@@ -91,6 +92,7 @@ pub use endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf,
 };
 pub use error::{CallError, EndpointError, Error, ErrorKind, Never, Result};
+pub use gather::{Held, gather, gather_contexts};
 pub use hatchery_macros::{context, endpoint, main, test};
 pub use hatchery_proto::{
     ActorId, Also, Cancelled, Cause, Code, ExitReport, ExitStatus, Hop, Limits, Location,

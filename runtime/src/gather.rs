@@ -1,0 +1,220 @@
+//! Many scoped resources as one block: all up before it goes on, all left when it ends.
+//!
+//! Each resource is a task of one nursery, whose rules decide who ends whom.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use event_listener::{Event as Signal, listener};
+use futures_lite::FutureExt;
+
+use crate::context::{First, OpenContext};
+use crate::driver::link::lock;
+use crate::endpoint::{Call, ContextEndpoint};
+use crate::error::{Error, Result};
+use crate::nursery::{Nursery, open_nursery};
+use crate::portal::Portal;
+
+/// The word that a gathered resource owes: [`up`](Self::up).
+#[must_use = "a resource that is never up fails the block that gathers it"]
+pub struct Held<T> {
+    board: Arc<Board<T>>,
+    place: usize,
+    said: bool,
+}
+
+/// What the resources of one block have come to.
+struct Board<T> {
+    state: Mutex<State<T>>,
+    changed: Signal,
+}
+
+struct State<T> {
+    values: Vec<Option<T>>,
+    missing: usize,
+    /// Those that cannot give their word any more.
+    silent: BTreeSet<usize>,
+    left: bool,
+}
+
+impl<T> Held<T> {
+    /// Says that the resource is up, gives its value to the block, and waits until the block has
+    /// ended well: what comes after this in the resource is its way out.
+    ///
+    /// # Cancel safety
+    /// The word is given when this is first polled; dropping it later stops the waiting only.
+    pub async fn up(mut self, value: T) {
+        self.said = true;
+        {
+            let mut state = lock(&self.board.state);
+            if let Some(slot) = state.values.get_mut(self.place) {
+                *slot = Some(value);
+            }
+            state.missing = state.missing.saturating_sub(1);
+        }
+        self.board.changed.notify(usize::MAX);
+        self.board.until(|state| state.left.then_some(())).await;
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        if !self.said {
+            lock(&self.board.state).silent.insert(self.place);
+            self.board.changed.notify(usize::MAX);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Held<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl<T> Board<T> {
+    async fn until<V>(&self, mut ready: impl FnMut(&mut State<T>) -> Option<V>) -> V {
+        loop {
+            listener!(self.changed => changed);
+            if let Some(value) = ready(&mut lock(&self.state)) {
+                return value;
+            }
+            changed.await;
+        }
+    }
+
+    /// All values in their order, once all are up.
+    async fn all(&self) -> Vec<T> {
+        self.until(|state| {
+            let all = state.missing == 0;
+            all.then(|| state.values.iter_mut().filter_map(Option::take).collect())
+        })
+        .await
+    }
+
+    /// Runs a resource to its end, which must not come before its word. Its own failure comes first:
+    /// it is the cause of its silence.
+    async fn see_through(
+        &self,
+        place: usize,
+        resource: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        let silent = async {
+            self.until(|state| state.silent.contains(&place).then_some(())).await;
+            silent_error()
+        };
+        let ended = resource.or(silent).await;
+        match ended {
+            Ok(()) if lock(&self.state).silent.contains(&place) => silent_error(),
+            ended => ended,
+        }
+    }
+
+    fn leave(&self) {
+        lock(&self.state).left = true;
+        self.changed.notify(usize::MAX);
+    }
+}
+
+fn silent_error() -> Result<()> {
+    Err(Error::misuse(
+        "a gathered resource ended, or dropped its `Held`, before it said that it is up",
+    ))
+}
+
+/// Opens many scoped resources at once, and runs `body` with their values, in the order given, once
+/// all of them are up.
+///
+/// A resource is an async function of its [`Held`]: it opens, says [`up`](Held::up) with its value,
+/// and when that returns the block has ended well and it goes. So all leave at once, each as it would
+/// by itself. Where one fails, or `body` does, or a cancel comes, the others are cancelled; the first
+/// failure is the cause, the others' own are listed with it ([`Error::also`]).
+///
+/// ```
+/// # async fn example() -> hatchery::Result<()> {
+/// let resources = (0..3).map(|number| {
+///     async move |held: hatchery::Held<u32>| {
+///         held.up(number).await; // opened before, closed after
+///         Ok(())
+///     }
+/// });
+/// let sum = hatchery::gather(resources, async |numbers| {
+///     Ok::<_, hatchery::Error>(numbers.iter().sum::<u32>())
+/// });
+/// assert_eq!(sum.await?, 3);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `body`'s own, a resource's, `Misuse` where there is no resource at all or where one ends before it
+/// is up.
+///
+/// # Cancel safety
+/// As [`open_nursery`].
+pub async fn gather<T, F, Opens, B, Body, R, E>(
+    resources: impl IntoIterator<Item = F>,
+    body: B,
+) -> Result<R, E>
+where
+    T: Send + 'static,
+    F: FnOnce(Held<T>) -> Opens,
+    Opens: Future<Output = Result<()>> + Send + 'static,
+    B: FnOnce(Vec<T>) -> Body,
+    Body: Future<Output = Result<R, E>>,
+    E: From<Error> + fmt::Display + 'static,
+{
+    let resources: Vec<F> = resources.into_iter().collect();
+    let missing = resources.len();
+    if missing == 0 {
+        let nothing = "gathering no resources at all; give at least one, or skip the block";
+        return Err(E::from(Error::misuse(nothing)));
+    }
+    let values = (0..missing).map(|_| None).collect();
+    let state = State { values, missing, silent: BTreeSet::new(), left: false };
+    let board = Arc::new(Board { state: Mutex::new(state), changed: Signal::new() });
+    open_nursery(async |nursery: Nursery| {
+        for (place, resource) in resources.into_iter().enumerate() {
+            let opens = resource(Held { board: board.clone(), place, said: false });
+            let board = board.clone();
+            nursery.spawn(async move { board.see_through(place, opens).await });
+        }
+        let value = body(board.all().await).await?;
+        board.leave();
+        Ok(value)
+    })
+    .await
+}
+
+/// [`gather`] for contexts, each on a portal of its own or many on one: opens all of them at once, and
+/// runs `body` with the openers' handles and first values. At its end each is joined as by
+/// [`Portal::with_context`].
+///
+/// # Errors
+/// As [`gather`]; a far task's failure, or one that could not be opened.
+///
+/// # Cancel safety
+/// As [`open_nursery`].
+pub async fn gather_contexts<C, B, Body, R, E>(
+    calls: impl IntoIterator<Item = (Portal, Call<C>)>,
+    body: B,
+) -> Result<R, E>
+where
+    C: ContextEndpoint,
+    B: FnOnce(Vec<(OpenContext<C>, First<C>)>) -> Body,
+    Body: Future<Output = Result<R, E>>,
+    E: From<Error> + fmt::Display + 'static,
+{
+    let resources = calls.into_iter().map(|(portal, call)| {
+        async move |held: Held<_>| {
+            let opened = portal.with_context(call, async |context, first| {
+                held.up((context, first)).await;
+                Ok::<_, Error>(())
+            });
+            opened.await
+        }
+    });
+    gather(resources, body).await
+}

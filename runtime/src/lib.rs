@@ -32,6 +32,7 @@
 //! - A [`Portal`] asks an actor to run endpoints: [`run`](Portal::run) for a call,
 //!   [`open_context`](Portal::open_context) and [`with_context`](Portal::with_context) for a linked
 //!   task with a first value, a [`MsgStream`] and a result.
+//! - [`gather_contexts`] opens many of them as one block; a [`LocalPortal`] asks the actor itself.
 //! - [`macro@endpoint`] and [`macro@context`] make functions callable from elsewhere.
 //! - [`macro@main`], or [`init`] and [`run`], are the way in; [`open_root_actor`] is what they stand
 //!   on, for programs with an executor of their own.

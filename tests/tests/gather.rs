@@ -128,7 +128,8 @@ async fn tri_01_all_are_up_before_the_block_and_left_after_it() -> Result<()> {
 
 #[hatchery::test]
 async fn tri_01_nothing_to_gather_is_an_error() -> Result<()> {
-    let none: Vec<fn(Held<u8>) -> future::Ready<Result<()>>> = Vec::new();
+    type Resource = fn(Held<u8>) -> future::Ready<Result<()>>;
+    let none: Vec<Resource> = Vec::new();
     let error = gather(none, async |_| Ok::<_, Error>(())).await.expect_err("there is nothing");
     assert_eq!(error.kind(), &ErrorKind::Misuse);
     Ok(())

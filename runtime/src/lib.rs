@@ -33,6 +33,7 @@
 //!   [`open_context`](Portal::open_context) and [`with_context`](Portal::with_context) for a linked
 //!   task with a first value, a [`MsgStream`] and a result.
 //! - [`gather_contexts`] opens many of them as one block; a [`LocalPortal`] asks the actor itself.
+//! - [`open_cluster`] starts a [`Fleet`] of actors by name, [`open_pool`] one that shares out calls.
 //! - [`macro@endpoint`] and [`macro@context`] make functions callable from elsewhere.
 //! - [`macro@main`], or [`init`] and [`run`], are the way in; [`open_root_actor`] is what they stand
 //!   on, for programs with an executor of their own.
@@ -68,11 +69,13 @@ mod driver;
 mod ending;
 mod endpoint;
 mod error;
+mod fleet;
 mod gather;
 mod hooks;
 mod local;
 mod log;
 mod nursery;
+mod pool;
 mod portal;
 mod root;
 mod scope;
@@ -93,6 +96,7 @@ pub use endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf,
 };
 pub use error::{CallError, EndpointError, Error, ErrorKind, Never, Result};
+pub use fleet::{Cluster, Fleet, open_cluster};
 pub use gather::{Held, gather, gather_contexts};
 pub use hatchery_macros::{context, endpoint, main, test};
 pub use hatchery_proto::{
@@ -102,6 +106,7 @@ pub use hatchery_proto::{
 pub use hooks::on_exit;
 pub use local::LocalPortal;
 pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
+pub use pool::{ActorPool, Jobs, open_pool};
 pub use portal::Portal;
 pub use root::{
     Containment, MainReturn, Options, Root, cancel_soon, init, open_root_actor, run, run_with,

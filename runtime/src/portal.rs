@@ -31,6 +31,11 @@ impl Portal {
         Self { child }
     }
 
+    /// Whether the actor's process is known to have ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.child.has_ended()
+    }
+
     /// The actor's identity.
     pub fn id(&self) -> ActorId {
         self.child.id()

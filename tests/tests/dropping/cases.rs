@@ -43,6 +43,12 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("gather", Case::InRoot(many::gathered)),
     ("gather_contexts", Case::InRoot(many::contexts)),
     ("Held::up", Case::InRoot(many::up)),
+    ("open_cluster", Case::InRoot(many::cluster)),
+    ("Fleet::open_cluster", Case::InRoot(many::fleet_cluster)),
+    ("open_pool", Case::InRoot(many::pool)),
+    ("Fleet::open_pool", Case::InRoot(many::fleet_pool)),
+    ("ActorPool::run", Case::InRoot(many::pool_run)),
+    ("Jobs as Stream", Case::InRoot(many::jobs)),
     ("Call as IntoFuture", Case::InRoot(call_here)),
     ("CallEndpoint::run", Case::Not("the user's own function, called by the macro's code")),
     ("ContextEndpoint::run", Case::Not("the user's own function, called by the macro's code")),
@@ -86,7 +92,9 @@ fn root() {
 }
 
 /// `block`, which is a busy one in something, dropped at every await.
-async fn dropped_block<F: Future<Output = Result<()>>>(block: impl Fn() -> F) -> Result<()> {
+pub(super) async fn dropped_block<F: Future<Output = Result<()>>>(
+    block: impl Fn() -> F,
+) -> Result<()> {
     open_nursery(async |nursery: Nursery| {
         let polls = at_every_await(async |polls| {
             let ended = poll_times(block(), polls).await;

@@ -1,8 +1,12 @@
 //! The case of each function: many contexts at once, and calls that no portal's type is needed for.
 
 use super::*;
+use futures_lite::StreamExt as _;
 use futures_lite::future;
-use hatchery::{Endpoint, Held as Up, LocalPortal, gather, gather_contexts};
+use hatchery::{
+    ActorPool, Cluster, Endpoint, Fleet, Held as Up, LocalPortal, gather, gather_contexts,
+    open_cluster, open_pool,
+};
 
 pub(super) fn local() -> Result<()> {
     hatchery::run(async {
@@ -98,4 +102,74 @@ pub(super) fn up() -> Result<()> {
         }
         Ok(())
     })
+}
+
+async fn asks_all(cluster: Cluster) -> Result<()> {
+    let _held = Held::new();
+    for portal in cluster.portals() {
+        assert_eq!(portal.run(double(2)).await?, 4);
+    }
+    Ok(())
+}
+
+pub(super) fn cluster() -> Result<()> {
+    hatchery::run(cases::dropped_block(|| open_cluster(2, asks_all)))
+}
+
+pub(super) fn fleet_cluster() -> Result<()> {
+    hatchery::run(cases::dropped_block(|| Fleet::named(["a", "b"]).open_cluster(asks_all)))
+}
+
+async fn shares_out(pool: ActorPool) -> Result<()> {
+    let _held = Held::new();
+    let mut jobs = pool.as_completed((0..4).map(double_late));
+    while let Some((place, value)) = jobs.next().await {
+        assert_eq!(value?, 2 * place as u64);
+    }
+    Ok(())
+}
+
+pub(super) fn pool() -> Result<()> {
+    hatchery::run(cases::dropped_block(|| open_pool(2, shares_out)))
+}
+
+pub(super) fn fleet_pool() -> Result<()> {
+    hatchery::run(cases::dropped_block(|| Fleet::of(2).open_pool(shares_out)))
+}
+
+/// A worker whose job was dropped is free again, and nothing of the job is left in it.
+pub(super) fn pool_run() -> Result<()> {
+    in_pool(async |pool, polls| {
+        let ended = poll_times(pool.run(double_late(3)), polls).await.done().transpose()?;
+        assert!(matches!(ended, None | Some(6)), "{ended:?}");
+        Ok(ended.is_some())
+    })
+}
+
+pub(super) fn jobs() -> Result<()> {
+    in_pool(async |pool, polls| {
+        let mut jobs = pool.in_order((0..3).map(double_late));
+        let first = poll_times(jobs.next(), polls).await.done().flatten();
+        // Nothing was lost with what was dropped: the others follow.
+        let mut next = usize::from(first.is_some());
+        while let Some((place, value)) = jobs.next().await {
+            assert_eq!((place, value?), (next, 2 * next as u64));
+            next += 1;
+        }
+        assert_eq!(next, 3);
+        Ok(first.is_some())
+    })
+}
+
+fn in_pool(mut job: impl AsyncFnMut(&ActorPool, usize) -> Result<bool>) -> Result<()> {
+    hatchery::run(open_pool(1, async |pool| {
+        at_every_await(async |polls| {
+            let ended = job(&pool, polls).await?;
+            eventually("jobs end", async || Ok(pool.run(held()).await? == 0)).await?;
+            Ok::<_, hatchery::Error>(ended)
+        })
+        .await?;
+        assert_eq!(pool.replaced(), 0);
+        Ok(())
+    }))
 }

@@ -24,17 +24,18 @@ fn example(model: &impl Model) -> Counterexample {
     explore(model, Bounds::default()).counterexample.expect("the fault is found")
 }
 
-/// All that the users of each end ever know, how many states that takes, and whether from all of them
-/// there is more to happen or everything is over.
-fn known(plan: &Plan) -> ([BTreeSet<String>; 2], usize) {
-    let (mut known, mut seen, mut todo) =
-        ([BTreeSet::new(), BTreeSet::new()], HashSet::new(), vec![]);
+/// All that the users of each talk and end ever know, how many states that takes, and whether from all
+/// of them there is more to happen or everything is over.
+fn known(plan: &Plan) -> (Vec<BTreeSet<String>>, usize) {
+    let (mut seen, mut todo) = (HashSet::new(), vec![]);
+    let mut known = vec![BTreeSet::new(); 2 * plan.talks.len()];
     todo.push(plan.start());
     while let Some(world) = todo.pop() {
         let mut hasher = DefaultHasher::new();
         plan.fingerprint(&world, &mut hasher);
-        for end in 0..2 {
-            known[usize::from(end)].insert(plan.known(&world, end));
+        for (place, known) in known.iter_mut().enumerate() {
+            let end = u8::try_from(place % 2).unwrap();
+            known.insert(plan.known(&world, place / 2, end));
         }
         if !seen.insert(hasher.finish()) {
             continue;
@@ -65,6 +66,43 @@ fn p_d4_what_is_left_out_is_known_otherwise() {
             assert!(other.is_empty() && all.len() > 20, "{other:#?}");
         }
         assert!(states * 2 < more, "{states} of {more}");
+    }
+}
+
+/// Frames that overtake those of another dialog, and dialogs that are looked at alone, show nobody
+/// anything that he would not see otherwise, and hide nothing.
+#[test]
+fn p_d4_dialogs_apart_know_what_they_know_together() {
+    let talk = |opener: usize, up: &[usize]| TalkPlan::context(opener, up, &[]);
+    for talks in [vec![talk(0, &[]), talk(1, &[1])], vec![talk(0, &[]), talk(0, &[])]] {
+        let together = Plan { cuts: true, prompt: true, ..Plan::of("together", talks) };
+        let (all, more) = known(&together);
+        let (apart, states) = known(&Plan { apart: true, ..together });
+        assert!(states < more, "{states} of {more}");
+        for (apart, all) in apart.iter().zip(&all) {
+            let other: Vec<_> = apart.symmetric_difference(all).collect();
+            assert!(other.is_empty() && all.len() > 10, "{other:#?}");
+        }
+    }
+}
+
+#[test]
+fn p_c6_a_fault_is_found_in_dialogs_apart() {
+    let tags = [Tag::StartAck, Tag::Started, Tag::Yield, Tag::Return, Tag::CancelAck];
+    for fault in tags.into_iter().flat_map(|tag| [Fault::Drops(tag), Fault::Doubles(tag)]) {
+        let found = [false, true].map(|apart| {
+            let talks = [0, 1].map(|opener| TalkPlan::context(opener, &[1], &[])).into();
+            let plan = Plan {
+                cancels: 1,
+                prompt: true,
+                apart,
+                fault: Some(fault),
+                ..Plan::of("two", talks)
+            };
+            let found = explore(&plan, Bounds { states: 20_000, ..Bounds::default() });
+            found.counterexample.map(|example| std::mem::discriminant(&example.finding))
+        });
+        assert!(found[0].is_some() && found[0] == found[1], "{fault:?}: {found:?}");
     }
 }
 

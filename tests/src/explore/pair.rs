@@ -22,12 +22,14 @@
 //!   something; that it would have been told, had it waited, is checked in every state.
 //! - **What is over.** Of a user that is done only what the other side is still measured against is
 //!   told apart: no action of it, and no check, needs the rest.
+//! - **Dialogs apart** ([`Plan::apart`]). Of frames of two dialogs it does not matter which was written
+//!   first where each may be read first: that is more than a link does, so nothing is left out, and
+//!   what is found wrong would have to be looked at. Of an end that has closed each dialog is looked at
+//!   alone, while the users of the others do what is left to them.
 //!
 //! Whether credit is conserved is a question to both ends at once, and is asked in the states that are
 //! tried: a step that breaks the sum breaks it in any order in which both ends still know the dialog.
-//! Worlds of two dialogs are larger than all of this makes small enough: see [`table`](super::table)
-//! for what is explored of them. `tests/tests/explore.rs` compares a small world with the same
-//! world unreduced.
+//! `tests/tests/explore.rs` compares small worlds with the same worlds unreduced and together.
 
 mod check;
 pub(crate) mod link;
@@ -57,12 +59,16 @@ pub enum Action {
     Transmit(u8),
     /// An end reads the next frame, or the end of the link.
     Deliver(u8),
+    /// It reads the next frame of this talk's dialog.
+    DeliverOf(u8, u8),
     /// What an end wants to write cannot be written, nor what it writes later.
     Fail(u8),
     /// An end reads the end of the link, whatever is on its way to it.
     Eof(u8),
     /// Of two ends that have nothing more to do with each other this one is looked at.
     Follow(u8),
+    /// Of the dialogs of an end that has closed only this talk's is looked at: the others have ended.
+    Alone(u8, u8),
     /// An end's next deadline comes.
     Timer(u8),
     /// An end says `Goodbye`.
@@ -134,6 +140,8 @@ pub struct World {
     broken: bool,
     /// The one end that is looked at, where nothing more passes between the two.
     only: Option<u8>,
+    /// The one talk that is looked at, where the one end has closed.
+    alone: Option<u8>,
 }
 
 impl World {
@@ -159,23 +167,27 @@ impl Plan {
         }
     }
 
-    /// What the users of an end know, as far as they can still use it.
+    /// What the user of this talk at an end knows, as far as it can still use it.
     #[must_use]
-    pub fn known(&self, world: &World, end: u8) -> String {
-        let mut known = String::new();
-        for talk in &world.talks {
-            let core = &world.ends[usize::from(end)].core;
-            let ledger = talk.id.and_then(|id| core.ledger(id));
-            let readable = ledger.is_some_and(|ledger| ledger.readable);
-            talk.known(usize::from(end), readable, &mut known);
-        }
+    pub fn known(&self, world: &World, talk: usize, end: u8) -> String {
+        let (mut known, talk) = (String::new(), &world.talks[talk]);
+        let core = &world.ends[usize::from(end)].core;
+        let ledger = talk.id.and_then(|id| core.ledger(id));
+        let readable = ledger.is_some_and(|ledger| ledger.readable);
+        talk.known(usize::from(end), readable, &mut known);
         known
     }
 
     fn may_happen(&self, world: &World, end: u8, out: &mut Vec<Action>) {
         let (this, link) = (&world.ends[usize::from(end)], &world.links[usize::from(end)]);
         let inward = &world.links[usize::from(1 - end)];
-        if !inward.queue.is_empty() || (inward.cut && !this.core.is_closed()) {
+        if self.apart && !inward.queue.is_empty() {
+            for (place, talk) in (0..).zip(&world.talks) {
+                if talk.id.is_some_and(|id| inward.may_take(id)) {
+                    out.push(Action::DeliverOf(end, place));
+                }
+            }
+        } else if !inward.queue.is_empty() || (inward.cut && !this.core.is_closed()) {
             out.push(Action::Deliver(end));
         }
         if this.core.wants_transmit() && (link.queue.len() < self.capacity || link.cut) {
@@ -213,10 +225,14 @@ impl Plan {
         link.write(&bytes, self.fault, notes);
     }
 
-    fn deliver(&self, world: &mut World, end: u8, notes: &mut Notes<'_>) {
+    fn deliver(&self, world: &mut World, end: u8, of: Option<u8>, notes: &mut Notes<'_>) {
         let link = Arc::make_mut(&mut world.links[usize::from(1 - end)]);
         let this = &mut world.ends[usize::from(end)];
-        match link.queue.pop_front() {
+        let next = match of.and_then(|place| world.talks[usize::from(place)].id) {
+            Some(dialog) => link.take(dialog),
+            None => link.queue.pop_front(),
+        };
+        match next {
             Some(packet) => {
                 notes.say(|| packet.words());
                 this.core().handle_input(NOW, &packet.bytes);
@@ -254,9 +270,11 @@ impl Plan {
         match action {
             Action::Transmit(end)
             | Action::Deliver(end)
+            | Action::DeliverOf(end, _)
             | Action::Fail(end)
             | Action::Eof(end)
             | Action::Follow(end)
+            | Action::Alone(end, _)
             | Action::Timer(end)
             | Action::Goodbye(end) => end.into(),
             Action::Opener(talk, _) => self.talks[usize::from(talk)].opener,
@@ -268,13 +286,49 @@ impl Plan {
     fn is_willing(&self, world: &World, action: Action) -> bool {
         let talk = |place: u8| &world.talks[usize::from(place)];
         match action {
-            Action::Transmit(_) | Action::Deliver(_) | Action::Follow(_) => true,
+            Action::Transmit(_)
+            | Action::Deliver(_)
+            | Action::DeliverOf(..)
+            | Action::Follow(_)
+            | Action::Alone(..) => true,
             Action::Fail(_) | Action::Eof(_) => false,
             Action::Timer(_) => world.is_quiet(),
             Action::Goodbye(_) => world.ends.iter().any(|end| end.said_goodbye),
             Action::Opener(place, wish) => talk(place).opener_wants(self) == Some(wish),
             Action::Callee(place, wish) => talk(place).callee_wants(self) == Some(wish),
         }
+    }
+
+    /// The users of every other talk at an end that has closed do what is left to them: nothing of it
+    /// can be seen from the one that is looked at.
+    fn end_others(
+        &self,
+        world: &mut World,
+        end: u8,
+        alone: u8,
+        notes: &mut Notes<'_>,
+    ) -> Result<(), Finding> {
+        let end = usize::from(end);
+        for (place, _) in (0..).zip(&self.talks).filter(|(place, _)| *place != alone) {
+            loop {
+                let talk = &world.talks[usize::from(place)];
+                if talk.opener_end == end {
+                    let Some(wish) = talk.opener_wants(self) else { break };
+                    self.opener_does(world, place, wish, notes)?;
+                } else {
+                    let Some(wish) = talk.callee_wants(self) else { break };
+                    self.callee_does(world, place, wish, notes)?;
+                }
+                self.settle(world, notes)?;
+            }
+            if !world.talks[usize::from(place)].is_over(end) {
+                return Err(Finding::Deadlock(format!(
+                    "talk {place} does not end at {} though its end has closed",
+                    name(end)
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn told(&self, world: &mut World, end: usize, event: &Event) -> Result<(), Finding> {
@@ -351,6 +405,7 @@ impl Model for Plan {
             talks: (0..).zip(&self.talks).map(Talk::new).collect(),
             broken: false,
             only: None,
+            alone: None,
         };
         let mut quiet = Notes(None);
         while !self.greeting && !world.is_quiet() || world.links.iter().any(|l| !l.queue.is_empty())
@@ -359,7 +414,7 @@ impl Model for Plan {
                 self.transmit(&mut world, end, &mut quiet);
             }
             for end in 0..2 {
-                self.deliver(&mut world, end, &mut quiet);
+                self.deliver(&mut world, end, None, &mut quiet);
             }
             self.settle(&mut world, &mut quiet).expect("an honest greeting");
         }
@@ -370,6 +425,12 @@ impl Model for Plan {
         let gone = |end: &End| end.core.is_closed() && !end.core.wants_transmit();
         if self.reduced && world.only.is_none() && world.ends.iter().any(gone) {
             return out.extend([Action::Follow(0), Action::Follow(1)]);
+        }
+        if let (true, Some(only), None) = (self.apart, world.only, world.alone)
+            && gone(&world.ends[usize::from(only)])
+        {
+            let talks = u8::try_from(world.talks.len()).expect("few talks");
+            return out.extend((0..talks).map(|talk| Action::Alone(only, talk)));
         }
         for end in 0..2 {
             self.may_happen(world, end, out);
@@ -382,6 +443,12 @@ impl Model for Plan {
         if let Some(only) = world.only {
             out.retain(|action| self.owner(*action) == usize::from(only));
         }
+        if let Some(alone) = world.alone {
+            out.retain(|action| match action {
+                Action::Opener(talk, _) | Action::Callee(talk, _) => *talk == alone,
+                _ => true,
+            });
+        }
     }
 
     fn step(
@@ -393,7 +460,8 @@ impl Model for Plan {
         let notes = &mut Notes(notes);
         match action {
             Action::Transmit(end) => self.transmit(world, end, notes),
-            Action::Deliver(end) => self.deliver(world, end, notes),
+            Action::Deliver(end) => self.deliver(world, end, None, notes),
+            Action::DeliverOf(end, talk) => self.deliver(world, end, Some(talk), notes),
             Action::Fail(end) => {
                 world.broken = true;
                 Arc::make_mut(&mut world.links[usize::from(end)]).cut = true;
@@ -420,6 +488,10 @@ impl Model for Plan {
                 }
             }
             Action::Follow(end) => world.only = Some(end),
+            Action::Alone(end, talk) => {
+                world.alone = Some(talk);
+                self.end_others(world, end, talk, notes)?;
+            }
             Action::Goodbye(end) => {
                 let this = world.end(end);
                 this.said_goodbye = true;
@@ -451,28 +523,40 @@ impl Model for Plan {
             let end = &world.ends[number];
             end.core.fingerprint(&mut names, state);
             (end.said_goodbye, end.late).hash(state);
-            world.links[1 - number].fingerprint(&mut names, state);
+            let link = &world.links[1 - number];
+            if self.apart {
+                let dialogs = world.talks.iter().filter_map(|talk| talk.id);
+                link.fingerprint_apart(dialogs, &mut names, state);
+            } else {
+                link.fingerprint(&mut names, state);
+            }
         }
-        for talk in &world.talks {
+        for (place, talk) in (0..).zip(&world.talks) {
+            if world.alone.is_some_and(|alone| alone != place) {
+                continue;
+            }
             let sides = [seen(talk.opener_end), seen(1 - talk.opener_end)];
             talk.fingerprint(&mut names, sides, self.reduced, state);
         }
-        (world.broken, world.only).hash(state);
+        (world.broken, world.only, world.alone).hash(state);
     }
 
     /// Few states of one end, and few ways of a link, make many worlds.
     fn share(&self, world: &mut World, pool: &mut Pool) {
         let ids: Vec<_> = world.talks.iter().map(|talk| talk.id).collect();
+        // Numbers keep their places, whichever of them is known there.
+        let mut names = Names::default();
+        ids.iter().flatten().for_each(|id| _ = names.of(*id));
         let ways = world.ends.iter_mut().zip(&mut world.links).enumerate();
         for (number, (end, link)) in ways {
             pool.share(&mut end.core, |core, state| {
                 // No digest says which of the two it is.
                 (number, &ids).hash(state);
-                core.fingerprint(&mut Names::default(), state);
+                core.fingerprint(&mut names.clone(), state);
             });
             pool.share(link, |link, state| {
                 ids.hash(state);
-                link.fingerprint(&mut Names::default(), state);
+                link.fingerprint(&mut names.clone(), state);
             });
         }
     }
@@ -483,7 +567,10 @@ impl Model for Plan {
             let end = &world.ends[usize::from(number)];
             let empty = end.core.known_dialogs() == 0 && !end.core.wants_transmit();
             let closed = end.core.is_closed() || !parting;
-            empty && closed && world.talks.iter().all(|talk| talk.is_over(number.into()))
+            let talks = (0..).zip(&world.talks);
+            let mut looked_at =
+                talks.filter(|(place, _)| world.alone.is_none_or(|alone| alone == *place));
+            empty && closed && looked_at.all(|(_, talk)| talk.is_over(number.into()))
         })
     }
 
@@ -516,6 +603,10 @@ impl Model for Plan {
             Action::Transmit(from) => format!("{} writes", end(from)),
             Action::Deliver(to) => format!("{} reads", end(to)),
             Action::Fail(from) => format!("{} cannot write any more", end(from)),
+            Action::DeliverOf(to, talk) => format!("{} reads, of talk {talk}", end(to)),
+            Action::Alone(at, talk) => {
+                format!("(from here on only what happens to talk {talk} at {})", end(at))
+            }
             Action::Follow(at) => format!("(from here on only what happens at {})", end(at)),
             Action::Eof(to) => format!("{} reads the end of the link", end(to)),
             Action::Timer(at) => format!("a deadline comes at {}", end(at)),

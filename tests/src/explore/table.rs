@@ -153,6 +153,14 @@ fn crossing_cancels() -> Plan {
     plan
 }
 
+/// Two dialogs of these openers, a value each way, cancelled by anyone over a link that may end
+/// anywhere, whose frames come in any order but each dialog's own.
+fn apart(name: &'static str, openers: &[usize], value: usize) -> Plan {
+    let mut plan = contexts(name, openers, &[value], &[value]);
+    (plan.prompt, plan.apart, plan.drops) = (true, true, false);
+    plan
+}
+
 /// Dialogs of these openers, cancelled from anywhere over a link that may end anywhere.
 fn contexts(name: &'static str, openers: &[usize], up: &[usize], down: &[usize]) -> Plan {
     let talks = openers.iter().map(|opener| TalkPlan::context(*opener, up, down));
@@ -200,6 +208,10 @@ pub fn ci() -> Vec<Row> {
         Row::pair(crossing("2 dialogs x 1 yield each way", &[496]), (1_905_394, 5_250_114)),
         Row::pair(crossing_cancels(), (474_648, 1_323_551)),
         Row::pair(
+            apart("2 dialogs of two openers x 1 yield, apart", &[0, 1], 1),
+            (11_816_282, 38_145_483),
+        ),
+        Row::pair(
             edges("1 dialog, more than a window up, less down", &[1009], &[1, 1007]),
             (4_036_034, 13_764_058),
         ),
@@ -217,8 +229,8 @@ pub fn ci() -> Vec<Row> {
 #[must_use]
 pub fn deep() -> Vec<Row> {
     [
-        contexts("2 dialogs of one opener x 1 yield", &[0, 0], &[496], &[496]),
-        contexts("2 dialogs of two openers x 1 yield", &[0, 1], &[496], &[496]),
+        apart("2 dialogs of one opener x 1 yield, apart", &[0, 0], 1),
+        apart("2 dialogs of two openers x half a window, apart", &[0, 1], 496),
         edges("1 dialog, less than a window up, more down", &[1, 1007], &[1009]),
         edges("1 dialog x 3 yields at the window's edges", &[1, 1007, 1009], &[1, 1007, 1009]),
         fragments("1 dialog x 3 yields, fragments", &[1, 991, 993], &[1, 991, 993]),

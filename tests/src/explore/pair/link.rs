@@ -51,12 +51,39 @@ impl Link {
 
     pub(crate) fn fingerprint(&self, names: &mut Names, state: &mut impl Hasher) {
         (self.cut, self.queue.len()).hash(state);
-        for packet in &self.queue {
-            (packet.tag as u8, names.of(packet.id), packet.flags, packet.size).hash(state);
-            let body = &packet.bytes[packet.bytes.len() - packet.size..];
-            let told = if packet.tag.has_flags() { &body[..body.len().min(1)] } else { body };
-            told.hash(state);
+        self.queue.iter().for_each(|packet| packet.fingerprint(names, state));
+    }
+
+    /// The same where only the order within each of these dialogs counts.
+    pub(crate) fn fingerprint_apart(
+        &self,
+        dialogs: impl Iterator<Item = DialogId>,
+        names: &mut Names,
+        state: &mut impl Hasher,
+    ) {
+        (self.cut, self.queue.len()).hash(state);
+        for dialog in dialogs {
+            names.of(dialog).hash(state);
+            let own = self.queue.iter().filter(|packet| packet.id == dialog);
+            own.for_each(|packet| packet.fingerprint(names, state));
         }
+    }
+
+    /// Takes the next frame of this dialog.
+    pub(crate) fn take(&mut self, dialog: DialogId) -> Option<Arc<Packet>> {
+        let place = self.queue.iter().position(|packet| packet.id == dialog)?;
+        self.queue.remove(place)
+    }
+
+    /// Whether the next frame of this dialog may come before all others: numbers are given in order,
+    /// so no `Start` overtakes another (P-D1).
+    pub(crate) fn may_take(&self, dialog: DialogId) -> bool {
+        let Some(place) = self.queue.iter().position(|packet| packet.id == dialog) else {
+            return false;
+        };
+        let starts = |packet: &Arc<Packet>| packet.tag == Tag::Start;
+        let before = self.queue.iter().take(place).any(starts);
+        !(before && self.queue.get(place).is_some_and(starts))
     }
 }
 
@@ -89,6 +116,13 @@ pub(crate) fn packets(mut bytes: &[u8]) -> Vec<Packet> {
 }
 
 impl Packet {
+    fn fingerprint(&self, names: &mut Names, state: &mut impl Hasher) {
+        (self.tag as u8, names.of(self.id), self.flags, self.size).hash(state);
+        let body = &self.bytes[self.bytes.len() - self.size..];
+        let told = if self.tag.has_flags() { &body[..body.len().min(1)] } else { body };
+        told.hash(state);
+    }
+
     pub(crate) fn words(&self) -> String {
         let mut words = format!("{} of {}, {} bytes", self.tag.name(), self.id, self.size);
         if self.credit != 0 {

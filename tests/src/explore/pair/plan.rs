@@ -40,6 +40,9 @@ pub struct Plan {
     pub prompt: bool,
     /// What two ends do apart from each other is tried in one order only.
     pub reduced: bool,
+    /// A frame may overtake those of other dialogs, so that it does not matter which was written
+    /// first; and of an end that has closed each dialog is looked at alone.
+    pub apart: bool,
     /// Something that is made wrong on purpose, to see that it is found.
     pub fault: Option<Fault>,
 }
@@ -107,6 +110,7 @@ impl Plan {
             goodbye: false,
             prompt: false,
             reduced: true,
+            apart: false,
             fault: None,
         }
     }

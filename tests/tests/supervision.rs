@@ -10,7 +10,6 @@
 //! | SPN-12 | endpoints are linked in; other failures: `spn_11_what_a_failing_start_…` in `misuse.rs` |
 //! | SPN-15 | the own image everywhere; another: `rpc_03_…` in `misuse.rs` |
 //! | SPN-21 | there is one way: a program is executed, and nothing of ours runs in a mere fork |
-//! | SPN-22 | with pools of actors |
 
 use std::fs;
 use std::path::PathBuf;

@@ -170,7 +170,7 @@ impl<E: ContextEndpoint> Drop for OpenContext<E> {
 #[non_exhaustive]
 pub enum ContextState {
     /// The far task has started; this side's stream is not open.
-    Started,
+    Running,
     /// This side's stream is open, one of its directions at least.
     Streaming,
     /// This side has asked the far task to end, and it has not ended yet.
@@ -263,7 +263,7 @@ impl<E: ContextEndpoint> OpenContext<E> {
         match self.dialog.outcome() {
             None if self.cancel_called() => ContextState::Cancelling,
             None if self.dialog.is_streaming() => ContextState::Streaming,
-            None => ContextState::Started,
+            None => ContextState::Running,
             Some(Outcome::Returned(_)) => ContextState::Returned,
             Some(Outcome::Cancelled(_)) => ContextState::Cancelled,
             Some(Outcome::Lost(_) | Outcome::Died(_)) => ContextState::Lost,

@@ -59,7 +59,7 @@ async fn ctx_13_ctx_33_a_cancel_of_ours_is_called_then_acked_and_names_us() -> R
         let (mut cx, ()) = worker.open_context(gives_back()).await?;
         assert_eq!(
             (cx.state(), cx.cancel_called(), cx.cancel_acked()),
-            (ContextState::Started, false, false)
+            (ContextState::Running, false, false)
         );
         assert!(cx.outcome().is_none() && cx.canceller().is_none());
         let stream = cx.open_stream()?;

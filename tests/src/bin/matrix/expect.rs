@@ -99,12 +99,9 @@ impl Cell {
 
     fn expected_of_parent(self) -> Expect {
         use Phase::{CancelSent, Connected, ShuttingDown, StartSent};
-        // The child looks at nothing but a signal then. A context's block waits half a second for
-        // what does not answer (P-C1), and all the grace is shorter: there the root's end comes
-        // first, and ends the child without a word of it.
-        let is_block = matches!(self.shape, Shape::OneWay | Shape::TwoWay);
-        let is_deaf = matches!(self.phase, StartSent | ShuttingDown)
-            || (self.phase == CancelSent && !is_block);
+        // The child looks at nothing but a signal then. A context's block waits for what does not
+        // answer no longer than the root's cancel allows (P-C1), so that the force is told.
+        let is_deaf = matches!(self.phase, StartSent | CancelSent | ShuttingDown);
         let cancelled = |number| match is_deaf {
             true => Expect::Forced(Rung::Terminated),
             false => Expect::Cancelled(number),

@@ -41,6 +41,9 @@ pub struct Options {
 pub enum Containment {
     /// Actors: each is ended by the kernel when its parent is. What they start themselves and leave
     /// behind is not looked after.
+    ///
+    /// An actor asks the kernel for that in [`init`]. One that is stopped before it has come there, in
+    /// the first moments of its life, stays stopped where its parent is killed meanwhile.
     #[default]
     KernelChain,
     /// Also what actors leave behind: the root adopts it, ends it when its actor is gone, and reaps

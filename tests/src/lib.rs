@@ -35,4 +35,5 @@ pub mod programs;
 pub mod strike;
 pub mod sweep;
 pub mod tidy;
+pub mod worker;
 pub mod world;

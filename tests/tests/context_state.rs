@@ -3,9 +3,9 @@
 use std::future::pending;
 
 use hatchery::{
-    CancelStatus, Context, ContextState, Error, ErrorKind, Nursery, Portal, Receives, Result,
-    Sends, Starts, open_nursery,
+    CancelStatus, Context, ContextState, Error, ErrorKind, Receives, Result, Sends, Starts,
 };
+use hatchery_tests::worker::{alive, with_mortal, with_worker};
 
 type Talk = Context<Starts<()>, Sends<u64>, Receives<u64>>;
 
@@ -36,21 +36,6 @@ async fn fails_to_clean_up(cx: Talk) -> Result<u64> {
     let ended = waits.await;
     hatchery::shield(async { Err(Error::message("the disk is full")) }).await?;
     ended.map(Option::unwrap_or_default)
-}
-
-#[hatchery::endpoint]
-async fn alive() -> bool {
-    true
-}
-
-async fn with_worker<T>(body: impl AsyncFnOnce(&Portal) -> Result<T>) -> Result<T> {
-    open_nursery(async |nursery: Nursery| {
-        let worker = nursery.start_actor("worker").await?;
-        let value = body(&worker).await?;
-        worker.cancel().await?;
-        Ok(value)
-    })
-    .await
 }
 
 #[hatchery::test]
@@ -99,7 +84,7 @@ async fn ctx_14_a_cancel_that_comes_after_the_return_changes_nothing() -> Result
 #[hatchery::test]
 async fn ctx_15_cancelling_the_whole_actor_is_told_apart_from_cancelling_the_context() -> Result<()>
 {
-    with_worker(async |worker| {
+    with_mortal(async |worker| {
         let (cx, ()) = worker.open_context(gives_back()).await?;
         assert_eq!(worker.cancel_actor().await?, CancelStatus::Done);
         let ended = cx.result().await.expect_err("the actor was cancelled");
@@ -114,7 +99,7 @@ async fn ctx_15_cancelling_the_whole_actor_is_told_apart_from_cancelling_the_con
 
 #[hatchery::test]
 async fn ctx_33_failed_and_lost_are_states_of_their_own() -> Result<()> {
-    with_worker(async |worker| {
+    with_mortal(async |worker| {
         let (mut cx, ()) = worker.open_context(gives_back()).await?;
         cx.open_stream()?.close().await?;
         assert_eq!(cx.result().await.expect_err("nothing came").kind(), &ErrorKind::Failed);

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_io::Timer;
 use futures_lite::{FutureExt as _, future};
 use hatchery::{
-    CancelScope, CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Portal, Receives, Result,
-    Sends, Starts, open_nursery,
+    CancelScope, CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Receives, Result, Sends,
+    Starts, open_nursery,
 };
+use hatchery_tests::worker::with_worker;
 
 /// Far beyond what anything here takes.
 const LONG: Duration = Duration::from_secs(10);
@@ -82,23 +83,6 @@ impl Drop for Note {
 async fn waits(cx: Talk) -> Result<u64> {
     let _stream = cx.started(0).await?.open_stream();
     future::pending().await
-}
-
-#[hatchery::endpoint]
-async fn alive() -> bool {
-    true
-}
-
-/// Runs `body` with one daemon, and checks that the daemon serves on afterwards.
-async fn with_worker<T>(body: impl AsyncFnOnce(&Portal) -> Result<T>) -> Result<T> {
-    open_nursery(async |nursery: Nursery| {
-        let worker = nursery.start_actor("worker").await?;
-        let value = body(&worker).await?;
-        assert!(worker.run(alive()).await?);
-        worker.cancel().await?;
-        Ok(value)
-    })
-    .await
 }
 
 /// A file that is not there, in a folder that goes with it.

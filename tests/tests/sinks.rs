@@ -4,10 +4,8 @@ use std::future::pending;
 
 use futures_lite::stream;
 use futures_util::{SinkExt, StreamExt as _};
-use hatchery::{
-    Context, Error, ErrorKind, Nursery, Portal, Receives, Result, Sends, Starts, TrySendError,
-    open_nursery,
-};
+use hatchery::{Context, Error, ErrorKind, Receives, Result, Sends, Starts, TrySendError};
+use hatchery_tests::worker::with_worker;
 
 /// Reads as many values as it is told to, says so, and reads the rest at the end.
 #[hatchery::context]
@@ -47,16 +45,6 @@ async fn drops_its_half(cx: Context<Starts<()>, Sends<()>, Receives<Vec<u8>>>) -
     drop(receiver);
     sender.send(()).await?;
     pending().await
-}
-
-async fn with_worker<T>(body: impl AsyncFnOnce(&Portal) -> Result<T>) -> Result<T> {
-    open_nursery(async |nursery: Nursery| {
-        let worker = nursery.start_actor("worker").await?;
-        let value = body(&worker).await?;
-        worker.cancel().await?;
-        Ok(value)
-    })
-    .await
 }
 
 #[hatchery::test]

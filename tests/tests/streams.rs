@@ -9,6 +9,7 @@ use hatchery::{
     Context, Error, ErrorKind, Limits, MsgStream, Nursery, OpenContext, Portal, Receives, Result,
     Sends, Starts, open_nursery,
 };
+use hatchery_tests::worker::{alive, with_worker};
 
 /// Far beyond what anything here takes.
 const LONG: Duration = Duration::from_secs(10);
@@ -99,22 +100,6 @@ async fn sums(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<u64>
     stream.send(sum).await?;
     stream.send(sum * 2).await?;
     Ok(sum)
-}
-
-#[hatchery::endpoint]
-async fn alive() -> bool {
-    true
-}
-
-async fn with_worker<T>(body: impl AsyncFnOnce(&Portal) -> Result<T>) -> Result<T> {
-    open_nursery(async |nursery: Nursery| {
-        let worker = nursery.start_actor("worker").await?;
-        let value = body(&worker).await?;
-        assert!(worker.run(alive()).await?);
-        worker.cancel().await?;
-        Ok(value)
-    })
-    .await
 }
 
 type Echo = (OpenContext<echo>, MsgStream<Vec<u8>, Vec<u8>>);

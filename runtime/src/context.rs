@@ -347,12 +347,16 @@ where
     let dialog = context.dialog.clone();
     let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
     scope.set_holding(true);
+    let by = || scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
+    // Before the body is dropped: a stream that goes with it would be heard of first, and be the far
+    // task's error.
+    let before = || dialog.cancel_within(by(), scope.share());
     let ended = {
         let mut body = Some(Box::pin(body(context, first)));
         let mut changed: Option<EventListener> = None;
         poll_fn(|cx| {
             // The body first: if it is waiting on this context, it hears of the end by itself.
-            if let Poll::Ready(ended) = task::poll_in(&scope, &mut body, cx) {
+            if let Poll::Ready(ended) = task::poll_in(&scope, &mut body, before, cx) {
                 return Poll::Ready(Some(ended));
             }
             loop {
@@ -380,8 +384,7 @@ where
             // A cancel that comes while the block joins is handed on.
             let late = async {
                 scope.until_due().await;
-                let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
-                dialog.cancel_within(by, scope.share());
+                dialog.cancel_within(by(), scope.share());
                 std::future::pending().await
             };
             let outcome = dialog.finished().or(late).await;
@@ -395,10 +398,8 @@ where
             Err(body_failed(error, &dialog, E::NAME, &actor, rest).await)
         }
         Some(Ended::Dropped) => {
-            let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
-            dialog.cancel_within(by.clone(), share);
             let outcome = dialog.finished().await;
-            Err(X::from(cancelled(by, &outcome, &dialog)))
+            Err(X::from(cancelled(by(), &outcome, &dialog)))
         }
         None => {
             let outcome = dialog.finished().await;

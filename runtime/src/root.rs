@@ -42,8 +42,10 @@ pub enum Containment {
     /// Actors: each is ended by the kernel when its parent is. What they start themselves and leave
     /// behind is not looked after.
     ///
-    /// An actor asks the kernel for that in [`init`]. One that is stopped before it has come there, in
-    /// the first moments of its life, stays stopped where its parent is killed meanwhile.
+    /// An actor asks the kernel for that in [`init`]. Before it has come there, it ends since its
+    /// parent is gone; if it is stopped by then, the kernel ends it where whoever adopts it is of
+    /// another session than the root, as the first process of a system is. Where that is not so, it
+    /// stays stopped.
     #[default]
     KernelChain,
     /// Also what actors leave behind: the root adopts it, ends it when its actor is gone, and reaps

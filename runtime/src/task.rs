@@ -189,28 +189,33 @@ pub(crate) enum Ended<T> {
     Dropped,
 }
 
-/// Polls `body` once as the content of `scope`; drops it if the scope is due.
+/// Polls `body` once as the content of `scope`; drops it if the scope is due, and calls `before`
+/// first.
 pub(crate) fn poll_in<F: Future>(
     scope: &Scope,
     body: &mut Option<Pin<Box<F>>>,
+    before: impl Fn(),
     cx: &mut Context<'_>,
 ) -> Poll<Ended<F::Output>> {
     scope.bell.listen(cx.waker());
     let _restore = Restore::set(Current { actor: scope.actor.clone(), scope: scope.id });
     let _trace = trace::Restore::set(scope.trace.clone());
-    if scope.due() {
+    let end = |body: &mut Option<_>| {
+        if body.is_some() {
+            before();
+        }
         *body = None;
+        Poll::Ready(Ended::Dropped)
+    };
+    if scope.due() {
+        return end(body);
     }
     let Some(future) = body else { return Poll::Ready(Ended::Dropped) };
     if let Poll::Ready(value) = future.as_mut().poll(cx) {
         *body = None;
         return Poll::Ready(Ended::Returned(value));
     }
-    if scope.due() {
-        *body = None;
-        return Poll::Ready(Ended::Dropped);
-    }
-    Poll::Pending
+    if scope.due() { end(body) } else { Poll::Pending }
 }
 
 /// Runs `body` as the content of `scope` until it ends or is due.
@@ -219,7 +224,7 @@ pub(crate) fn poll_in<F: Future>(
 /// be stored, and moved, once for every function around it.
 pub(crate) async fn run_in<F: Future>(scope: &Scope, body: Pin<Box<F>>) -> Ended<F::Output> {
     let mut body = Some(body);
-    poll_fn(|cx| poll_in(scope, &mut body, cx)).await
+    poll_fn(|cx| poll_in(scope, &mut body, || (), cx)).await
 }
 
 /// Runs the actor's executor for as long as `future` runs, unless someone further out does.

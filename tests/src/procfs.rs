@@ -11,7 +11,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid,
+};
 
 /// How many milliseconds a process may take to begin a program, on a machine that is busy.
 const EXEC_LOOKS: u32 = 500;
@@ -168,6 +170,23 @@ pub fn descendants(root: i32, table: &[Process]) -> Vec<Process> {
         false
     };
     table.iter().filter(|one| is_below(one.pid)).cloned().collect()
+}
+
+/// Those of a session that live.
+pub fn members_of_session(session: i32) -> Vec<Process> {
+    let all = Process::all().into_iter();
+    all.filter(|one| one.session == session && !one.is_zombie()).collect()
+}
+
+/// Waits for those of a session that have ended and are this process's to wait for. Adopted ones may
+/// be of any group.
+pub fn reap_session(session: i32) {
+    let own = own_pid();
+    for one in Process::all() {
+        if one.session == session && one.parent == own && one.is_zombie() {
+            waitpid(Pid::from_raw(one.pid), WaitOptions::NOHANG).ok();
+        }
+    }
 }
 
 /// Ends them all by SIGKILL.

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::{self, pending};
 use hatchery::{
-    CancelStatus, Context, Error, ErrorKind, Nursery, Options, Receives, Result, Rung, Sends,
-    Starts, on_exit, open_nursery, shield,
+    CancelScope, CancelStatus, Context, Error, ErrorKind, Nursery, OpenContext, Options, Receives,
+    Result, Rung, Sends, Starts, cancel_scope, on_exit, open_nursery, shield,
 };
 use hatchery_tests::procfs::Process;
+use hatchery_tests::worker::with_worker;
 
 /// Ten times what an end that waits for nothing may take.
 const SOON: Duration = Duration::from_secs(3);
@@ -256,4 +257,63 @@ async fn can_17_without_it_the_same_end_by_force_is_a_failure() {
     .await;
     let error = failed.unwrap_err();
     assert!(error.to_string().contains("by force"), "{error}");
+}
+
+/// Sends for ever; notes how it came to its end.
+#[hatchery::context]
+async fn sends_until_told(
+    cx: Context<Starts<()>, Sends<u64>, Receives<()>>,
+    path: String,
+) -> Result<()> {
+    struct Dropped(String);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            note(&self.0, "dropped").expect("a file to note it in");
+        }
+    }
+    let stream = cx.started(()).await?.open_stream();
+    let _dropped = Dropped(path.clone());
+    loop {
+        if let Err(error) = stream.send(0).await {
+            note(&path, "failed")?;
+            return Err(error);
+        }
+    }
+}
+
+/// Blocks its thread when dropped, until the far task has come to an end.
+struct Awaits(PathBuf);
+
+impl Drop for Awaits {
+    fn drop(&mut self) {
+        let until = Instant::now() + SOON;
+        while !self.0.exists() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+#[hatchery::test]
+async fn p_c2_a_block_that_is_cancelled_says_so_before_its_stream_is_dropped() -> Result<()> {
+    let path = std::env::temp_dir().join(format!("cancelling-order-{}", std::process::id()));
+    let text = path.display().to_string();
+    with_worker(async |worker| {
+        let ended = cancel_scope(async |scope: CancelScope| {
+            let far = sends_until_told(text.clone());
+            worker
+                .with_context(far, async |mut cx: OpenContext<sends_until_told>, ()| {
+                    // Dropped behind the stream, which the far task hears of meanwhile.
+                    let _awaits = Awaits(path.clone());
+                    let mut stream = cx.open_stream()?;
+                    stream.recv().await?;
+                    scope.cancel();
+                    pending::<Result<()>>().await
+                })
+                .await
+        });
+        assert!(ended.await?.is_none(), "it was cancelled");
+        assert_eq!(fs::read_to_string(&path).map_err(Error::new)?, "dropped\n");
+        fs::remove_file(&path).map_err(Error::new)
+    })
+    .await
 }

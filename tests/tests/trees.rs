@@ -205,6 +205,33 @@ fn f_03_a_root_ends_in_time_though_a_child_of_it_cannot_be_killed() {
     }
 }
 
+/// What a terminal stops or ends is all of them.
+#[test]
+fn sig_04_actors_that_are_up_are_of_their_roots_group() {
+    let (running, actors) = grove();
+    let root = running.process().clone();
+    assert!(actors.iter().all(|one| one.group == root.group), "{root}, {actors:?}");
+    running.signal(Signal::INT);
+    running.wait().assert_exit(130).assert_nothing_left();
+}
+
+/// The kernel ends it: nobody else is left who could, and it has asked for nothing yet.
+#[test]
+fn f_10_a_child_that_is_stopped_before_its_entry_goes_with_its_killed_root() {
+    // In a session of its own, as under a terminal or a service manager: whoever adopts is elsewhere.
+    let session = Program::at("setsid").arg("--wait").arg(build::built(Kind::Bin, "early"));
+    let mut running = session.start();
+    assert!(running.wait_for_tree(|tree| tree.iter().any(|one| one.state == 'T')));
+    let tree = running.tree();
+    let child = tree.iter().find(|one| one.state == 'T').unwrap();
+    let root = tree.iter().find(|one| one.pid == child.parent).unwrap();
+    assert!(child.command_line().contains("early"), "{child}");
+    root.signal(Signal::KILL);
+    wait_for_any_exit(std::slice::from_ref(child), Duration::from_secs(10));
+    assert_gone(std::slice::from_ref(child));
+    running.wait().assert_nothing_left();
+}
+
 #[test]
 fn f_20_a_root_that_inherited_ignored_child_signals_works() {
     let hello = build::built(Kind::Example, "hello");

@@ -21,6 +21,7 @@ use signal_hook::consts::{SIGINT, SIGPIPE};
 
 use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE};
 use super::process::duplicate;
+use super::procfs;
 
 /// How long the standard streams may take; they were sent before the process was started.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -121,6 +122,7 @@ impl ChildEntry {
         if !is_parent(marker.parent) {
             return Ok(None);
         }
+        join_group_of(marker.parent);
         let link = UnixStream::from(duplicate(io::stdin())?);
         link.set_nonblocking(true)?;
         let (stdin, stderr) = match handover::take(&link, PATIENCE) {
@@ -217,6 +219,17 @@ pub(crate) fn take_back_note() {
 
 fn is_parent(pid: u32) -> bool {
     rustix::process::getppid().map(number) == Some(pid)
+}
+
+/// Makes this process part of its parent's group, as a child is that nobody moves: what a terminal
+/// stops or ends is the whole tree. Where that group cannot be told, or is of another session, it
+/// stays in its own, which costs nothing else.
+fn join_group_of(parent: u32) {
+    // The system call gives 0 for a group outside of this container, which `rustix` has no type for.
+    let group = procfs::stat(parent).and_then(|parent| Pid::from_raw(parent.group));
+    if group.is_some() {
+        let _ = rustix::process::setpgid(None, group);
+    }
 }
 
 fn is_standard(descriptor: &OwnedFd) -> bool {

@@ -179,7 +179,9 @@ impl SpawnRequest {
             socket: handover::inode(&theirs)?,
         };
         let mut command = std::process::Command::new(self.program.path()?);
-        command.arg0(format!("hatchery: {}", self.name)).args(self.args);
+        // In a group of its own until it has asked for its parent's death signal: the kernel ends a
+        // group that has a member stopped when the last tie to its session goes (F-10).
+        command.arg0(format!("hatchery: {}", self.name)).args(self.args).process_group(0);
         for (name, value) in self.env {
             match value {
                 Some(value) => command.env(name, value),

@@ -26,6 +26,8 @@ pub(crate) struct Stat {
     state: char,
     /// Its parent.
     pub(crate) parent: u32,
+    /// Its process group; 0 for one that this process cannot see, outside its container.
+    pub(crate) group: i32,
     /// When it was started, in ticks since the system was: with its pid, its name for ever.
     pub(crate) started: u64,
     user: u64,
@@ -46,10 +48,11 @@ pub(crate) fn stat(pid: u32) -> Option<Stat> {
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
-    let user = fields.nth(9)?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    let user = fields.nth(8)?.parse().ok()?;
     let system = fields.next()?.parse().ok()?;
     let started = fields.nth(6)?.parse().ok()?;
-    Some(Stat { state, parent, started, user, system })
+    Some(Stat { state, parent, group, started, user, system })
 }
 
 /// What a process has used.

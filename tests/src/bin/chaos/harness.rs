@@ -7,14 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use hatchery_tests::procfs::{self, Process};
 use hatchery_tests::programs::Signal;
-use rustix::process::{Pid, WaitOptions, set_child_subreaper, wait, waitpgid};
+use rustix::process::{WaitOptions, set_child_subreaper, wait};
 
 use crate::Arguments;
 use hatchery_tests::strike::{Phase, RECORDS, STEPS, ask_for_last_steps, make_pipe, show};
@@ -142,7 +141,6 @@ impl Job {
             .env(STEPS, &steps)
             .env("CHAOS_FOLDER", folder.join("files"))
             .env("RUST_BACKTRACE", "0")
-            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(own_errors(folder, first % arguments.jobs))
@@ -259,10 +257,9 @@ impl Job {
         self.process.kill();
     }
 
-    /// All that live in its process group.
+    /// All that live in its session.
     fn members(&self) -> Vec<Process> {
-        let all = Process::all().into_iter();
-        all.filter(|one| one.group == self.process.pid && !one.is_zombie()).collect()
+        procfs::members_of_session(self.process.pid)
     }
 
     /// Sees what a root that has ended leaves; says with which tree to go on.
@@ -280,9 +277,9 @@ impl Job {
                 break;
             }
             procfs::wait_for_any_exit(&left, LOOK);
-            reap_group(self.process.pid);
+            procfs::reap_session(self.process.pid);
         }
-        reap_group(self.process.pid);
+        procfs::reap_session(self.process.pid);
         if !self.doomed && !self.hung {
             sums.lost += 1;
             eprintln!("chaos: the root of tree {:?} ended by itself", self.tree);
@@ -290,12 +287,6 @@ impl Job {
         self.tree_ended(sums);
         self.next
     }
-}
-
-/// Waits for what has ended in a group.
-fn reap_group(group: i32) {
-    let Some(group) = Pid::from_raw(group) else { return };
-    while let Ok(Some(_)) = waitpgid(group, WaitOptions::NOHANG) {}
 }
 
 /// Where its roots and actors complain: panics on purpose would hide the rest on a terminal.

@@ -20,6 +20,9 @@ const SETTLE: Duration = Duration::from_secs(3);
 
 /// Runs trees `first`, `first + step`, … until it is ended.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    // What it leaves stopped before its entry is ended by the kernel only where whoever adopts it is
+    // of another session (F-10).
+    rustix::process::setsid().expect("a session of its own");
     // What the library keeps for the life of a process is not left behind by a tree.
     let warm = Node {
         broods: vec![vec![Node { name: "warm".to_owned(), ..Node::default() }]],

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use hatchery_tests::procfs::{self, Process};
 use hatchery_tests::strike::{Action, RECORDS, STEPS, ask_for_last_steps, make_pipe, show};
 use rustix::fs::OFlags;
-use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpgid};
+use rustix::process::set_child_subreaper;
 
 use crate::Arguments;
 use crate::cells::{Cell, Side};
@@ -166,7 +166,6 @@ impl Room {
             .env(STEPS, self.folder.join("steps"))
             .env(FILES, self.folder.join("files"))
             .env("RUST_BACKTRACE", "0")
-            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -222,42 +221,30 @@ impl Room {
         }
     }
 
-    /// All that live in the root's process group.
-    fn members(root: &Process) -> Vec<Process> {
-        let all = Process::all().into_iter();
-        all.filter(|one| one.group == root.pid && !one.is_zombie()).collect()
-    }
-
     /// Sees that what the root leaves is gone in time (O), and reaps it.
     fn bury(&self, root: &Process) -> Result<(), String> {
         // One that has not come to the library yet finds its parent gone when it does (F-10).
         place::release(&self.folder);
         let since = Instant::now();
         let left = loop {
-            let left = Self::members(root);
+            let left = procfs::members_of_session(root.pid);
             if left.is_empty() || since.elapsed() > ORPHANS * PATIENCE {
                 break left;
             }
             procfs::wait_for_any_exit(&left, LOOK);
-            reap_group(root.pid);
+            procfs::reap_session(root.pid);
         };
         let told: Vec<String> = left.iter().map(show).collect();
         procfs::kill(&left);
         procfs::wait_for_any_exit(&left, ORPHANS);
-        reap_group(root.pid);
+        procfs::reap_session(root.pid);
         if told.is_empty() { Ok(()) } else { Err(format!("orphans: {}", told.join("\n"))) }
     }
 
     /// What its processes are doing. What their links did last goes where they complain.
     fn dump(&self, root: &Process) -> String {
         ask_for_last_steps(&self.folder.join("steps"));
-        let members = Self::members(root);
+        let members = procfs::members_of_session(root.pid);
         members.iter().map(show).collect::<Vec<_>>().join("\n")
     }
-}
-
-/// Waits for what has ended in a group.
-fn reap_group(group: i32) {
-    let Some(group) = Pid::from_raw(group) else { return };
-    while let Ok(Some(_)) = waitpgid(group, WaitOptions::NOHANG) {}
 }

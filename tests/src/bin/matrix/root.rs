@@ -52,6 +52,9 @@ pub(crate) fn strike_root(cell: Cell) {
 
 /// Runs the cell and says what came of it.
 pub(crate) fn run(cell: Cell) -> ExitCode {
+    // What it leaves stopped before its entry is ended by the kernel only where whoever adopts it is
+    // of another session (F-10).
+    rustix::process::setsid().expect("a session of its own");
     let news = News::open();
     // What the library keeps for the life of a process is not left behind by a tree.
     let warm = hatchery::open_root_actor(options(cell), |_root| {

@@ -20,6 +20,7 @@ use crate::driver::link::lock;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::hooks;
+use crate::root::Containment;
 use crate::task::{self, Bell};
 
 /// What an actor was opened with, and what its children inherit.
@@ -106,6 +107,8 @@ pub(crate) struct Actor {
     idle: Signal,
     /// How to end the children of each nursery where nobody polls it.
     nurseries: Mutex<BTreeMap<ScopeId, Force>>,
+    /// Of a root.
+    containment: OnceLock<Containment>,
     pub(crate) ending: Ending,
 }
 
@@ -170,10 +173,19 @@ impl Actor {
             children: AtomicUsize::new(0),
             idle: Signal::new(),
             nurseries: Mutex::new(BTreeMap::new()),
+            containment: OnceLock::new(),
             ending: Ending::new(is_child),
         });
         *running = Some(actor.clone());
         Ok(Reign(actor))
+    }
+
+    pub(crate) fn containment(&self) -> Option<Containment> {
+        self.containment.get().copied()
+    }
+
+    pub(crate) fn set_containment(&self, containment: Containment) {
+        let _ = self.containment.set(containment);
     }
 
     /// The actor that this process is, while it is one.
@@ -192,6 +204,11 @@ impl Actor {
 
     pub(crate) fn settings(&self) -> &Settings {
         self.settings.get_or_init(Settings::default)
+    }
+
+    /// Whether its settings are known.
+    pub(crate) fn is_set_up(&self) -> bool {
+        self.settings.get().is_some()
     }
 
     /// A child learns its settings from its parent, once.

@@ -18,25 +18,37 @@ use crate::driver::clock;
 use crate::driver::entry::{self, ChildEntry};
 use crate::driver::identity;
 use crate::driver::link::{Link, Loops};
+use crate::driver::watch;
 use crate::ending::LastWords;
 use crate::endpoint::{Failed, Job};
 use crate::error::{Error, Result};
+use crate::hooks;
 use crate::serving::{self, Serving};
 use crate::spec::{MainTask, Spec};
 use crate::task::{self, Scope};
 use crate::trace::Trace;
+use crate::ward::OwnActor;
 use crate::{dialog, log};
+
+/// What a process that was started as an actor does when its parent is gone before it is one: the
+/// exit hooks that it has taken; gives its exit code.
+pub(crate) fn never_was() -> i32 {
+    for error in hooks::run() {
+        entry::complain(&format!("an exit hook failed: {error}"));
+    }
+    1
+}
 
 /// Says why a process that was started as an actor could not become one; gives its exit code.
 pub(crate) fn failed(error: &std::io::Error) -> i32 {
     // The parent reads this descriptor when its child does not come up.
     entry::complain(&format!("this process was started as an actor and could not be one: {error}"));
-    1
+    never_was()
 }
 
 /// Runs the actor that this process was started as; returns the process's exit code.
 pub(crate) fn run(entry: ChildEntry) -> i32 {
-    if let Err(error) = entry::watch_parent(entry.parent_pid) {
+    if let Err(error) = watch::start(entry.parent_pid, OwnActor) {
         tracing::warn!(%error, "no thread watches the parent; its link still does");
     }
     task::hook_panics();
@@ -226,10 +238,17 @@ impl LastWords for Parting<'_> {
                 report.also.extend(failures.map(|error| error.as_also()));
             }
             Some(Words::Ended(terminal)) => {
-                let error = first.with_also(failures.map(|error| error.as_also()));
+                let error = first.with_others(failures.collect());
                 *terminal = Failed::from_error(&error, "an exit hook").into_terminal();
             }
-            Some(Words::Refused(_)) | None => {}
+            // What the parent is told is why the actor never was one.
+            Some(Words::Refused((_, message))) => {
+                for error in std::iter::once(first).chain(failures) {
+                    message.push_str("; an exit hook failed as well: ");
+                    message.push_str(&error.to_string());
+                }
+            }
+            None => {}
         }
     }
 

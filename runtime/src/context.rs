@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::actor::Actor;
+use crate::current::Within;
 use crate::dialog::Dialog;
 use crate::endpoint::{
     ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf, decode, encode,
@@ -345,7 +346,9 @@ where
     };
     context.scoped = true;
     let dialog = context.dialog.clone();
+    let within = Within::block_of(&dialog);
     let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
+    let scope = scope.of_context(Some(within));
     scope.set_holding(true);
     let by = || scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
     // Before the body is dropped: a stream that goes with it would be heard of first, and be the far

@@ -70,6 +70,17 @@ impl Actor {
         self.shutdown().asked().cloned()
     }
 
+    /// Ends once somebody has asked the actor to end.
+    pub(crate) async fn until_asked(&self) {
+        loop {
+            listener!(self.ending.turned => turned);
+            if self.asked().is_some() {
+                return;
+            }
+            turned.await;
+        }
+    }
+
     /// Why the actor takes no new work, if it is ending.
     pub(crate) fn refuses(&self) -> Option<Cancelled> {
         let shutdown = self.shutdown();

@@ -35,6 +35,8 @@ struct Detail {
     kind: ErrorKind,
     report: Report,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// The other failures of its nursery, where that was here.
+    others: Vec<Error>,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -125,9 +127,15 @@ impl Error {
         }
     }
 
-    /// Other failures of the same nursery.
+    /// Other failures of the same nursery, in short: as they travel.
     pub fn also(&self) -> &[Also] {
         &self.0.report.also
+    }
+
+    /// Other failures of the same nursery, whole, where the nursery is of this actor: each with its
+    /// exit report and whatever else is known. What came over a link has only [`also`](Self::also).
+    pub fn others(&self) -> &[Self] {
+        &self.0.others
     }
 
     fn from_parts(
@@ -135,7 +143,7 @@ impl Error {
         report: Report,
         source: Option<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self(Arc::new(Detail { kind, report, source }))
+        Self(Arc::new(Detail { kind, report, source, others: Vec::new() }))
     }
 
     #[track_caller]
@@ -293,17 +301,22 @@ impl Error {
     }
 
     /// The same failure with others of its scope listed.
-    pub(crate) fn with_also(self, also: impl IntoIterator<Item = Also>) -> Self {
-        let mut also = also.into_iter().peekable();
-        if also.peek().is_none() {
+    pub(crate) fn with_others(self, others: Vec<Self>) -> Self {
+        if others.is_empty() {
             return self;
         }
         let mut report = self.0.report.clone();
-        report.also.extend(also);
+        report.also.extend(others.iter().flat_map(Self::as_also_with_its_own));
+        let mut all = self.0.others.clone();
+        all.extend(others.into_iter().flat_map(|other| {
+            let its_own = other.0.others.clone();
+            std::iter::once(other).chain(its_own)
+        }));
         Self(Arc::new(Detail {
             kind: self.0.kind.clone(),
             report,
             source: Some(Box::new(SharedSource(self))),
+            others: all,
         }))
     }
 
@@ -361,16 +374,16 @@ pub(crate) fn of_block<E: fmt::Display + 'static>(error: &E) -> Error {
 }
 
 /// The body's own error, with the others' where it can hold them.
-pub(crate) fn in_company<E: 'static>(error: E, also: Vec<Also>) -> E {
-    if also.is_empty() {
+pub(crate) fn in_company<E: 'static>(error: E, others: Vec<Error>) -> E {
+    if others.is_empty() {
         return error;
     }
     let mut slot = Some(error);
     if let Some(known) = (&mut slot as &mut dyn Any).downcast_mut::<Option<Error>>() {
-        *known = known.take().map(|error| error.with_also(also));
+        *known = known.take().map(|error| error.with_others(others));
     } else {
-        for other in &also {
-            tracing::error!(actor = %other.origin, message = other.message, "failed as well");
+        for other in &others {
+            tracing::error!(actor = %other.origin(), error = %other, "failed as well");
         }
     }
     match slot {

@@ -18,12 +18,15 @@ static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
 ///
 /// One stack for the whole process: it takes hooks from any thread, and before [`init`](crate::init)
 /// or a root. They run on every way out of the actor: its end, its failure, a panic, a cancel, a
-/// signal, its parent's death, a root whose future is dropped; but not where the process is ended
-/// from outside (SIGKILL, the kernel's parent-death signal) or by `exit`. Then the stack is empty
-/// again, for a second root in the same process.
+/// SIGTERM, the end of its link, a root whose future is dropped; but not where the process is killed
+/// (by SIGKILL, which is also what the kernel sends to an actor whose parent's process has died) or
+/// ends itself by `exit` or `abort`. In an actor that hears nothing any more they run on another
+/// thread, when it is told by SIGTERM. Then the stack is empty again, for a second root in the same
+/// process.
 ///
-/// A hook returns nothing or a `Result`. One that fails or panics does not keep the others from running; its failure is the actor's, or
-/// is listed with it. A hook should be quick: the time it takes is taken from the actor's grace.
+/// A hook returns nothing or a `Result`. One that fails or panics does not keep the others from
+/// running; its failure is the actor's, or is listed with it, or, behind a panic of a root's body, is
+/// logged. A hook should be quick: the time it takes is taken from the actor's grace.
 pub fn on_exit<F, R>(hook: F)
 where
     F: FnOnce() -> R + Send + 'static,

@@ -64,12 +64,14 @@
 mod actor;
 mod child;
 mod context;
+mod current;
 mod dialog;
 mod driver;
 mod ending;
 mod endpoint;
 mod error;
 mod fleet;
+mod foreign;
 mod gather;
 mod hooks;
 mod local;
@@ -87,16 +89,19 @@ mod task;
 #[cfg(feature = "test-support")]
 mod testing;
 mod trace;
+mod ward;
 
 pub use context::{
     CancelStatus, Context, ContextArgument, ContextState, OpenContext, Receives, Sends, Started,
     Starts,
 };
+pub use current::CurrentContext;
 pub use endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf,
 };
 pub use error::{CallError, EndpointError, Error, ErrorKind, Never, Result};
 pub use fleet::{Cluster, Fleet, open_cluster};
+pub use foreign::{ForeignGone, ForeignTask, foreign};
 pub use gather::{Held, gather, gather_contexts};
 pub use hatchery_macros::{context, endpoint, main, test};
 pub use hatchery_proto::{
@@ -109,7 +114,8 @@ pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
 pub use pool::{ActorPool, Jobs, open_pool};
 pub use portal::Portal;
 pub use root::{
-    Containment, MainReturn, Options, Root, cancel_soon, init, open_root_actor, run, run_with,
+    Containment, MainReturn, Options, Root, cancel_soon, containment, init, open_root_actor, run,
+    run_with,
 };
 pub use scope::{CancelScope, cancel_scope, deadline, shield, timeout};
 pub use stream::{MsgStream, RecvHalf, SendHalf, TrySendError};

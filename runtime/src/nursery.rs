@@ -16,7 +16,7 @@ use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
 use hatchery_proto::nursery::{self as core, MemberEnd, MemberId, MemberKind, NurseryStep};
-use hatchery_proto::{Also, Cancelled, Cause};
+use hatchery_proto::{Cancelled, Cause};
 
 use crate::actor::Actor;
 use crate::context::by_us;
@@ -115,6 +115,12 @@ where
 /// within this scope's share of the grace (P-C2). Dropping the future from outside is the one way
 /// out that is not graceful: its actors are ended by force, in the background, and the root's end
 /// waits for them.
+///
+/// # When nobody polls it
+/// A block whose future is leaked holds its actors for as long as the actor around it lives: that one's
+/// end waits for the grace, then ends them by force and says so. Where the executor of the root itself
+/// has stopped, nothing is cancelled any more, and the actors go with the process, whose end the kernel
+/// tells them.
 pub async fn open_nursery<F, Fut, T, E>(body: F) -> Result<T, E>
 where
     F: FnOnce(Nursery) -> Fut,
@@ -322,16 +328,16 @@ impl Inner {
     {
         let state = lock(&self.state);
         let verdict = state.core.verdict();
-        let also = || -> Vec<Also> {
+        let others = || -> Vec<Error> {
             let others = verdict.also.iter().filter_map(|key| state.errors.get(key));
-            others.flat_map(Error::as_also_with_its_own).collect()
+            others.cloned().collect()
         };
         let cause = verdict.cause.as_ref().and_then(|key| state.errors.get(key)).cloned();
         match (result, cause) {
             (Some(Err(error)), cause) if verdict.by_body || cause.is_none() => {
-                Err(error::in_company(error, also()))
+                Err(error::in_company(error, others()))
             }
-            (_, Some(cause)) => Err(E::from(cause.with_also(also()))),
+            (_, Some(cause)) => Err(E::from(cause.with_others(others()))),
             (Some(Ok(value)), None) if scope.cancelled().is_none() => Ok(value),
             (_, None) => {
                 let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));

@@ -343,9 +343,9 @@ where
         while self.running.len() < size && (!self.ordered || self.begun - self.given < 2 * size) {
             let Some(call) = self.calls.next() else { return };
             let (place, pool, results) = (self.begun, self.pool.clone(), self.sender.clone());
-            let owner = actor.clone();
+            // Here, where it is known on whose behalf.
+            let scope = Scope::open(&actor, Some(scope), ScopeKind::Body);
             let job = async move {
-                let scope = Scope::open(&owner, Some(scope), ScopeKind::Body);
                 let ended = task::run_in(&scope, Box::pin(async move { pool.run(call).await }));
                 let done = match ended.await {
                     Ended::Returned(done) => done,

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use event_listener::listener;
-use hatchery_proto::{ActorId, Kind, Misuse, Outcome, StartWish};
+use hatchery_proto::{ActorId, ExitReport, Kind, Misuse, Outcome, StartWish};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -148,6 +148,17 @@ impl Portal {
     pub async fn cancel(&self) -> Result<()> {
         let _ = self.cancel_actor().await?;
         Ok(())
+    }
+
+    /// Waits until the actor's process has ended, however that comes, and says how it did.
+    ///
+    /// Of every end there is a report, of one that was asked for too; only a death that was not is an
+    /// error of the nursery, which has the same report ([`Error::exit`]).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing; the answer stays.
+    pub async fn ended(&self) -> ExitReport {
+        self.child.ended().await.exit.clone()
     }
 
     /// Ends the actor by force, and waits until its process has been reaped.

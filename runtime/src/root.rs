@@ -50,6 +50,10 @@ pub enum Containment {
     KernelChain,
     /// Also what actors leave behind: the root adopts it, ends it when its actor is gone, and reaps
     /// it. So does a root that is the first process of a container, unasked.
+    ///
+    /// What has lived and ended between two looks, a tenth of a second apart, was never seen to be
+    /// anybody else's than this program's own child, whose status is not to be taken: it stays a
+    /// zombie until this process ends.
     Subreaper,
     /// Also what actors leave behind: a control group (of the second version, `cgroup2`) is made
     /// below the one that the root is in, all actors are put into it, and at the root's end the
@@ -137,8 +141,14 @@ impl Options {
         self
     }
 
-    /// Whether SIGINT, SIGTERM and SIGHUP end the tree gracefully. Off by default, since an
-    /// embedding program may have its own handlers; [`run`] and `#[hatchery::main]` turn it on.
+    /// Whether SIGINT, SIGTERM and SIGHUP end the tree gracefully, the first of them; a further one
+    /// leaves no time. Off by default, since an embedding program may have its own handlers; [`run`]
+    /// and `#[hatchery::main]` turn it on. Once the root has ended, the three do again what they do by
+    /// default.
+    ///
+    /// In an actor below, SIGINT and SIGHUP do nothing: they are its root's matter, which the terminal
+    /// tells as well. SIGTERM ends it in its order, unless its parent is about to; a second one, or one
+    /// to an actor that is ending, leaves no time; one that hears nothing runs its exit hooks and dies.
     #[must_use]
     pub fn signals(mut self, on: bool) -> Self {
         self.signals = on;
@@ -183,6 +193,18 @@ pub fn cancel_soon() -> Result<()> {
     Ok(())
 }
 
+/// How surely everything below the root of this process ends with it: what was asked for by
+/// [`Options::containment`], or more where this process is the first of a container. It is logged, too.
+///
+/// # Errors
+/// `Misuse` where this process is no root.
+pub fn containment() -> Result<Containment> {
+    let actor = Actor::running();
+    actor.and_then(|actor| actor.containment()).ok_or_else(|| {
+        Error::misuse("asking how this tree is contained: this process is not its root")
+    })
+}
+
 /// Must come first in the `main` of a program that starts actors: in a process that was started as
 /// an actor, it runs that actor and does not return. In any other process it does nothing.
 ///
@@ -190,7 +212,7 @@ pub fn cancel_soon() -> Result<()> {
 pub fn init() {
     match entry::take_entry() {
         Entry::NotAChild => {}
-        Entry::Orphan => entry::exit(1),
+        Entry::Orphan => entry::exit(child::never_was()),
         Entry::Failed(error) => entry::exit(child::failed(&error)),
         Entry::Child(entry) => entry::exit(child::run(entry)),
     }
@@ -216,13 +238,8 @@ where
     Fut: Future<Output = Result<T, E>>,
     E: From<Error> + 'static,
 {
-    let Begun { reign, signals, adopter, group } = begin(options).map_err(E::from)?;
+    let Begun { reign, signals, adopter, group, containment } = begin(options).map_err(E::from)?;
     let actor = reign.actor().clone();
-    let containment = match (&group, &adopter) {
-        (Some(_), _) => Containment::Cgroup,
-        (None, Some(_)) => Containment::Subreaper,
-        (None, None) => Containment::KernelChain,
-    };
     let root = Root { actor: actor.clone(), containment };
     let mut last = Above::default();
     let ended = task::drive(&actor, async {
@@ -247,16 +264,18 @@ where
         Ended::Returned(Ok(Ok(value))) => match (hooks.next(), cancelled) {
             (None, None) => Ok(value),
             (None, Some(by)) => Err(E::from(Error::cancelled_by(by))),
-            (Some(first), _) => Err(E::from(first.with_also(hooks.map(|error| error.as_also())))),
+            (Some(first), _) => Err(E::from(first.with_others(hooks.collect()))),
         },
-        Ended::Returned(Ok(Err(error))) => {
-            Err(error::in_company(error, hooks.map(|error| error.as_also()).collect()))
+        Ended::Returned(Ok(Err(error))) => Err(error::in_company(error, hooks.collect())),
+        Ended::Returned(Err(panic)) => {
+            // The panic goes on, and has no place for them.
+            hooks.for_each(|error| tracing::error!(%error, "an exit hook failed"));
+            resume_unwind(panic)
         }
-        Ended::Returned(Err(panic)) => resume_unwind(panic),
         Ended::Dropped => {
             let itself = || Cancelled { canceller: actor.id().clone(), cause: Cause::ScopeEnding };
             let error = Error::cancelled_by(cancelled.unwrap_or_else(itself));
-            Err(E::from(error.with_also(hooks.map(|error| error.as_also()))))
+            Err(E::from(error.with_others(hooks.collect())))
         }
     }
 }
@@ -283,6 +302,7 @@ struct Begun {
     signals: Option<Task<()>>,
     adopter: Option<Adopter>,
     group: Option<Group>,
+    containment: Containment,
 }
 
 fn begin(options: Options) -> Result<Begun> {
@@ -305,18 +325,23 @@ fn begin(options: Options) -> Result<Begun> {
     let reign = Actor::begin(id, uuid, Some(options.settings))?;
     let signals = match options.signals {
         true => {
+            // Of a root that was before.
+            INTERRUPTED.store(0, Ordering::Release);
             let signals = Signals::install()
                 .map_err(|error| Error::os("installing the signal handlers", error))?;
             Some(reign.actor().spawn(obey(signals, reign.actor().clone())))
         }
         false => None,
     };
-    let adopts = options.containment == Containment::Subreaper || adopter::is_first();
-    let adopter = match adopts {
-        true => {
-            Some(Adopter::start(uuid).map_err(|error| Error::os("becoming a subreaper", error))?)
+    let asked = options.containment == Containment::Subreaper;
+    let adopter = match (asked || adopter::is_first()).then(|| Adopter::start(uuid)) {
+        Some(Err(error)) if asked => return Err(Error::os("becoming a subreaper", error)),
+        Some(Err(error)) => {
+            tracing::warn!(%error, "the first process of a container adopts, and cannot reap");
+            None
         }
-        false => None,
+        Some(Ok(adopter)) => Some(adopter),
+        None => None,
     };
     let group = match options.containment {
         Containment::Cgroup => Some(
@@ -324,13 +349,14 @@ fn begin(options: Options) -> Result<Begun> {
         ),
         _ => None,
     };
-    tracing::info!(
-        actor = %reign.actor().id(),
-        adopts,
-        cgroup = group.is_some(),
-        "a root actor; the kernel ends each actor with its parent"
-    );
-    Ok(Begun { reign, signals, adopter, group })
+    let containment = match (&group, &adopter) {
+        (Some(_), _) => Containment::Cgroup,
+        (None, Some(_)) => Containment::Subreaper,
+        (None, None) => Containment::KernelChain,
+    };
+    reign.actor().set_containment(containment);
+    tracing::info!(actor = %reign.actor().id(), ?containment, "a root actor");
+    Ok(Begun { reign, signals, adopter, group, containment })
 }
 
 /// There is nobody above a root: what its exit hooks came to is its own error.
@@ -387,7 +413,8 @@ async fn obey(mut signals: Signals, actor: Arc<Actor>) {
 
 /// Runs `main` in a root actor on this thread and returns its value or its error.
 ///
-/// SIGINT, SIGTERM and SIGHUP end the tree gracefully; a second one leaves no time.
+/// SIGINT, SIGTERM and SIGHUP end the tree gracefully; a second one leaves no time. The error says
+/// which it was ([`Cause::Signal`]); only `#[hatchery::main]` makes it the exit code.
 ///
 /// # Errors
 /// As [`open_root_actor`].

@@ -11,6 +11,7 @@ use hatchery_proto::{
 
 use crate::actor::{Actor, Caller, Exposed};
 use crate::context::by_us;
+use crate::current::Within;
 use crate::dialog::{Dialog, Side};
 use crate::driver::clock;
 use crate::driver::link::{Handler, Link, lock};
@@ -78,8 +79,8 @@ impl Serving {
         }
         let exposed = &self.actor.settings().exposed;
         prepare(exposed, self.caller, incoming, || {
-            let peer = link.look(|connection| connection.peer().cloned()).unwrap_or_default();
-            Dialog::new(link.clone(), id, Side::Callee, incoming.endpoint.as_str().into(), peer)
+            let name = incoming.endpoint.as_str().into();
+            Dialog::new(link.clone(), id, Side::Callee, name, peer_of(link))
         })
     }
 
@@ -87,7 +88,11 @@ impl Serving {
     fn serve(&self, link: &Arc<Link>, id: DialogId, incoming: &Incoming, job: Job) {
         let actor = self.actor.clone();
         let trace = Trace::received(incoming.trace.as_deref());
-        let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body).of_trace(trace);
+        let within = (incoming.kind == Kind::Context)
+            .then(|| Within::task_of(&incoming.endpoint, peer_of(link)));
+        let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body)
+            .of_trace(trace)
+            .of_context(within);
         lock(&self.tasks).insert(id, scope.id());
         // A cancel that came before the scope was known has to be seen here.
         self.apply_cancel(link, id);
@@ -158,6 +163,10 @@ impl Handler for Serving {
     fn handle_eof(&self, _link: &Arc<Link>) {
         (self.on_eof)();
     }
+}
+
+fn peer_of(link: &Link) -> ActorId {
+    link.look(|connection| connection.peer().cloned()).unwrap_or_default()
 }
 
 /// Finds the endpoint and decodes the arguments, or says why the call is refused (P-D2).

@@ -38,6 +38,8 @@ pub(crate) struct Child {
 
 struct State {
     ladder: Ladder,
+    /// How long it may take to be up.
+    connect: Duration,
     id: ActorId,
     link: Option<Arc<Link>>,
     up: bool,
@@ -61,14 +63,21 @@ pub(crate) struct ChildEnd {
 }
 
 impl Child {
-    pub(crate) fn new(actor: &Arc<Actor>, name: &str, main: Option<&'static str>) -> Arc<Self> {
+    pub(crate) fn new(
+        actor: &Arc<Actor>,
+        name: &str,
+        main: Option<&'static str>,
+        connect: Duration,
+    ) -> Arc<Self> {
+        let policy = Policy { connect, ..Policy::default() };
         let id = ActorId { name: name.to_owned(), uuid: 0, pid: 0 };
         Arc::new(Self {
             actor: actor.clone(),
             main,
             trace: Trace::current(),
             state: Mutex::new(State {
-                ladder: Ladder::new(clock::now(), Policy::default()),
+                ladder: Ladder::new(clock::now(), policy),
+                connect,
                 id,
                 link: None,
                 up: false,

@@ -17,6 +17,7 @@ use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
 use hatchery_proto::{ActorId, Cancelled, Instant, Location};
 
 use crate::actor::Actor;
+use crate::current::Within;
 use crate::driver::link::lock;
 use crate::driver::{clock, entry, identity, reactor};
 use crate::error::Error;
@@ -27,6 +28,7 @@ use crate::trace::{self, Trace};
 pub(crate) struct Current {
     pub(crate) actor: Arc<Actor>,
     pub(crate) scope: ScopeId,
+    pub(crate) within: Option<Arc<Within>>,
 }
 
 thread_local! {
@@ -78,6 +80,7 @@ pub(crate) struct Scope {
     id: ScopeId,
     bell: Arc<Bell>,
     trace: Option<Trace>,
+    within: Option<Arc<Within>>,
 }
 
 /// How the core's word that a scope is due reaches the task that polls it.
@@ -108,12 +111,19 @@ impl Scope {
     pub(crate) fn open(actor: &Arc<Actor>, parent: Option<ScopeId>, kind: ScopeKind) -> Self {
         let bell = Arc::new(Bell::default());
         let id = actor.open_scope(parent, kind, bell.clone());
-        Self { actor: actor.clone(), id, bell, trace: Trace::current() }
+        let within = current().and_then(|current| current.within);
+        Self { actor: actor.clone(), id, bell, trace: Trace::current(), within }
     }
 
     /// Has what is in this scope belong to the trace that came with it, and to no other.
     pub(crate) fn of_trace(mut self, trace: Option<Trace>) -> Self {
         self.trace = trace;
+        self
+    }
+
+    /// Has what is in this scope be part of a context.
+    pub(crate) fn of_context(mut self, within: Option<Arc<Within>>) -> Self {
+        self.within = within;
         self
     }
 
@@ -198,7 +208,8 @@ pub(crate) fn poll_in<F: Future>(
     cx: &mut Context<'_>,
 ) -> Poll<Ended<F::Output>> {
     scope.bell.listen(cx.waker());
-    let _restore = Restore::set(Current { actor: scope.actor.clone(), scope: scope.id });
+    let (actor, within) = (scope.actor.clone(), scope.within.clone());
+    let _restore = Restore::set(Current { actor, scope: scope.id, within });
     let _trace = trace::Restore::set(scope.trace.clone());
     let end = |body: &mut Option<_>| {
         if body.is_some() {

@@ -37,12 +37,14 @@ use tools::*;
 )]
 mod driver {
     pub(crate) mod cgroup;
+    pub(crate) mod clock;
     pub(crate) mod entry;
     pub(crate) mod handover;
     pub(crate) mod process;
     pub(crate) mod procfs;
     pub(crate) mod signal;
     pub(crate) mod spawner;
+    pub(crate) mod watch;
 }
 #[path = "driver/roles.rs"]
 mod roles;

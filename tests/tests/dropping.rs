@@ -22,6 +22,8 @@ use libtest_mimic::{Arguments, Trial};
 
 #[path = "dropping/cases.rs"]
 mod cases;
+#[path = "dropping/linked.rs"]
+mod linked;
 #[path = "dropping/many.rs"]
 mod many;
 #[path = "dropping/streams.rs"]

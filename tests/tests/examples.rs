@@ -34,3 +34,14 @@ there is no drawer \"a/b/c\"
 ",
     );
 }
+
+#[test]
+fn bounded() {
+    let finished = Program::example("bounded").run();
+    finished.assert_exit(0).assert_nothing_left();
+    let lines: Vec<_> = finished.out().lines().map(str::to_owned).collect();
+    assert_eq!(lines[0], "the worker has put its tools away", "{finished}");
+    assert!(lines[1].contains("deadline"), "{finished}");
+    assert_eq!(lines[2..], ["worker is up", "cancelled by its handle: true"], "{finished}");
+    assert_eq!(finished.err(), "", "{finished}");
+}

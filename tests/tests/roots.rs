@@ -8,7 +8,8 @@ use std::task::{Context, Waker};
 
 use futures_lite::future;
 use hatchery::{
-    Cause, Error, ErrorKind, Nursery, Options, Result, on_exit, open_nursery, open_root_actor, run,
+    Cause, Containment, Error, ErrorKind, Nursery, Options, Result, containment, on_exit,
+    open_nursery, open_root_actor, run,
 };
 
 use hatchery_tests::build::{Kind, built};
@@ -149,4 +150,13 @@ fn spn_19_20_a_process_may_be_a_root_again_and_keeps_nothing_of_the_last_one() {
         .await
     });
     assert!(implicit.is_ok(), "{implicit:?}");
+}
+
+#[test]
+fn a_process_has_a_containment_while_it_is_a_root() {
+    let _turn = turn();
+    assert!(matches!(containment().unwrap_err().kind(), ErrorKind::Misuse));
+    let inside = async_io::block_on(open_root_actor(Options::new(), async |_root| containment()));
+    assert_eq!(inside.unwrap(), Containment::KernelChain);
+    assert!(containment().is_err());
 }

@@ -205,6 +205,30 @@ fn f_03_a_root_ends_in_time_though_a_child_of_it_cannot_be_killed() {
     }
 }
 
+#[test]
+fn f_19_without_procfs_the_error_says_so() {
+    let script = r#"mount -t tmpfs none /proc && exec "$@""#;
+    let hello = build::built(Kind::Example, "hello");
+    let inside = ["--mount", "--map-root-user", "sh", "-c", script, "sh"];
+    let finished = Program::at("unshare").args(inside).arg(hello).run();
+    finished.assert_exit(1).assert_nothing_left();
+    assert!(finished.err().contains("Is /proc mounted?"), "{finished}");
+    // Adopting takes it too, where it is asked for.
+    let orphans = build::built(Kind::Bin, "orphans");
+    let finished = Program::at("unshare").args(inside).arg(orphans).run();
+    assert_ne!(finished.code(), Some(0), "{finished}");
+    finished.assert_nothing_left();
+    assert!(finished.err().contains("becoming a subreaper"), "{finished}");
+}
+
+#[test]
+fn f_42_a_root_whose_executor_stops_takes_its_tree_along_when_its_process_ends() {
+    let running = Program::bin("unpolled").input("").start();
+    let finished = running.wait();
+    finished.assert_exit(0).assert_nothing_left();
+    assert_eq!(finished.out(), "ready\n", "{finished}");
+}
+
 /// What a terminal stops or ends is all of them.
 #[test]
 fn sig_04_actors_that_are_up_are_of_their_roots_group() {

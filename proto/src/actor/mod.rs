@@ -2,5 +2,6 @@
 //!
 //! Links and nurseries meet here and nowhere lower.
 
+pub mod plea;
 pub mod scopes;
 pub mod shutdown;

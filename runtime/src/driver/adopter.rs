@@ -50,6 +50,8 @@ struct Shared {
 impl Adopter {
     /// Makes this process the one that adopts, unless it is the first of its container and so does.
     pub(crate) fn start(tree: u128) -> io::Result<Self> {
+        // Without it nothing that is adopted could be told from this program's own children.
+        procfs::own_children()?;
         let was_one = rustix::process::child_subreaper()?.is_some();
         if !is_first() && !was_one {
             rustix::process::set_child_subreaper(pid(identity::pid()))?;

@@ -10,14 +10,13 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
-use rustix::process::{Pid, PidfdFlags, Signal};
-use signal_hook::consts::{SIGINT, SIGPIPE};
+use rustix::process::{Pid, Signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE};
 
 use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE};
 use super::process::duplicate;
@@ -25,8 +24,6 @@ use super::procfs;
 
 /// How long the standard streams may take; they were sent before the process was started.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a child outlives its parent when the kernel does not end it.
-const RESPITE: Duration = Duration::from_secs(1);
 
 /// Whether somebody has been through [`take_entry`].
 static ENTERED: AtomicBool = AtomicBool::new(false);
@@ -122,6 +119,8 @@ impl ChildEntry {
         if !is_parent(marker.parent) {
             return Ok(None);
         }
+        // Before it hears what its group does.
+        ignore_signals()?;
         join_group_of(marker.parent);
         let link = UnixStream::from(duplicate(io::stdin())?);
         link.set_nonblocking(true)?;
@@ -135,7 +134,6 @@ impl ChildEntry {
         let stderr = if is_standard(&stderr) { duplicate(&stderr)? } else { stderr };
         let name = std::env::var(NAME_VARIABLE).unwrap_or_default();
         set_process_name(&name);
-        ignore_signals()?;
         let Marker { parent, tree, .. } = marker;
         Ok(Some(Self { link, parent_pid: parent, tree, name, stderr }))
     }
@@ -217,7 +215,8 @@ pub(crate) fn take_back_note() {
     }
 }
 
-fn is_parent(pid: u32) -> bool {
+/// Whether this process is a child of that one now.
+pub(super) fn is_parent(pid: u32) -> bool {
     rustix::process::getppid().map(number) == Some(pid)
 }
 
@@ -245,44 +244,14 @@ fn set_process_name(name: &str) {
     }
 }
 
-/// The terminal's Ctrl-C is the root's matter, and a closed link an error, not a signal: `main`
-/// has not been reached yet, where `std` sees to SIGPIPE. Handlers, not `SIG_IGN`, since that
-/// would be inherited by the programs that the child starts.
+/// The terminal's Ctrl-C and its hanging up are the root's matter, and a closed link an error, not a
+/// signal: `main` has not been reached yet, where `std` sees to SIGPIPE. Handlers, not `SIG_IGN`,
+/// since that would be inherited by the programs that the child starts. SIGTERM is the watch's.
 fn ignore_signals() -> io::Result<()> {
-    for signal in [SIGINT, SIGPIPE] {
+    for signal in [SIGHUP, SIGINT, SIGPIPE] {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     Ok(())
-}
-
-/// Starts the thread that ends this process a second after its parent's end, if nothing else does:
-/// neither the kernel nor a runtime that sees its link end.
-pub(crate) fn watch_parent(parent_pid: u32) -> io::Result<()> {
-    let parent = i32::try_from(parent_pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-    let parent = match rustix::process::pidfd_open(parent, PidfdFlags::empty()) {
-        // Only while it is the parent does the number stand for the process that was meant.
-        Ok(descriptor) if is_parent(parent_pid) => Some(descriptor),
-        Ok(_) | Err(Errno::SRCH) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let watch = move || {
-        if let Some(parent) = parent {
-            wait_for_end(&parent);
-        }
-        thread::sleep(RESPITE);
-        let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
-    };
-    thread::Builder::new().name("hatchery-watch".to_owned()).stack_size(64 * 1024).spawn(watch)?;
-    Ok(())
-}
-
-fn wait_for_end(process: &OwnedFd) {
-    loop {
-        match rustix::event::poll(&mut [PollFd::new(process, PollFlags::IN)], None) {
-            Err(Errno::INTR) => {}
-            _ => return,
-        }
-    }
 }
 
 /// Writes one line to standard error, which is the parent's to read until the actor is up.

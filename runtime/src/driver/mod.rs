@@ -13,3 +13,4 @@ pub(crate) mod procfs;
 pub(crate) mod reactor;
 pub(crate) mod signal;
 pub(crate) mod spawner;
+pub(crate) mod watch;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hatchery_proto::Rung;
+use hatchery_proto::{ExitReport, Rung};
 
 use super::{Error, ErrorKind};
 
@@ -35,31 +35,14 @@ impl Error {
             if !matches!(self.0.kind, ErrorKind::Died(_)) {
                 write!(f, "\n  process   {exit}")?;
             }
-            if matches!(exit.rung, Rung::Killed | Rung::Terminated) {
-                f.write_str("\n  force     it did not end by itself in the time it was given")?;
-            }
-            if !exit.rungs.is_empty() {
-                let rungs = exit.rungs.iter().map(|(rung, took)| format!("{rung} for {took:.0?}"));
-                write!(f, "\n  teardown  {}", rungs.collect::<Vec<_>>().join(", "))?;
-            }
-            if let Some(asked_by) = &exit.asked_by {
-                write!(f, "\n  asked by  actor {asked_by}")?;
-            }
-            if !exit.last_message.is_empty() {
-                write!(f, "\n  link      last {}", exit.last_message)?;
-            }
-            for line in exit.panics.lines() {
-                write!(f, "\n  panic     {line}")?;
-            }
-            if let Some(usage) = &exit.usage {
-                write!(f, "\n  used      {:?} user, {:?} system", usage.user, usage.system)?;
-            }
-            for line in exit.stderr_tail.lines() {
-                write!(f, "\n  stderr    {line}")?;
-            }
+            render_exit(exit, f)?;
         }
         for also in &report.also {
             write!(f, "\n  also      actor {}: {}", also.origin, also.message)?;
+            let whole = self.0.others.iter().find(|other| other.as_also() == *also);
+            if let Some(exit) = whole.and_then(Self::exit) {
+                render_exit(exit, f)?;
+            }
         }
         if report.truncated {
             f.write_str("\n  (cut to the limits of the link)")?;
@@ -69,6 +52,33 @@ impl Error {
             None => Ok(()),
         }
     }
+}
+
+/// What is known of a death beside the line that says it.
+fn render_exit(exit: &ExitReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if matches!(exit.rung, Rung::Killed | Rung::Terminated) {
+        f.write_str("\n  force     it did not end by itself in the time it was given")?;
+    }
+    if !exit.rungs.is_empty() {
+        let rungs = exit.rungs.iter().map(|(rung, took)| format!("{rung} for {took:.0?}"));
+        write!(f, "\n  teardown  {}", rungs.collect::<Vec<_>>().join(", "))?;
+    }
+    if let Some(asked_by) = &exit.asked_by {
+        write!(f, "\n  asked by  actor {asked_by}")?;
+    }
+    if !exit.last_message.is_empty() {
+        write!(f, "\n  link      last {}", exit.last_message)?;
+    }
+    for line in exit.panics.lines() {
+        write!(f, "\n  panic     {line}")?;
+    }
+    if let Some(usage) = &exit.usage {
+        write!(f, "\n  used      {:?} user, {:?} system", usage.user, usage.system)?;
+    }
+    for line in exit.stderr_tail.lines() {
+        write!(f, "\n  stderr    {line}")?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Error {

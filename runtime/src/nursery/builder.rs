@@ -5,8 +5,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hatchery_proto::nursery::MemberKind;
+use hatchery_proto::nursery::ladder::Policy;
 
 use super::{Member, Nursery};
 use crate::driver::entry;
@@ -28,6 +30,7 @@ pub struct ActorBuilder {
     env: Vec<(OsString, Option<OsString>)>,
     folder: Option<PathBuf>,
     stdin: Stdin,
+    connect: Duration,
     spec: Spec,
 }
 
@@ -42,6 +45,7 @@ impl ActorBuilder {
             env: Vec::new(),
             folder: None,
             stdin: Stdin::Null,
+            connect: Policy::default().connect,
             spec,
         }
     }
@@ -104,6 +108,13 @@ impl ActorBuilder {
         self
     }
 
+    /// How long it may take from being a process to being up; 10 s where nothing is said. One that
+    /// takes longer is ended, and its start fails.
+    pub fn start_within(mut self, limit: Duration) -> Self {
+        self.connect = limit;
+        self
+    }
+
     /// Starts it as a daemon; see [`Nursery::start_actor`].
     ///
     /// # Errors
@@ -139,7 +150,7 @@ impl ActorBuilder {
             .map_err(|error| Error::codec("the specification of an actor", error))?;
         let kind = MemberKind::Actor { daemon: main.is_none() };
         let id = inner.add(kind, &format!("actor `{}`", self.name))?;
-        let child = Child::new(&inner.actor, &self.name, main);
+        let child = Child::new(&inner.actor, &self.name, main, self.connect);
         lock(&inner.state).members.insert(id, Member::Actor(child.clone()));
         let request = SpawnRequest {
             program: self.program,

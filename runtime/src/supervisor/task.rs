@@ -309,9 +309,11 @@ fn never_up(state: &State, exit: &ExitReport) -> Error {
                                         `#[hatchery::main]`?"
                 .to_owned()
         }
-        (None, _) => "it was not up within 10 s and had to be ended; does its `main` begin with \
-                      `hatchery::init()` or `#[hatchery::main]`?"
-            .to_owned(),
+        (None, _) => format!(
+            "it was not up within {:?} and had to be ended; does its `main` begin with \
+             `hatchery::init()` or `#[hatchery::main]`?",
+            state.connect
+        ),
     };
     let how = broken.filter(|_| state.asked.is_none()).unwrap_or(how);
     Error::spawn(

@@ -1,5 +1,6 @@
 //! A root with two actors, one of which has an actor of its own: prints `PID PID PID` and
-//! `ready`, then waits for ever. The subject of tests that end whole trees.
+//! `ready`, then waits for ever. The subject of tests that end whole trees. Each actor prints
+//! `hook of NAME` when it ends in its order.
 //!
 //! With `in-a-task` a task of the root's nursery has started them; with `broken` the first one then
 //! closes its link, which nobody told it to.
@@ -7,16 +8,27 @@
 
 use std::future::pending;
 
-use hatchery::{Context, Error, Receives, Result, Sends, Starts, open_nursery};
+use hatchery::{
+    Context, Error, LocalPortal, Receives, Result, Sends, Starts, on_exit, open_nursery,
+};
 use hatchery_tests::procfs::descriptors;
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+/// Has its actor say that it ends as it should.
+#[hatchery::endpoint]
+async fn says_when_it_ends() -> Result<()> {
+    let name = LocalPortal::new()?.id().name;
+    on_exit(move || println!("hook of {name}"));
+    Ok(())
+}
 
 /// Starts an actor, says which process that is, and waits.
 #[hatchery::context]
 async fn parent(cx: Context<Starts<u32>, Sends<()>, Receives<()>>) -> Result<()> {
     open_nursery(async |nursery| {
         let leaf = nursery.start_actor("leaf").await?;
+        leaf.run(says_when_it_ends()).await?;
         let _started = cx.started(leaf.id().pid).await?;
         pending().await
     })
@@ -38,6 +50,8 @@ async fn grows(broken: bool) -> Result<()> {
     open_nursery(async |nursery| {
         let idle = nursery.start_actor("idle").await?;
         let branch = nursery.start_actor("branch").await?;
+        idle.run(says_when_it_ends()).await?;
+        branch.run(says_when_it_ends()).await?;
         branch
             .with_context(parent(), async |_cx, leaf| {
                 println!("{} {} {leaf}", idle.id().pid, branch.id().pid);

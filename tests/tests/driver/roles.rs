@@ -13,6 +13,7 @@ use rustix::process::{
     Pid, Resource, Rlimit, WaitOptions, getpid, getrlimit, kill_process, setrlimit, waitpid,
 };
 
+use super::driver::watch;
 use super::*;
 
 /// Plays the part that this process was started for; `None` where it is the test program itself.
@@ -97,7 +98,7 @@ fn play_child(child: ChildEntry) {
         }
         "watched" => {
             rustix::process::set_parent_process_death_signal(None).unwrap();
-            entry::watch_parent(child.parent_pid).unwrap();
+            watch::start(child.parent_pid, Nobody).unwrap();
             note("up", own_pid());
             link.write_all(b"!").unwrap();
             park()
@@ -110,6 +111,19 @@ fn play_child(child: ChildEntry) {
         }
         other => panic!("no role {other}"),
     }
+}
+
+/// No actor is in it.
+struct Nobody;
+
+impl watch::Ward for Nobody {
+    fn is_ending(&self) -> bool {
+        false
+    }
+    fn probe(&self, _hearing: watch::Hearing) {}
+    fn cancel_itself(&self) {}
+    fn rush(&self) {}
+    fn run_hooks(&self) {}
 }
 
 fn park() -> ! {

@@ -40,6 +40,9 @@ pub(crate) enum Expect {
     Relayed,
     /// Its task failed as it was to.
     Failed,
+    /// It was done before its SIGTERM was due, or has cancelled itself; or, where it was not heard of
+    /// in time, it has died of that signal. Nobody had to force it.
+    Told,
     /// This signal to the root has cancelled everything.
     Cancelled(i32),
     /// The parent's own panic goes on when its tree has ended.
@@ -71,7 +74,8 @@ impl Cell {
         match action {
             Action::Kill => died(by(SIGKILL)),
             Action::Abort => died(by(SIGABRT)),
-            Action::Term => died(by(SIGTERM)),
+            Action::Term if phase == Spawned => died(by(SIGTERM)),
+            Action::Term => Expect::Told,
             Action::Exit(0) if phase == ShuttingDown => Expect::Fine,
             Action::Exit(code) => died(ExitStatus::Code(code.into())),
             // Nobody waits for a call any more that was dropped.
@@ -131,7 +135,7 @@ impl Cell {
 pub(crate) fn judge(cell: Cell, came: &Came) -> Result<(), String> {
     let expected = cell.expected();
     let as_expected = match (expected, came) {
-        (Expect::Fine | Expect::Cut, Came::Fine) => true,
+        (Expect::Fine | Expect::Cut | Expect::Told, Came::Fine) => true,
         (Expect::Panic, Came::Panicked(text)) => text.contains("a panic at"),
         (_, Came::Failed(error)) => is(expected, error),
         _ => false,
@@ -181,6 +185,15 @@ fn is(expected: Expect, error: &Error) -> bool {
         Expect::Failed => error.report().message == FAILURE && error.origin().name == NAME,
         Expect::Cancelled(signal) => {
             error.cancelled().is_some_and(|by| by.cause == Cause::Signal(signal))
+        }
+        Expect::Told => {
+            let itself = error
+                .cancelled()
+                .is_some_and(|by| by.cause == Cause::Signal(SIGTERM) && by.canceller.name == NAME);
+            let died = status.is_some_and(|status| alike(status, by(SIGTERM)));
+            let forced = exit.is_some_and(|exit| exit.rung >= Rung::Terminated);
+            let failed = error.report().message == FAILURE;
+            itself || (died && !forced) || (failed && error.origin().name == NAME)
         }
         Expect::Fine | Expect::Panic | Expect::Gone(_) => false,
     }

@@ -45,3 +45,32 @@ fn bounded() {
     assert_eq!(lines[2..], ["worker is up", "cancelled by its handle: true"], "{finished}");
     assert_eq!(finished.err(), "", "{finished}");
 }
+
+#[test]
+fn clu_02_primes_are_those_of_a_plain_loop_in_their_order() {
+    let is_prime = |n: u64| n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0);
+    for (from, count) in [(0_u64, 1000_u64), (112_272_535_095_000, 100)] {
+        let primes = (from..from + count).filter(|n| is_prime(*n));
+        let expected: String = primes.map(|n| format!("{n}\n")).collect();
+        let arguments = [from.to_string(), count.to_string()];
+        let finished = Program::example("primes").args(arguments).run();
+        finished.assert_exit(0).assert_nothing_left();
+        assert_eq!(finished.out(), expected, "{finished}");
+        assert_eq!(finished.err(), "", "{finished}");
+    }
+}
+
+/// The same tree in programs of all kinds.
+#[test]
+fn embedding() {
+    for kind in ["smol", "async_std", "tokio", "tokio_threads"] {
+        prints(&format!("embed_{kind}"), "25\n");
+    }
+    prints("embed_block_on", "25\n169\n");
+    prints("embed_threads", "[25, 169, 289, 625]\n");
+}
+
+#[test]
+fn aio_01_aio_02_tokio_actor() {
+    prints("tokio_actor", "slept 5 ms on tokio\nworker: that is no sleep\ncancelled: true\n");
+}

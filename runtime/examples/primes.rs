@@ -10,7 +10,7 @@ use hatchery::{Error, Result, open_pool};
 /// By trial division, to keep a processor busy.
 #[hatchery::endpoint]
 async fn is_prime(n: u64) -> bool {
-    n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+    n > 1 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
 }
 
 #[hatchery::main]

@@ -26,7 +26,7 @@ pub struct Held<T> {
 }
 
 /// What the resources of one block have come to.
-struct Board<T> {
+pub(crate) struct Board<T> {
     state: Mutex<State<T>>,
     changed: Signal,
 }
@@ -40,6 +40,10 @@ struct State<T> {
 }
 
 impl<T> Held<T> {
+    pub(crate) fn place(board: &Arc<Board<T>>, place: usize) -> Self {
+        Self { board: board.clone(), place, said: false }
+    }
+
     /// Says that the resource is up, gives its value to the block, and waits until the block has
     /// ended well: what comes after this in the resource is its way out.
     ///
@@ -75,6 +79,13 @@ impl<T> fmt::Debug for Held<T> {
 }
 
 impl<T> Board<T> {
+    /// That of so many resources, none of which is up.
+    pub(crate) fn of(missing: usize) -> Arc<Self> {
+        let values = (0..missing).map(|_| None).collect();
+        let state = State { values, missing, silent: BTreeSet::new(), left: false };
+        Arc::new(Self { state: Mutex::new(state), changed: Signal::new() })
+    }
+
     async fn until<V>(&self, mut ready: impl FnMut(&mut State<T>) -> Option<V>) -> V {
         loop {
             listener!(self.changed => changed);
@@ -94,9 +105,17 @@ impl<T> Board<T> {
         .await
     }
 
+    /// The first value, once it is there; it stays.
+    pub(crate) async fn first(&self) -> T
+    where
+        T: Clone,
+    {
+        self.until(|state| state.values.first().cloned().flatten()).await
+    }
+
     /// Runs a resource to its end, which must not come before its word. Its own failure comes first:
     /// it is the cause of its silence.
-    async fn see_through(
+    pub(crate) async fn see_through(
         &self,
         place: usize,
         resource: impl Future<Output = Result<()>>,
@@ -112,7 +131,8 @@ impl<T> Board<T> {
         }
     }
 
-    fn leave(&self) {
+    /// The block has ended well, or nobody uses them any more.
+    pub(crate) fn leave(&self) {
         lock(&self.state).left = true;
         self.changed.notify(usize::MAX);
     }
@@ -172,12 +192,10 @@ where
         let nothing = "gathering no resources at all; give at least one, or skip the block";
         return Err(E::from(Error::misuse(nothing)));
     }
-    let values = (0..missing).map(|_| None).collect();
-    let state = State { values, missing, silent: BTreeSet::new(), left: false };
-    let board = Arc::new(Board { state: Mutex::new(state), changed: Signal::new() });
+    let board = Board::of(missing);
     open_nursery(async |nursery: Nursery| {
         for (place, resource) in resources.into_iter().enumerate() {
-            let opens = resource(Held { board: board.clone(), place, said: false });
+            let opens = resource(Held::place(&board, place));
             let board = board.clone();
             nursery.spawn(async move { board.see_through(place, opens).await });
         }

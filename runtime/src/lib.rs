@@ -62,6 +62,7 @@
 #![cfg_attr(feature = "test-support", deny(unsafe_code))]
 
 mod actor;
+mod cache;
 mod child;
 mod context;
 mod current;
@@ -91,6 +92,7 @@ mod testing;
 mod trace;
 mod ward;
 
+pub use cache::{Cache, open_cache};
 pub use context::{
     CancelStatus, Context, ContextArgument, ContextState, OpenContext, Receives, Sends, Started,
     Starts,

@@ -45,6 +45,8 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("gather", Case::InRoot(many::gathered)),
     ("gather_contexts", Case::InRoot(many::contexts)),
     ("Held::up", Case::InRoot(many::up)),
+    ("open_cache", Case::InRoot(linked::cache)),
+    ("Cache::with", Case::InRoot(linked::cached)),
     ("open_cluster", Case::InRoot(many::cluster)),
     ("Fleet::open_cluster", Case::InRoot(many::fleet_cluster)),
     ("open_pool", Case::InRoot(many::pool)),

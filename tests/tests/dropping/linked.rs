@@ -2,7 +2,7 @@
 
 use super::*;
 use futures_lite::future;
-use hatchery::{ExitStatus, ForeignTask, foreign};
+use hatchery::{Cache, ExitStatus, ForeignTask, Held as Up, foreign, open_cache};
 
 /// An executor of one task.
 fn on_a_thread(task: ForeignTask) {
@@ -49,4 +49,45 @@ pub(super) fn portal_ended() -> Result<()> {
         assert_eq!(poll_times(worker.ended(), 1).await.done(), Some(exit));
         Ok(())
     }))
+}
+
+/// A resource of this process, which says whether it is held.
+async fn resource(held: Up<u64>) -> Result<()> {
+    let _held = Held::new();
+    future::yield_now().await;
+    held.up(7).await;
+    future::yield_now().await;
+    Ok(())
+}
+
+pub(super) fn cached() -> Result<()> {
+    hatchery::run(open_cache(async |cache: Cache<u8, u64>| {
+        let polls = at_every_await(async |polls| {
+            let body = async |value| {
+                future::yield_now().await;
+                Ok::<_, hatchery::Error>(value)
+            };
+            let uses = poll_times(cache.with(1, resource, body), polls).await;
+            let ended = uses.done().transpose()?;
+            assert!(matches!(ended, None | Some(7)), "{ended:?}");
+            eventually("it is closed", async || Ok(HELD.load(Ordering::Acquire) == 0)).await?;
+            Ok::<_, hatchery::Error>(ended.is_some())
+        })
+        .await?;
+        assert!(polls > 2, "{polls}");
+        Ok(())
+    }))
+}
+
+/// Uses a resource with the time that it takes.
+async fn uses(cache: Cache<u8, u64>) -> Result<()> {
+    let _held = Held::new();
+    for key in 0..3 {
+        cache.with(key, resource, async |_value| Ok::<_, hatchery::Error>(())).await?;
+    }
+    Ok(())
+}
+
+pub(super) fn cache() -> Result<()> {
+    hatchery::run(cases::dropped_block(|| open_cache(uses)))
 }

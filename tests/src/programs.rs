@@ -2,9 +2,10 @@
 //! assert that nothing is left.
 //!
 //! Each program leads a process group of its own and carries a marker of its run, so that its whole
-//! tree is found whatever became of its root. It is never waited for longer than its timeout. No
-//! threads and no blocking reads: output is taken whenever something waits. Finding the file of a
-//! program, and building it where needed, is the business of `build`.
+//! tree is found whatever became of its root. It is never waited for longer than its timeout: a tree
+//! that hangs is shown, member by member, before it is killed. No threads and no blocking reads:
+//! output is taken whenever something waits. Finding the file of a program, and building it where
+//! needed, is the business of `build`.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -31,6 +32,7 @@ pub use rustix::process::Signal;
 use crate::build::{self, Kind};
 use crate::leaks::{Baseline, Leak, Leaks};
 use crate::procfs::{self, Process};
+use crate::strike::{self, STEPS};
 
 /// The variable that every process of one run of a program inherits.
 pub const RUN_VARIABLE: &str = "HATCHERY_TEST_RUN";
@@ -144,7 +146,9 @@ impl Program {
     pub fn start(self) -> Running {
         let run = run_name();
         let mut command = Command::new(&self.path);
-        command.args(&self.arguments).env(RUN_VARIABLE, &run).process_group(0);
+        let steps = Steps::new(&run);
+        command.args(&self.arguments).env(RUN_VARIABLE, &run).env(STEPS, &steps.0);
+        command.process_group(0);
         for (name, value) in &self.variables {
             match value {
                 Some(value) => command.env(name, value),
@@ -186,6 +190,7 @@ impl Program {
         Running {
             what: self,
             run,
+            steps,
             child,
             process,
             exit,
@@ -211,6 +216,7 @@ impl fmt::Display for Program {
 pub struct Running {
     what: Program,
     run: String,
+    steps: Steps,
     child: Child,
     process: Process,
     /// Readable once it has ended.
@@ -299,8 +305,15 @@ impl Running {
         }
     }
 
+    /// Its time is up: whoever waits for it from now on finds that it takes too long.
+    pub fn expire(&mut self) {
+        self.what.timeout = Duration::ZERO;
+    }
+
     /// Waits for its end, and for the end of all that it started. What is still there after
-    /// [`SETTLE`] is in [`Finished::left`], and killed.
+    /// [`SETTLE`] is in [`Finished::left`], and killed. Of a tree that takes too long,
+    /// [`Finished::stacks`] tells where each member stands; those that call
+    /// [`strike::tell_last_steps_when_asked`] say on their standard error what their links did last.
     pub fn wait(mut self) -> Finished {
         while !self.has_exited() && !self.left().is_zero() {
             self.stdout.take();
@@ -310,8 +323,12 @@ impl Running {
         let took = self.started.elapsed();
         let timed_out = !self.has_exited();
         let mut left = if timed_out { Leaks::default() } else { self.look_for_leaks() };
+        let mut stacks = String::new();
         if timed_out {
-            left.extend(self.tree().into_iter().map(Leak::process));
+            strike::ask_for_last_steps(&self.steps.0);
+            let tree = self.tree();
+            stacks = strike::show_all(&tree);
+            left.extend(tree.into_iter().map(Leak::process));
             self.kill_tree();
         }
         let status = self.child.wait().expect("a child that nobody waited for");
@@ -323,6 +340,7 @@ impl Running {
             took,
             timed_out,
             left,
+            stacks,
             stdout: self.stdout.finish(),
             stderr: self.stderr.finish(),
         }
@@ -395,6 +413,8 @@ pub struct Finished {
     pub timed_out: bool,
     /// What it left behind, or what lived when it was killed.
     pub left: Leaks,
+    /// Where each thread of what lived then stood.
+    pub stacks: String,
     /// What it wrote to its standard output.
     pub stdout: Vec<u8>,
     /// What it wrote to its standard error.
@@ -460,7 +480,28 @@ impl fmt::Display for Finished {
             write!(f, ", killed at the end of its time; what lived then:")?;
         }
         write!(f, "\n{}", self.left)?;
+        if !self.stacks.is_empty() {
+            write!(f, "\n--- stacks\n{}", self.stacks)?;
+        }
         write!(f, "\n--- stdout\n{}\n--- stderr\n{}", self.out(), self.err())
+    }
+}
+
+/// The pipe at which the processes of one run wait to be asked for their last steps.
+#[derive(Debug)]
+struct Steps(PathBuf);
+
+impl Steps {
+    fn new(run: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("steps-{run}"));
+        strike::make_pipe(&path);
+        Self(path)
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
     }
 }
 

@@ -9,7 +9,9 @@ mod members;
 
 pub use deeds::{RECORDS, close_new_sockets, lost, record, record_hit, strike_other, strike_self};
 pub use early::{argument, before_the_entry, hit_on_command_line};
-pub use members::{STEPS, ask_for_last_steps, make_pipe, show, tell_last_steps_when_asked};
+pub use members::{
+    STEPS, ask_for_last_steps, make_pipe, show, show_all, tell_last_steps_when_asked,
+};
 
 /// The steps of the protocol at which a process may be hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

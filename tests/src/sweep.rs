@@ -173,12 +173,19 @@ pub fn can_trace() -> Result<(), String> {
 pub struct Sweep {
     subject: PathBuf,
     folder: PathBuf,
+    bound: Duration,
 }
 
 impl Sweep {
     /// Sweeps this program, with traces in `folder`.
     pub fn new(subject: impl Into<PathBuf>, folder: impl Into<PathBuf>) -> Self {
-        Self { subject: subject.into(), folder: folder.into() }
+        Self { subject: subject.into(), folder: folder.into(), bound: BOUND }
+    }
+
+    /// Each run may take so long before it counts as one that hangs, and is shown and killed.
+    #[must_use]
+    pub fn bound(self, bound: Duration) -> Self {
+        Self { bound, ..self }
     }
 
     /// The numbers of each call in a thread, of all threads together, by an untouched run.
@@ -241,7 +248,7 @@ impl Sweep {
                     .env(TRACED_VARIABLE, line.join("\n"))
             }
         };
-        program.env("RUST_BACKTRACE", "0").timeout(BOUND).run()
+        program.env("RUST_BACKTRACE", "0").timeout(self.bound).run()
     }
 }
 

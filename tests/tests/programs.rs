@@ -1,5 +1,6 @@
 //! Programs run as processes: output, status, time and tree are what they are said to be.
 
+use std::process::Command;
 use std::time::Duration;
 
 use hatchery_tests::programs::{Program, Signal};
@@ -63,6 +64,47 @@ fn a_program_that_takes_too_long_is_killed_with_its_tree() {
     assert!(finished.timed_out, "{finished}");
     assert!(finished.left.to_string().contains("(sleep 1000)"), "{finished}");
     assert!(finished.took < Duration::from_secs(10), "{finished}");
+}
+
+/// Whether there is a debugger, and it may look at processes that are not below it.
+fn can_debug() -> bool {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+    let is_free = scope.map_or(true, |scope| scope.trim() == "0");
+    is_free && Command::new("gdb").arg("--version").output().is_ok()
+}
+
+/// A tree that hangs: its actor blocks its thread, its root waits for it.
+#[test]
+fn a_tree_that_hangs_is_shown_with_its_stacks_and_its_last_steps_before_it_is_killed() {
+    let mut running = Program::bin("stubborn").start();
+    assert!(running.wait_for_output("ready"));
+    let root = running.process().pid;
+    let tree = running.tree();
+    let actor = tree.iter().find(|one| one.pid != root).expect("an actor").pid;
+    running.expire();
+    let finished = running.wait();
+    assert!(finished.timed_out, "{finished}");
+    let said = finished.to_string();
+    let (_, stacks) = said.split_once("--- stacks\n").expect(&said);
+    let part = |pid: i32| {
+        let (_, part) = stacks.split_once(&format!("process {pid} (")).expect(stacks);
+        part.split("\nprocess ").next().unwrap_or_default().to_owned()
+    };
+    if can_debug() {
+        // The actor stands in its endpoint; so many threads of the root wait for events.
+        assert!(part(actor).contains("stubborn::blocks"), "{said}");
+        assert!(part(root).contains("async_io"), "{said}");
+    } else {
+        for pid in [root, actor] {
+            assert!(part(pid).contains("wchan: ") && part(pid).contains("State:"), "{said}");
+        }
+    }
+    for (pid, peer) in [(root, "`worker`"), (actor, "`root`")] {
+        let (_, steps) = said.split_once(&format!("last steps of process {pid}\n")).expect(&said);
+        let link = steps.lines().next().unwrap_or_default();
+        assert!(link.contains("link to") && link.contains(peer), "{peer}: {said}");
+        assert!(link.contains("Started"), "{said}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::future::pending;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_lite::FutureExt as _;
@@ -32,22 +33,31 @@ fn options() -> Options {
     budget.map_or_else(Options::new, |budget| Options::new().teardown(budget))
 }
 
-#[hatchery::main(options = options())]
-async fn main() -> Result<()> {
-    let gate = std::env::args().nth(2);
-    let dropped = async {
-        let Some(gate) = gate else { return pending().await };
-        while std::path::Path::new(&gate).exists() {
-            async_io::Timer::after(Duration::from_millis(2)).await;
-        }
-        Ok(())
-    };
-    let block = open_nursery(async |nursery| {
-        let _cancelled = Cancelled;
-        let worker = nursery.start_actor("worker").await?;
-        let (_cx, ()) = worker.open_context(blocks()).await?;
-        println!("ready");
-        pending().await
-    });
-    block.or(dropped).await
+mod root {
+    use super::*;
+
+    #[hatchery::main(options = super::options())]
+    pub(super) async fn main() -> Result<()> {
+        let gate = std::env::args().nth(2);
+        let dropped = async {
+            let Some(gate) = gate else { return pending().await };
+            while std::path::Path::new(&gate).exists() {
+                async_io::Timer::after(Duration::from_millis(2)).await;
+            }
+            Ok(())
+        };
+        let block = open_nursery(async |nursery| {
+            let _cancelled = Cancelled;
+            let worker = nursery.start_actor("worker").await?;
+            let (_cx, ()) = worker.open_context(blocks()).await?;
+            println!("ready");
+            pending().await
+        });
+        block.or(dropped).await
+    }
+}
+
+fn main() -> ExitCode {
+    hatchery_tests::strike::tell_last_steps_when_asked();
+    root::main()
 }

@@ -20,6 +20,7 @@ use hatchery::{
     CancelStatus, Context, Error, Nursery, Options, Portal, Receives, Result, Sends, Starts,
     open_nursery,
 };
+use hatchery_tests::strike;
 use hatchery_tests::sweep::{DEPTH_VARIABLE, TRACED_VARIABLE};
 
 #[hatchery::endpoint]
@@ -208,6 +209,7 @@ fn left_since(before: &[String]) -> Option<String> {
 }
 
 fn main() -> ExitCode {
+    strike::tell_last_steps_when_asked();
     hatchery::init();
     let deep = env::var(DEPTH_VARIABLE).is_ok();
     if let Err(error) = once(false, false) {

@@ -2,13 +2,17 @@
 //!
 //! `teardown [--runs N] [--quick]` prints a line for each measure and one for all. Over a bound by
 //! ten times is slow, and a fault; what is only over it is said and may be the machine's. Part of
-//! the members of a killed tree are stopped. A member is gone when its descriptor says so.
+//! the members of a killed tree are stopped. A member is gone when its descriptor says so. What is
+//! not gone then is shown, and so is a run that never ends, which ends the program.
 //! The same executable is the one that measures, the roots and the actors.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is its result")]
 
 use std::fmt;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{OnceLock, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_lite::future;
@@ -18,6 +22,9 @@ use hatchery::{
 };
 use hatchery_tests::procfs::{self, Process, wait_for_readable};
 use hatchery_tests::programs::{Program, Signal};
+use hatchery_tests::strike::{
+    STEPS, ask_for_last_steps, make_pipe, show_all, tell_last_steps_when_asked,
+};
 use lexopt::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +41,13 @@ const STOPPED: usize = 3;
 const MARGIN: Duration = Duration::from_millis(250);
 /// A bound broken so many times over is a fault, whatever else the machine does.
 const SLOW: u32 = 10;
+/// A run that takes longer than its slow bound and so much more hangs.
+const HANG: Duration = Duration::from_secs(60);
 /// How many looks a stopped process is given to be seen stopped.
 const LOOKS: u32 = 5000;
+
+/// Where the members of the chains that this process starts wait to be asked for their last steps.
+static PIPE: OnceLock<PathBuf> = OnceLock::new();
 
 /// What the last member of a chain does when it is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +100,11 @@ async fn grow(nursery: &Nursery, below: u64, fan: u64, leaf: Leaf) -> Result<Vec
     let mut pids = Vec::new();
     let here = below.min(fan);
     for index in 0..here {
-        let portal = nursery.start_actor(&format!("m{below}-{index}")).await?;
+        let mut actor = nursery.actor(&format!("m{below}-{index}"));
+        if let Some(pipe) = PIPE.get() {
+            actor = actor.env(STEPS, pipe);
+        }
+        let portal = actor.start().await?;
         pids.push(portal.id().pid);
         let further = below - here;
         let share = further / here + u64::from(index < further % here);
@@ -164,10 +180,41 @@ impl Members {
         }
         let at = Instant::now();
         if left > 0 {
+            let is_left = |one: &&Process| Process::of(one.pid).is_some_and(|now| now.is(one));
+            show_to_reader(&self.processes.iter().filter(is_left).cloned().collect::<Vec<_>>());
             procfs::kill(&self.processes);
         }
         (at, left)
     }
+}
+
+/// Says where they stand, and has them say what their links did last.
+fn show_to_reader(members: &[Process]) {
+    if let Some(pipe) = PIPE.get() {
+        ask_for_last_steps(pipe);
+    }
+    eprintln!("teardown: these are not gone:\n{}", show_all(members));
+}
+
+/// Makes one run; one that hangs is shown, and ends this process.
+#[expect(clippy::exit, reason = "nothing else can end a thread that hangs")]
+fn watched(within: Duration, one: impl FnOnce() -> Run) -> Run {
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if is_done.recv_timeout(within) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let all = Process::all();
+                let below = procfs::descendants(procfs::own_pid(), &all);
+                show_to_reader(&[vec![Process::own()], below.clone()].concat());
+                procfs::kill(&below);
+                PIPE.get().map(std::fs::remove_file);
+                std::process::exit(1);
+            }
+        });
+        let run = one();
+        drop(done);
+        run
+    })
 }
 
 /// From SIGKILL of the root of a tree of `members`, some of them stopped, until all are gone.
@@ -232,7 +279,8 @@ struct Sums {
 impl Sums {
     /// Measures so many times, and says what came of it.
     fn measure(&mut self, what: &str, bound: Duration, runs: usize, one: impl Fn() -> Run) {
-        let runs: Vec<_> = (0..runs.max(1)).map(|_| one()).collect();
+        let within = bound * SLOW + HANG;
+        let runs: Vec<_> = (0..runs.max(1)).map(|_| watched(within, &one)).collect();
         let mut took: Vec<_> = runs.iter().map(|run| run.took).collect();
         took.sort();
         let millis = |percent: usize| {
@@ -288,6 +336,7 @@ fn measure(runs: usize, quick: bool) -> ExitCode {
 }
 
 fn main() -> ExitCode {
+    tell_last_steps_when_asked();
     hatchery::init();
     let mut parser = lexopt::Parser::from_env();
     let (mut runs, mut quick, mut members, mut is_root) = (100, false, 0, false);
@@ -307,5 +356,13 @@ fn main() -> ExitCode {
         eprintln!("teardown: {error}\n\nUsage: teardown [--runs N] [--quick]");
         return ExitCode::from(2);
     }
-    if is_root { root(members) } else { measure(runs, quick) }
+    if is_root {
+        return root(members);
+    }
+    let pipe = std::env::temp_dir().join(format!("steps-teardown-{}", procfs::own_pid()));
+    make_pipe(&pipe);
+    let pipe = PIPE.get_or_init(|| pipe);
+    let code = measure(runs, quick);
+    std::fs::remove_file(pipe).ok();
+    code
 }

@@ -5,6 +5,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod uuid;
+
 /// The identity of an actor: one process running one runtime.
 ///
 /// Two ids are equal when their `uuid`s are; a name may be used by several actors.
@@ -13,6 +15,7 @@ pub struct ActorId {
     /// What its parent called it, at most [`Limits::max_name`](crate::Limits) bytes.
     pub name: String,
     /// Unique for ever.
+    #[serde(with = "uuid")]
     pub uuid: u128,
     /// Its process id as it sees it itself; 0 where there is none.
     pub pid: u32,

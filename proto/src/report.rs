@@ -88,6 +88,7 @@ pub struct Also {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Names this failure for ever: the origin's uuid and a number that counts up there.
+    #[serde(with = "crate::id::uuid::numbered")]
     pub id: (u128, u64),
     /// How it came about.
     pub code: Code,

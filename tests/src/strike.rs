@@ -8,7 +8,7 @@ mod early;
 mod members;
 
 pub use deeds::{RECORDS, close_new_sockets, lost, record, record_hit, strike_other, strike_self};
-pub use early::{argument, before_the_entry, hit_on_command_line};
+pub use early::{argument, at_settings, before_the_entry, hit_on_command_line};
 pub use members::{
     STEPS, ask_for_last_steps, make_pipe, show, show_all, tell_last_steps_when_asked,
 };

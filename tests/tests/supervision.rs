@@ -17,7 +17,11 @@ use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use futures_lite::{FutureExt as _, future};
-use hatchery::{ActorBuilder, CancelStatus, Error, Nursery, Result, Rung, open_nursery, timeout};
+use hatchery::{
+    ActorBuilder, CancelStatus, Error, ErrorKind, ExitStatus, Nursery, Portal, Result, Rung,
+    open_nursery, shield, timeout,
+};
+use hatchery_tests::build::{Kind, built};
 
 /// Says in a file that it holds up its actor's one thread, as code that is not async may, and does.
 #[hatchery::endpoint]
@@ -174,4 +178,143 @@ async fn spn_10_an_actor_that_is_cancelled_as_soon_as_it_is_up_goes_at_once() ->
         .await?;
     }
     Ok(())
+}
+
+/// A child that is held back after it was told what it is to be, until the sign is there.
+fn held(nursery: &Nursery, sign: &str, here: &str) -> ActorBuilder {
+    let late = built(Kind::Bin, "late");
+    nursery.actor("slow").program(late).arg(here).arg(sign).log("off")
+}
+
+/// Goes on with a start until its child has written the note.
+async fn polled_until<F>(start: &mut F, here: &Note) -> Result<()>
+where
+    F: Future<Output = Result<Portal>> + Unpin,
+{
+    let polled = async { start.await.map(|actor| panic!("it is held: {actor:?}")) };
+    let is_here = async {
+        here.written().await;
+        Ok(())
+    };
+    polled.or(is_here).await
+}
+
+/// What a start comes to whose nursery is cancelled before it is waited for, and how long after.
+async fn cancelled_start<F>(nursery: &Nursery, start: F) -> (Error, Duration)
+where
+    F: Future<Output = Result<Portal>>,
+{
+    nursery.cancel();
+    let begin = Instant::now();
+    (shield(start).await.unwrap_err(), begin.elapsed())
+}
+
+/// That a start was given up because this actor wanted so, and its child was not up.
+fn assert_given_up(error: &Error, name: &str) {
+    assert_eq!(*error.kind(), ErrorKind::Spawn, "{error:?}");
+    let said = error.to_string();
+    let begins = format!("starting actor `{name}`: it was cancelled by actor `");
+    assert!(said.starts_with(&begins), "{said}");
+    assert!(said.ends_with(" before it was up"), "{said}");
+    assert!(said.contains(&format!("(pid {})", std::process::id())), "{said}");
+    assert!(!said.contains("init()"), "nothing is wrong with its program: {said}");
+}
+
+#[hatchery::test]
+async fn spn_08_09_a_start_that_is_cancelled_before_its_child_is_up_says_by_whom_at_once() {
+    // Nothing has been done for it yet.
+    let block: Result<()> = open_nursery(async |nursery: Nursery| {
+        let mut start = Box::pin(nursery.start_actor("never"));
+        assert!(future::poll_once(&mut start).await.is_none());
+        let (error, took) = cancelled_start(&nursery, start).await;
+        assert_given_up(&error, "never");
+        assert!(took < Duration::from_secs(1), "{took:?}: {error:?}");
+        Ok(())
+    })
+    .await;
+    block.unwrap();
+    // There is a process, which has not come to the library: nobody there could be asked.
+    let (sign, here) = (Note::new("shell-sign"), Note::new("shell-here"));
+    let block: Result<()> = open_nursery(async |nursery: Nursery| {
+        let script = r#": > "$1"; while ! test -e "$0"; do sleep 0.01; done"#;
+        let shell = nursery.actor("shell").program("/bin/sh").arg("-c").arg(script);
+        let mut start = Box::pin(shell.arg(sign.path()).arg(here.path()).start());
+        polled_until(&mut start, &here).await?;
+        let (error, took) = cancelled_start(&nursery, start).await;
+        assert_given_up(&error, "shell");
+        let exit = error.exit().expect("there was a process");
+        assert_eq!(exit.status, Some(ExitStatus::Signal { number: 9, core: false }), "{error:?}");
+        assert!(took < Duration::from_secs(1), "{took:?}: {error:?}");
+        Ok(())
+    })
+    .await;
+    block.unwrap();
+}
+
+/// Its process has been told what it is to be when the cancel comes. It comes up, with the cancel
+/// waiting for it, and ends as it is asked, long before any rung of the ladder.
+#[hatchery::test]
+async fn spn_09_14_a_child_that_comes_up_after_its_parent_was_cancelled_goes_at_once() -> Result<()>
+{
+    let (sign, here) = (Note::new("late-sign"), Note::new("late-here"));
+    open_nursery(async |nursery: Nursery| {
+        let mut start = Box::pin(held(&nursery, &sign.path(), &here.path()).start());
+        polled_until(&mut start, &here).await?;
+        nursery.cancel();
+        fs::write(&sign.0, "").map_err(Error::new)?;
+        let begin = Instant::now();
+        shield(async {
+            // It was up, and is somebody's for a moment.
+            let slow = start.await?;
+            let error = slow.run(add(1, 2)).await.unwrap_err();
+            let is_gone = error.to_string().contains("actor `slow`")
+                && error.to_string().contains(" is gone: ");
+            assert!(is_gone || error.cancelled().is_some(), "{error:?}");
+            Ok::<_, Error>(())
+        })
+        .await?;
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        Ok::<_, Error>(())
+    })
+    .await
+}
+
+/// Starts an actor that is held, and is cancelled itself before that comes up.
+#[hatchery::endpoint]
+async fn is_cancelled_while_it_starts(sign: String, here: String) -> Result<()> {
+    struct Signs(String);
+    impl Drop for Signs {
+        fn drop(&mut self) {
+            fs::write(&self.0, "").expect("a file");
+        }
+    }
+    open_nursery(async |nursery: Nursery| {
+        let mut start = Box::pin(held(&nursery, &sign, &here).start());
+        while !PathBuf::from(&here).exists() {
+            assert!(future::poll_once(&mut start).await.is_none());
+            Timer::after(Duration::from_millis(1)).await;
+        }
+        // Dropped by the cancel, which nothing else lets the actor come up before.
+        let _signs = Signs(sign.clone());
+        hatchery::cancel_soon()?;
+        start.await.map(drop)
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn spn_14_so_does_one_whose_parent_is_an_actor_that_is_cancelled() -> Result<()> {
+    let (sign, here) = (Note::new("middle-sign"), Note::new("middle-here"));
+    open_nursery(async |nursery: Nursery| {
+        let middle = nursery.start_actor("middle").await?;
+        let ended = middle.run(is_cancelled_while_it_starts(sign.path(), here.path())).await;
+        let begin = Instant::now();
+        let error = ended.unwrap_err();
+        assert!(error.cancelled().is_some(), "{error:?}");
+        assert!(sign.0.exists(), "it ended before its actor could come up");
+        middle.cancel().await?;
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        Ok::<_, Error>(())
+    })
+    .await
 }

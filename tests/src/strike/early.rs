@@ -27,16 +27,22 @@ pub fn before_the_entry(strike: fn(Hit)) {
     match hit_on_command_line() {
         Some(hit) if hit.phase == Phase::Spawned => strike(hit),
         Some(hit) if hit.phase == Phase::Connected => {
-            tracing::subscriber::set_global_default(AtSettings(hit, strike)).unwrap_or(());
+            at_settings(move || strike(hit));
         }
         _ => {}
     }
 }
 
-/// Hears that the actor's settings were applied: with a filter of its own, that is an event.
-struct AtSettings(Hit, fn(Hit));
+/// In an actor that is given a log filter of its own: does `deed` when it has been told what it is to
+/// be and has not said that it is up. At most once in a process.
+pub fn at_settings(deed: impl Fn() + Send + Sync + 'static) {
+    tracing::subscriber::set_global_default(AtSettings(deed)).unwrap_or(());
+}
 
-impl tracing::Subscriber for AtSettings {
+/// Hears that the actor's settings were applied: with a filter of its own, that is an event.
+struct AtSettings<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> tracing::Subscriber for AtSettings<F> {
     fn enabled(&self, about: &tracing::Metadata<'_>) -> bool {
         about.target() == "hatchery::log"
     }
@@ -50,7 +56,7 @@ impl tracing::Subscriber for AtSettings {
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
 
     fn event(&self, _: &tracing::Event<'_>) {
-        (self.1)(self.0);
+        (self.0)();
     }
 
     fn enter(&self, _: &tracing::span::Id) {}

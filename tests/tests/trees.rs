@@ -8,11 +8,13 @@
 //! | SIG-08 | with the debugger |
 //! | SIG-11 | with the dump of a tree |
 
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hatchery_tests::build::{self, Kind};
 use hatchery_tests::groups::Hold;
-use hatchery_tests::procfs::{Process, wait_for_any_exit};
+use hatchery_tests::procfs::{Process, descendants, wait_for_any_exit, wait_for_readable};
 use hatchery_tests::programs::{Program, Running, Signal};
 
 /// A tree of four: the root, an idle child, and a child with a child.
@@ -364,6 +366,133 @@ fn f_05_a_subreaper_ends_and_reaps_what_actors_leave_behind_and_nobody_elses_chi
     finished.assert_exit(0);
     finished.assert_nothing_left();
     assert_eq!(finished.out(), "Subreaper\nok\n");
+}
+
+/// Stops every process of a tree, its root included, and lets all of them go on.
+///
+/// A real pause is a minute or so. Here it is as long as it takes to see all of them stopped, a few
+/// milliseconds: every deadline of the library that runs meanwhile is 500 ms or more.
+fn stop_whole(running: &mut Running, count: usize) {
+    let tree = running.tree();
+    assert_eq!(tree.len(), count, "{tree:?}");
+    for one in &tree {
+        one.signal(Signal::STOP);
+    }
+    let are_stopped = |now: &[Process]| now.iter().filter(|one| one.state == 'T').count() == count;
+    assert!(running.wait_for_tree(are_stopped));
+    // From below: a child that goes on finds a parent that does not yet.
+    for one in tree.iter().rev() {
+        one.signal(Signal::CONT);
+    }
+}
+
+#[test]
+fn f_23_a_whole_tree_that_was_stopped_goes_on_and_ends_as_if_nothing_was() {
+    let (mut running, actors) = grove();
+    stop_whole(&mut running, 4);
+    assert!(running.wait_for_tree(|now| now.iter().all(|one| one.state != 'T')));
+    assert!(actors.iter().all(|one| Process::of(one.pid).is_some_and(|now| now.is(one))));
+    running.signal(Signal::INT);
+    let finished = running.wait();
+    finished.assert_exit(130).assert_nothing_left();
+    assert!(!finished.err().contains("by force"), "{finished}");
+}
+
+#[test]
+fn f_23_a_whole_tree_that_was_stopped_during_a_start_comes_up() {
+    let mut running = Program::bin("early").start();
+    // The child stops itself before it has come to the library; its start has 10 s.
+    assert!(running.wait_for_tree(|tree| tree.iter().any(|one| one.state == 'T')));
+    stop_whole(&mut running, 2);
+    assert!(running.wait_for_output("up"));
+    running.signal(Signal::INT);
+    let finished = running.wait();
+    finished.assert_nothing_left();
+    assert!(finished.code().is_some(), "{finished}");
+    assert!(!finished.err().contains("by force"), "{finished}");
+}
+
+#[test]
+fn f_23_a_whole_tree_that_was_stopped_during_a_teardown_ends_unforced() {
+    let gate = std::env::temp_dir().join(format!("trees-ends-{}", std::process::id()));
+    let mut running = Program::bin("grove").arg("takes-its-time").arg(&gate).start();
+    assert!(running.wait_for_output("waiting"));
+    // A teardown has 4.6 s.
+    running.signal(Signal::INT);
+    assert!(running.wait_for_output("ending"));
+    // The others are done: it is waited for.
+    assert!(running.wait_for_tree(|tree| tree.len() == 2));
+    stop_whole(&mut running, 2);
+    std::fs::write(&gate, "").unwrap();
+    let finished = running.wait();
+    std::fs::remove_file(gate).unwrap();
+    finished.assert_exit(130).assert_nothing_left();
+    assert!(!finished.err().contains("by force"), "{finished}");
+}
+
+/// A grove whose root is the first process of a container; which process that is, out here.
+fn contained_grove() -> (Running, Process) {
+    let grove = build::built(Kind::Bin, "grove");
+    let container = ["--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let mut running = Program::at("unshare").args(container).arg(grove).start();
+    assert!(running.wait_for_output("ready"));
+    let outside = running.process().pid;
+    let tree = running.tree();
+    let root = tree.into_iter().find(|one| one.parent == outside).expect("a root");
+    (running, root)
+}
+
+#[test]
+fn f_19_f_22_a_first_process_of_a_container_ends_its_tree_on_a_term() {
+    let (running, root) = contained_grove();
+    let tree = running.tree();
+    assert_eq!(tree.len(), 5, "{tree:?}");
+    assert!(root.signal(Signal::TERM));
+    let finished = running.wait();
+    finished.assert_exit(143).assert_nothing_left();
+    assert!(!finished.err().contains("by force"), "{finished}");
+    assert_gone(&tree);
+}
+
+/// Between two looks of a process that adopts.
+const LOOKS: Duration = Duration::from_millis(100);
+
+#[test]
+fn f_19_what_comes_into_a_container_from_outside_is_reaped_but_not_ended_by_its_first_process() {
+    let (running, root) = contained_grove();
+    let script = "sleep 1000 & sleep 3 & echo here; read go";
+    let mut into = Command::new("nsenter");
+    into.args(["--user", "--pid", "--preserve-credentials", "--target", &root.pid.to_string()]);
+    into.args(["sh", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut shell = into.spawn().expect("nsenter, which comes with unshare");
+    let mut here = [0; 5];
+    shell.stdout.as_mut().expect("a pipe").read_exact(&mut here).expect("the shell");
+    let sleeps = |line: &str| {
+        let mut all = Process::all().into_iter();
+        all.find(|one| one.command_line() == line && is_below(one, shell.id())).expect(line)
+    };
+    let (stays, passes) = (sleeps("sleep 1000"), sleeps("sleep 3"));
+    // It is reaped if it was seen with another parent: so many looks are taken meanwhile.
+    wait_for_readable([], LOOKS * 10);
+    drop(shell.stdin.take());
+    shell.wait().expect("the shell");
+    let now = |one: &Process| Process::of(one.pid).filter(|now| now.is(one));
+    wait_for_any_exit(std::slice::from_ref(&passes), Duration::from_secs(30));
+    let until = Instant::now() + LOOKS * 100;
+    while now(&passes).is_some() {
+        assert!(Instant::now() < until, "it is not reaped: {:?}", now(&passes));
+        wait_for_readable([], LOOKS / 10);
+    }
+    let left = now(&stays).expect("nobody ends it");
+    assert_eq!((left.parent, left.state), (root.pid, 'S'), "{left}");
+    // Its container goes, and it with that.
+    root.signal(Signal::TERM);
+    running.wait().assert_exit(143).assert_nothing_left();
+    assert_gone(&[stays]);
+}
+
+fn is_below(one: &Process, pid: u32) -> bool {
+    descendants(pid.cast_signed(), &Process::all()).iter().any(|other| other.is(one))
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A root whose child stops itself before it has come to the library, and is not let go on.
+//! A root whose child stops itself before it has come to the library, and is let go on by others, if
+//! at all. Then it prints `up` and waits.
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use futures_lite::future;
@@ -15,6 +16,7 @@ fn main() -> Result<()> {
     println!("begin");
     hatchery::run(open_nursery(async |nursery| {
         nursery.start_actor(NAME).await?;
+        println!("up");
         future::pending().await
     }))
 }

@@ -3,13 +3,18 @@
 //! `hook of NAME` when it ends in its order.
 //!
 //! With `in-a-task` a task of the root's nursery has started them; with `broken` the first one then
-//! closes its link, which nobody told it to.
+//! closes its link, which nobody told it to. With `takes-its-time FILE` it prints `waiting`, and
+//! `ending` when it is asked to end, which it does once there is that file.
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::future::pending;
+use std::path::Path;
+use std::time::Duration;
 
+use async_io::Timer;
 use hatchery::{
-    Context, Error, LocalPortal, Receives, Result, Sends, Starts, on_exit, open_nursery,
+    Context, Error, LocalPortal, Receives, Result, Sends, Starts, cancel_scope, on_exit,
+    open_nursery, shield,
 };
 use hatchery_tests::procfs::descriptors;
 use rustix::net::{Shutdown, shutdown};
@@ -46,7 +51,29 @@ async fn breaks_its_link() -> Result<()> {
     pending().await
 }
 
-async fn grows(broken: bool) -> Result<()> {
+/// Ends once there is the file, and says that it is asked to.
+#[hatchery::endpoint]
+async fn takes_its_time(file: String) -> Result<()> {
+    println!("waiting");
+    let ended = cancel_scope(async |_| pending::<Result<()>>().await).await;
+    shield(async {
+        println!("ending");
+        while !Path::new(&file).exists() {
+            Timer::after(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    ended.map(drop)
+}
+
+/// What the first actor does meanwhile.
+enum Idles {
+    Not,
+    Broken,
+    Slowly(String),
+}
+
+async fn grows(how: Idles) -> Result<()> {
     open_nursery(async |nursery| {
         let idle = nursery.start_actor("idle").await?;
         let branch = nursery.start_actor("branch").await?;
@@ -56,7 +83,11 @@ async fn grows(broken: bool) -> Result<()> {
             .with_context(parent(), async |_cx, leaf| {
                 println!("{} {} {leaf}", idle.id().pid, branch.id().pid);
                 println!("ready");
-                if broken { idle.run(breaks_its_link()).await } else { pending().await }
+                match how {
+                    Idles::Not => pending().await,
+                    Idles::Broken => idle.run(breaks_its_link()).await,
+                    Idles::Slowly(file) => idle.run(takes_its_time(file)).await,
+                }
             })
             .await
     })
@@ -68,11 +99,15 @@ async fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("in-a-task") => {
             open_nursery(async |nursery| {
-                nursery.spawn(grows(false));
+                nursery.spawn(grows(Idles::Not));
                 pending().await
             })
             .await
         }
-        how => grows(how == Some("broken")).await,
+        Some("broken") => grows(Idles::Broken).await,
+        Some("takes-its-time") => {
+            grows(Idles::Slowly(std::env::args().nth(2).unwrap_or_default())).await
+        }
+        _ => grows(Idles::Not).await,
     }
 }

@@ -12,6 +12,7 @@ use hatchery::{
     Result, Rung, Sends, Starts, cancel_scope, on_exit, open_nursery, shield,
 };
 use hatchery_tests::procfs::Process;
+use hatchery_tests::programs::Signal;
 use hatchery_tests::worker::with_worker;
 
 /// Ten times what an end that waits for nothing may take.
@@ -314,6 +315,29 @@ async fn p_c2_a_block_that_is_cancelled_says_so_before_its_stream_is_dropped() -
         assert!(ended.await?.is_none(), "it was cancelled");
         assert_eq!(fs::read_to_string(&path).map_err(Error::new)?, "dropped\n");
         fs::remove_file(&path).map_err(Error::new)
+    })
+    .await
+}
+
+/// Its whole actor is stopped, so that nobody there can hear it.
+#[hatchery::test(options = Options::new().teardown(Duration::from_millis(400)))]
+async fn p_c1_a_task_that_does_not_hear_its_cancel_is_given_up_after_its_grace_and_half_a_second()
+-> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let actor = nursery.start_actor("stopped").await?;
+        let (mut cx, _) = actor.open_context(three()).await?;
+        let stream = cx.open_stream()?;
+        let stopped = Process::of(actor.id().pid.cast_signed()).expect("it lives");
+        stopped.signal(Signal::STOP);
+        let begin = Instant::now();
+        assert_eq!(cx.cancel().await, CancelStatus::TimedOut);
+        let took = begin.elapsed();
+        // The grace is part of 400 ms; ten times of that and half a second.
+        assert!(took >= Duration::from_millis(500), "{took:?}");
+        assert!(took < Duration::from_secs(9), "{took:?}");
+        drop(stream);
+        stopped.signal(Signal::CONT);
+        actor.cancel().await
     })
     .await
 }

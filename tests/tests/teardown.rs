@@ -1,4 +1,31 @@
 //! Ends of whole trees are measured, and few runs of each measure leave nothing behind.
+//!
+//! What other systems of this kind wait for, and how long (T01 to T21): here by another bound, or by
+//! none. Rows as in `history.rs`, which checks them.
+//!
+//! | row | shown by, or why there is nothing to show |
+//! | --- | --- |
+//! | T01 | half of the budget or more, not half a second: `p_t1_a_budget_leaves_…` in `ladder.rs` |
+//! | T02 | `p_c1_a_task_that_does_not_hear_…` in `cancelling.rs` |
+//! | T03 | `f_02_p_t1_a_stopped_child_…` in `deaths.rs` |
+//! | T04 | one budget for all, however deep: `p_t1_any_budget_is_kept_…` in `ladder_chain.rs` |
+//! | T05 | none: `p_t1_a_running_child_has_no_clock` in `ladder.rs` |
+//! | T06 | not unbounded: `p_t1_sigkill_has_250_ms_…` in `ladder.rs` |
+//! | T07 | none: `spn_08_09_a_start_…` in `supervision.rs` |
+//! | T08 | with the registrar |
+//! | T09 | `p_c7_other_peers_are_waited_for_…` in `shutdown.rs` |
+//! | T10 | what a dead child has sent is read to its end: `p_l4_without_an_exit_status_…` in `link_end.rs` |
+//! | T11 | the child closes, and waits for its parent: `p_l3_the_parents_answer_…` in `shutdown.rs` |
+//! | T12 | `p_l1_no_greeting_in_time_…` in `link.rs` |
+//! | T13 | the user's: `p_c8_a_far_task_…` in `bounds.rs`; a start has 10 s, see L74 |
+//! | T14 | with the registrar |
+//! | T15 | with the debugger |
+//! | T16 | there is one way to start a process (SPN-21), with the ladder for its end |
+//! | T17 | a window: `p_w1_streams_run_for_ever_…` in `link.rs` |
+//! | T18 | no queue drops anything: `p_w1_a_fast_sender_…` in `streams.rs` |
+//! | T19 | no count: `l_66_…` in `history.rs` |
+//! | T20 | none are: `p_f4_every_vector_…` in `golden.rs` |
+//! | T21 | the tree is shown and killed at once: `a_program_that_takes_too_long_…` in `programs.rs` |
 
 use std::time::Duration;
 

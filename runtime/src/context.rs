@@ -3,14 +3,14 @@
 //! The callee holds a [`Context`], the opener an [`OpenContext`]. Whose error is raised and whose is
 //! absorbed is decided in `judge`, in one place.
 
+mod body;
+
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use event_listener::EventListener;
 use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::{ActorId, Cancelled, Cause, Outcome};
@@ -228,8 +228,10 @@ impl<E: ContextEndpoint> OpenContext<E> {
     /// Opens this side's stream: it sends what the callee receives.
     ///
     /// # Errors
-    /// `Misuse` the second time: a context has one stream for its life (P-D6).
+    /// `Misuse` the second time: a context has one stream for its life (P-D6). Once this side has
+    /// cancelled the context, that it was cancelled, or `Misuse` while the far task still ends.
     pub fn open_stream(&mut self) -> Result<MsgStream<Received<E>, Sent<E>>> {
+        self.dialog.check_not_cancelled()?;
         self.dialog.open_stream()?;
         Ok(MsgStream::over(self.dialog.clone()))
     }
@@ -351,36 +353,10 @@ where
     let scope = scope.of_context(Some(within));
     scope.set_holding(true);
     let by = || scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
-    // Before the body is dropped: a stream that goes with it would be heard of first, and be the far
-    // task's error.
-    let before = || dialog.cancel_within(by(), scope.share());
-    let ended = {
-        let mut body = Some(Box::pin(body(context, first)));
-        let mut changed: Option<EventListener> = None;
-        poll_fn(|cx| {
-            // The body first: if it is waiting on this context, it hears of the end by itself.
-            if let Poll::Ready(ended) = task::poll_in(&scope, &mut body, before, cx) {
-                return Poll::Ready(Some(ended));
-            }
-            loop {
-                if dialog.has_failed() && !dialog.will_be_told() {
-                    return Poll::Ready(None);
-                }
-                let listener = changed.get_or_insert_with(|| dialog.signal().listen());
-                if dialog.has_failed() && !dialog.will_be_told() {
-                    return Poll::Ready(None);
-                }
-                match std::pin::Pin::new(listener).poll(cx) {
-                    Poll::Ready(()) => changed = None,
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        })
-        .await
-    };
+    let (ended, failed) = body::run(body(context, first), &dialog, &scope, &actor).await;
     let share = scope.share();
     match ended {
-        Some(Ended::Returned(Ok(value))) => {
+        Ended::Returned(Ok(value)) if !failed => {
             if dialog.cancels_on_exit() {
                 dialog.cancel(by_us(Cause::ScopeEnding), actor.settings().grace());
             }
@@ -396,17 +372,28 @@ where
                 None => judge(value, &outcome, &dialog),
             }
         }
-        Some(Ended::Returned(Err(error))) => {
+        Ended::Returned(Err(error)) if !failed => {
             let rest = scope.cancelled().map(|_| share);
             Err(body_failed(error, &dialog, E::NAME, &actor, rest).await)
         }
-        Some(Ended::Dropped) => {
+        Ended::Dropped if !failed => {
             let outcome = dialog.finished().await;
             Err(X::from(cancelled(by(), &outcome, &dialog)))
         }
-        None => {
+        // The far task's failure ended the body: what failed in there since then is the lesser.
+        ended => {
             let outcome = dialog.finished().await;
-            Err(X::from(Error::from_outcome(&outcome, &dialog.peer, E::NAME)))
+            let error = Error::from_outcome(&outcome, &dialog.peer, E::NAME);
+            let since = match ended {
+                Ended::Returned(Err(since)) => Some(error::of_block(&since)),
+                _ => None,
+            };
+            let since = since.iter().filter(|since| {
+                // What it heard of the far task in its clean-up is no failure beside that one.
+                since.cancelled().is_none() && since.report().message != error.report().message
+            });
+            let also: Vec<_> = since.flat_map(Error::as_also_with_its_own).collect();
+            Err(X::from(error.with_also(also)))
         }
     }
 }

@@ -329,6 +329,20 @@ impl Dialog {
         &self.signal
     }
 
+    /// Refuses what needs the far task to go on, where this side has asked it to end.
+    pub(crate) fn check_not_cancelled(&self) -> Result<()> {
+        match self.outcome() {
+            _ if !self.cancel_asked() => Ok(()),
+            // It was first: what it had sent by then is there to be read.
+            Some(Outcome::Returned(_)) => Ok(()),
+            Some(_) => Err(self.end_error()),
+            None => Err(Error::misuse(format!(
+                "opening a stream on `{}` with actor {}, which this side has asked to end",
+                self.task, self.peer
+            ))),
+        }
+    }
+
     /// Opens this side's stream: once (P-D6).
     pub(crate) fn open_stream(&self) -> Result<()> {
         if self.opened.swap(true, Ordering::AcqRel) {

@@ -142,6 +142,11 @@ impl Scope {
         self.actor.scopes(|scopes| scopes.expired(self.id))
     }
 
+    /// Asks what is in this scope to end, innermost first.
+    pub(crate) fn cancel(&self, by: Cancelled, grace: Duration) {
+        self.actor.scopes(|scopes| scopes.cancel(self.id, clock::now(), by, grace));
+    }
+
     /// Who asked this scope to end, if anyone has.
     pub(crate) fn cancelled(&self) -> Option<Cancelled> {
         self.actor.scopes(|scopes| scopes.cancelled(self.id).map(|state| state.by.clone()))

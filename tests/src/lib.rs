@@ -32,6 +32,7 @@ pub mod model;
 pub mod pair;
 pub mod procfs;
 pub mod programs;
+pub mod sign;
 pub mod strike;
 pub mod sweep;
 pub mod tidy;

@@ -1,0 +1,89 @@
+//! Files by which actors tell a test how far they are, and by which it holds them there.
+//!
+//! Nothing here waits for a time: who waits for a sign waits until it is there.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_io::Timer;
+
+/// A file that somebody makes to say something, gone with its handle.
+#[derive(Debug)]
+pub struct Sign(PathBuf);
+
+impl Sign {
+    /// One that nobody has raised yet.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("sign-{name}-{}-{number}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    /// What an actor is given, to raise it or to wait for it.
+    ///
+    /// # Panics
+    /// Where the temporary folder is no text.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.0.to_str().expect("a folder that is text").to_owned()
+    }
+
+    /// Raises it.
+    ///
+    /// # Panics
+    /// Where the file cannot be made.
+    pub fn raise(&self) {
+        raise(&self.path(), "");
+    }
+
+    /// Waits until somebody has raised it; gives what was said.
+    pub async fn raised(&self) -> String {
+        raised(&self.path()).await
+    }
+
+    /// Whether it is raised.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.0.exists()
+    }
+}
+
+impl Drop for Sign {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Raises the sign at `path`, which then says `text`.
+///
+/// # Panics
+/// Where the file cannot be made.
+pub fn raise(path: &str, text: &str) {
+    // Whole or not at all for whoever looks.
+    let part = Path::new(path).with_extension("part");
+    std::fs::write(&part, text).expect("a sign");
+    std::fs::rename(part, path).expect("a sign");
+}
+
+/// Waits until the sign at `path` is raised; gives what it says.
+pub async fn raised(path: &str) -> String {
+    loop {
+        if let Ok(text) = std::fs::read_to_string(path) {
+            return text;
+        }
+        Timer::after(Duration::from_millis(1)).await;
+    }
+}
+
+/// Raises its sign when it is dropped, as the last that a task does.
+#[derive(Debug)]
+pub struct Last(pub String);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        raise(&self.0, "");
+    }
+}

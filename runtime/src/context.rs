@@ -216,7 +216,13 @@ impl<E: ContextEndpoint> OpenContext<E> {
                 });
             }
         };
-        let first = decode(&bytes, "the first value of", E::NAME)?;
+        let first = decode(&bytes, "the first value of", E::NAME).inspect_err(|error| {
+            // The callee is to know which value it was: the drop alone would not say (P-C5).
+            if let Some(actor) = Actor::running() {
+                let cause = Cause::OpenerFailed(Box::new(error.to_report(E::NAME)));
+                dialog.cancel(by_us(cause), actor.settings().grace());
+            }
+        })?;
         Ok((Self { dialog, scoped: false, endpoint: PhantomData }, first))
     }
 

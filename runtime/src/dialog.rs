@@ -386,13 +386,28 @@ impl Dialog {
                     self.task, self.peer
                 ))
             }
-            _ => Error::from_outcome(&lost(), &self.peer, &self.task),
+            _ => match self.asked_by() {
+                Some(by) => Error::cancelled_by(by),
+                None => Error::from_outcome(&lost(), &self.peer, &self.task),
+            },
         }
+    }
+
+    /// Callee: who has asked its task to end, and why (P-C5).
+    fn asked_by(&self) -> Option<Cancelled> {
+        self.link.with(|connection, _| {
+            let callee = connection.callee(self.id)?;
+            callee.cancel_request().map(|request| request.by.clone())
+        })
     }
 
     fn refused(&self, refused: &SendError) -> Error {
         match refused {
-            SendError::ReceiverGone => Error::receiver_gone(&self.peer),
+            // An opener that fails drops its stream first: that is the echo, the cancel the cause.
+            SendError::ReceiverGone => match self.asked_by() {
+                Some(by) => Error::cancelled_by(by),
+                None => Error::receiver_gone(&self.peer),
+            },
             SendError::Ended | SendError::Cancelling => match self.outcome() {
                 Some(_) => self.end_error(),
                 None if self.side == Side::Callee => self.end_error(),

@@ -15,6 +15,8 @@
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
 //! | [`strike`] | processes that are hit at a step of the protocol |
 //! | [`sweep`] | the n-th system call fails, and what a run comes to then |
+//! | [`sign`] | files by which actors tell how far they are, or are held there |
+//! | [`cells`] | contexts whose streams one side opens, or both, or none |
 //! | [`world`] | whole trees of actors in one thread, with faults from a seed |
 //! | [`tidy`] | rules about the sources themselves |
 //!
@@ -22,6 +24,7 @@
 //! something behind for the checker to find. The tests are in `tests/`, one file for a subject.
 
 pub mod build;
+pub mod cells;
 pub mod deep;
 pub mod dropping;
 pub mod explore;

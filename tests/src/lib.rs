@@ -15,6 +15,7 @@
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
 //! | [`strike`] | processes that are hit at a step of the protocol |
 //! | [`sweep`] | the n-th system call fails, and what a run comes to then |
+//! | [`rows`] | tables of rows that have no test, and why |
 //! | [`sign`] | files by which actors tell how far they are, or are held there |
 //! | [`cells`] | contexts whose streams one side opens, or both, or none |
 //! | [`world`] | whole trees of actors in one thread, with faults from a seed |
@@ -35,6 +36,7 @@ pub mod model;
 pub mod pair;
 pub mod procfs;
 pub mod programs;
+pub mod rows;
 pub mod sign;
 pub mod strike;
 pub mod sweep;

@@ -316,7 +316,7 @@ async fn ctx_12_a_failing_body_ends_the_far_task_and_keeps_its_error() -> Result
 }
 
 #[hatchery::test]
-async fn ctx_13_a_cancel_waits_for_the_far_task_and_the_result_says_by_whom() -> Result<()> {
+async fn ctx_13_30_a_cancel_waits_for_the_far_task_and_the_result_says_by_whom() -> Result<()> {
     let folder = Folder::new("ctx_13");
     with_worker(async |worker| {
         let (cx, _) = worker.open_context(notes_its_end(folder.file())).await?;

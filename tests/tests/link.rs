@@ -359,7 +359,7 @@ fn p_c1_cancel_is_heard_at_once_and_ends_at_the_terminal() {
 }
 
 #[test]
-fn p_c1_repeated_cancels_shorten_the_grace_and_keep_the_first_canceller() {
+fn p_c1_ctx_39_repeated_cancels_shorten_the_grace_and_keep_the_first_canceller() {
     // P-C1, P-C3
     let mut pair = Pair::up();
     let id = pair.context();
@@ -490,7 +490,7 @@ fn p_a4_dropping_ten_thousand_contexts_at_once_is_honest() {
 }
 
 #[test]
-fn p_d6_misuse_is_refused_here_with_its_rule_and_changes_nothing() {
+fn p_d6_ctx_02_03_misuse_is_refused_here_with_its_rule_and_changes_nothing() {
     // P-D6, P-F3, P-L2
     let mut pair = Pair::up_with(&small_limits());
     let call = pair.open(Kind::Call, b"");

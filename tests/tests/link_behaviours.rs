@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hatchery_proto::wire::{Tag, put_frame};
 use hatchery_proto::{
-    CancelRequest, Cancelled, Cause, Code, Connection, DialogId, Event, Kind, Limits, LostCause,
-    Outcome, Recv, Report, SendError, Terminal,
+    CancelRequest, Code, Connection, DialogId, Event, Kind, Limits, LostCause, Outcome, Recv,
+    Report, SendError, Terminal,
 };
 use hatchery_tests::pair::{Pair, actor, asked_by, cancel_by, small_limits, wish};
 
@@ -153,26 +153,6 @@ fn ctx_38_only_the_link_that_opened_a_dialog_can_cancel_it() {
     let (mut honest, id, _) = two_links();
     honest.b.core.handle_input(honest.now, &cancel_frame(id));
     assert!(was_cancelled(&mut honest.b.core, id) && unbroken(&mut honest));
-}
-
-#[test]
-fn ctx_39_the_first_canceller_that_was_applied_is_kept_with_its_cause() {
-    let mut pair = Pair::up();
-    let id = pair.context();
-    let first = Cancelled { canceller: actor(1), cause: Cause::Deadline };
-    let opener = |pair: &mut Pair, by: Cancelled, grace| {
-        pair.a.core.caller(id).unwrap().cancel(pair.now, CancelRequest { by, grace });
-        pair.settle();
-    };
-    opener(&mut pair, first.clone(), 3 * SECOND);
-    opener(&mut pair, asked_by(7), SECOND);
-    opener(&mut pair, asked_by(8), 2 * SECOND);
-    let kept = pair.b.core.callee(id).unwrap().cancel_request().cloned();
-    assert_eq!(kept, Some(CancelRequest { by: first.clone(), grace: SECOND }));
-    // The task says the same, and so the opener.
-    pair.finish(id, Terminal::Cancelled(first.clone()));
-    pair.settle();
-    assert_eq!(pair.outcome(id), Some(Outcome::Cancelled(first)));
 }
 
 #[test]

@@ -374,7 +374,7 @@ fn p_l2_a_child_serves_nothing_before_it_knows_what_it_is() {
 }
 
 #[test]
-fn p_l2_only_a_parent_cancels_an_actor() {
+fn p_l2_rpc_10_only_a_parent_cancels_an_actor() {
     // P-L2
     let mut hostile = Hostile::new();
     assert_eq!(hostile.says(&frame(Tag::Cancel, 0, 0, &encoded(&request()))), None);

@@ -421,7 +421,7 @@ fn p_w3_however_small_the_budget_one_frame_is_written() {
 }
 
 #[test]
-fn p_c7_who_ends_refuses_what_was_on_its_way() {
+fn p_c7_rpc_13_who_ends_refuses_what_was_on_its_way() {
     let mut pair = Pair::family(&Limits::default());
     pair.actor_up();
     let id = pair.start(Kind::Call, b"");

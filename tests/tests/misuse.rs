@@ -59,7 +59,7 @@ async fn rpc_02_what_is_not_exposed_is_refused_by_name_and_the_actor_lives_on() 
 }
 
 #[hatchery::test]
-async fn rpc_03_another_programs_endpoints_are_checked_name_by_name() -> Result<()> {
+async fn rpc_03_msg_10_another_programs_endpoints_are_checked_name_by_name() -> Result<()> {
     open_nursery(async |nursery: Nursery| {
         let program = built(Kind::Bin, "stranger");
         let stranger = nursery.actor("stranger").program(program).start().await?;

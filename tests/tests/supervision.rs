@@ -6,7 +6,7 @@
 //! | row | shown by, or why there is nothing to show |
 //! | --- | --- |
 //! | SPN-01 | `p_l2_a_child_serves_nothing_…` in `link_hostile.rs` |
-//! | SPN-06 | `misuse_does_not_compile` in `ui.rs` |
+//! | SPN-06 | `ctx_02_…` in `ui.rs` |
 //! | SPN-12 | endpoints are linked in; other failures: `spn_11_what_a_failing_start_…` in `misuse.rs` |
 //! | SPN-15 | the own image everywhere; another: `rpc_03_…` in `misuse.rs` |
 //! | SPN-21 | there is one way: a program is executed, and nothing of ours runs in a mere fork |

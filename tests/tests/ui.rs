@@ -3,6 +3,6 @@
 //! `TRYBUILD=overwrite` writes the latter anew.
 
 #[test]
-fn misuse_does_not_compile() {
+fn ctx_02_03_04_36_rpc_05_misuse_does_not_compile() {
     trybuild::TestCases::new().compile_fail("ui/*.rs");
 }

@@ -78,12 +78,15 @@ impl Portal {
     /// Opens a context, runs `body` with it, and joins the far task: the scope form.
     ///
     /// A clean end of `body` waits for the far task, however long, and returns the body's value. If
-    /// the far task fails first, `body` is dropped at its next await, unless it was waiting on this
-    /// context and so heard of it itself. If `body` fails, the far task is cancelled with that
-    /// error as the cause and waited for (P-C5). A cancel from this side is no error (P-C4).
+    /// the far task fails first, `body` is cancelled, unless it was waiting on this context and so
+    /// heard of it itself: what is open in it ends, innermost first, and it is dropped at its next
+    /// await (P-C2). If `body` fails, the far task is cancelled with that error as the cause and
+    /// waited for (P-C5). A cancel from this side is no error (P-C4); a `body` that hands on what its
+    /// stream says of that cancel has failed, as with any error.
     ///
     /// # Errors
-    /// The body's own error, or the far task's.
+    /// The body's own error, or the far task's. What fails in `body` while that one ends it is listed
+    /// with it ([`Error::also`]).
     ///
     /// # Cancel safety
     /// In a task that is cancelled, `body` is dropped, then the far task is cancelled and waited

@@ -1,10 +1,11 @@
 //! Files by which actors tell a test how far they are, and by which it holds them there.
 //!
-//! Nothing here waits for a time: who waits for a sign waits until it is there.
+//! Nothing here waits for a time to pass: who waits for a sign waits until it is there, and fails where
+//! nobody makes it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_io::Timer;
 
@@ -40,6 +41,9 @@ impl Sign {
     }
 
     /// Waits until somebody has raised it; gives what was said.
+    ///
+    /// # Panics
+    /// Where nobody does.
     pub async fn raised(&self) -> String {
         raised(&self.path()).await
     }
@@ -68,14 +72,22 @@ pub fn raise(path: &str, text: &str) {
     std::fs::rename(part, path).expect("a sign");
 }
 
+/// Ten times what anybody may take to raise one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Waits until the sign at `path` is raised; gives what it says.
+///
+/// # Panics
+/// Where nobody raises it.
 pub async fn raised(path: &str) -> String {
-    loop {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
         if let Ok(text) = std::fs::read_to_string(path) {
             return text;
         }
         Timer::after(Duration::from_millis(1)).await;
     }
+    panic!("nobody has raised {path}");
 }
 
 /// Raises its sign when it is dropped, as the last that a task does.

@@ -443,6 +443,37 @@ async fn ctx_16_a_body_that_is_interrupted_ends_what_is_open_in_it_first() -> Re
     .await
 }
 
+/// Fails where others are cancelled.
+#[hatchery::context]
+async fn fails_to_clean_up(cx: Talk) -> Result<u64> {
+    let _started = cx.started(()).await?;
+    let _ = wait_for_cancel().await;
+    shield(async { Err(Error::message("the disk is full")) }).await
+}
+
+#[hatchery::test]
+async fn ctx_16_what_fails_in_a_body_that_is_interrupted_is_listed_with_the_cause() -> Result<()> {
+    with_worker(async |worker| {
+        let when = Sign::new("ctx_16");
+        let block: Result<()> = worker
+            .with_context(fails_when_told(when.path()), async |_cx, ()| {
+                worker
+                    .with_context(fails_to_clean_up(), async |_cx, ()| {
+                        when.raise();
+                        pending().await
+                    })
+                    .await
+            })
+            .await;
+        let error = block.unwrap_err();
+        assert_eq!(error.report().message, "as it was told", "{error:?}");
+        let also: Vec<_> = error.also().iter().map(|also| also.message.as_str()).collect();
+        assert_eq!(also, ["the disk is full"], "{error:?}");
+        Ok(())
+    })
+    .await
+}
+
 #[hatchery::test]
 async fn ctx_26_an_error_two_contexts_down_arrives_with_its_origin_and_its_way() -> Result<()> {
     with_worker(async |middle| {

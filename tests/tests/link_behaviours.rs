@@ -96,6 +96,8 @@ fn ctx_32_a_callee_says_one_terminal_and_an_opener_none() {
         while pair.b.core.callee(id).unwrap().send(&[2; 200]) != Err(SendError::Full) {}
         pair.a.core.caller(id).unwrap().cancel(pair.now, cancel_by(1, SECOND));
         pair.finish(id, end);
+        // Before anything of it is written there is nothing left to end once more, or to send on.
+        assert!(pair.b.core.callee(id).is_none());
         let (of_a, of_b) = carry(&mut pair);
         let lasts = |kinds: &[Tag]| {
             // A `Return` of several frames counts once: nothing but its parts follows its first.

@@ -1,4 +1,5 @@
-//! Files by which actors tell a test how far they are, and by which it holds them there.
+//! Files by which actors tell a test how far they are, and by which it holds them there; and how long
+//! a test waits before it says that nothing comes.
 //!
 //! Nothing here waits for a time to pass: who waits for a sign waits until it is there, and fails where
 //! nobody makes it.
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
+use futures_lite::FutureExt as _;
 
 /// A file that somebody makes to say something, gone with its handle.
 #[derive(Debug)]
@@ -72,7 +74,7 @@ pub fn raise(path: &str, text: &str) {
     std::fs::rename(part, path).expect("a sign");
 }
 
-/// Ten times what anybody may take to raise one.
+/// Ten times what a test of a few actors takes, and anybody to raise a sign.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until the sign at `path` is raised; gives what it says.
@@ -98,4 +100,16 @@ impl Drop for Last {
     fn drop(&mut self) {
         raise(&self.0, "");
     }
+}
+
+/// What `body` comes to.
+///
+/// # Panics
+/// Where that takes ten times as long as it may.
+pub async fn soon<T>(body: impl Future<Output = T>) -> T {
+    let late = async {
+        Timer::after(PATIENCE).await;
+        panic!("it goes on and on")
+    };
+    body.or(late).await
 }

@@ -13,8 +13,8 @@ use hatchery::{
 };
 use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::Signal;
-use hatchery_tests::sign::{Last, Sign, raise, raised};
-use hatchery_tests::worker::{alive, with_worker};
+use hatchery_tests::sign::{Last, Sign, raise, raised, soon};
+use hatchery_tests::worker::{self, alive};
 
 /// Ten times what an end that waits for nothing may take.
 const SOON: Duration = Duration::from_secs(10);
@@ -124,7 +124,7 @@ async fn holds_on(cx: Talk, may_go: String) -> Result<u64> {
 /// that would be a failure of the nursery.
 async fn with_one_that_ends_itself(body: impl AsyncFnOnce(&Portal) -> Result<()>) -> Result<()> {
     let may_go = Sign::new("held");
-    open_nursery(async |nursery: Nursery| {
+    let nursery = open_nursery(async |nursery: Nursery| {
         let worker = nursery.start_actor("worker").await?;
         let (_held, ()) = worker.open_context(holds_on(may_go.path())).await?;
         body(&worker).await?;
@@ -132,8 +132,8 @@ async fn with_one_that_ends_itself(body: impl AsyncFnOnce(&Portal) -> Result<()>
         assert!(future::poll_once(&mut asked).await.is_none());
         may_go.raise();
         asked.await
-    })
-    .await
+    });
+    soon(nursery).await
 }
 
 /// A context through this actor to one below, which fails.
@@ -147,6 +147,11 @@ async fn passes_on(cx: Talk) -> Result<u64> {
         Ok(value)
     })
     .await
+}
+
+/// One actor for `body`, which is not to take long.
+async fn with_worker(body: impl AsyncFnOnce(&Portal) -> Result<()>) -> Result<()> {
+    soon(worker::with_worker(body)).await
 }
 
 #[hatchery::test]

@@ -6,11 +6,11 @@ use std::future::pending;
 use std::sync::Mutex;
 
 use hatchery::{
-    CallError, CancelScope, CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Receives,
-    Result, Sends, Starts, TrySendError, cancel_scope, open_nursery, shield,
+    CallError, CancelScope, CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Portal,
+    Receives, Result, Sends, Starts, TrySendError, cancel_scope, open_nursery, shield,
 };
-use hatchery_tests::sign::{Sign, raise};
-use hatchery_tests::worker::{alive, with_worker};
+use hatchery_tests::sign::{Sign, raise, soon};
+use hatchery_tests::worker::{self, alive};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 /// A value of a codec of its own: 13 does not encode, and 7 does not decode.
@@ -127,6 +127,11 @@ async fn panics_in_two_lines() {
 #[hatchery::endpoint]
 async fn takes(secret: String) -> u64 {
     secret.len() as u64
+}
+
+/// One actor for `body`, which is not to take long.
+async fn with_worker(body: impl AsyncFnOnce(&Portal) -> Result<()>) -> Result<()> {
+    soon(worker::with_worker(body)).await
 }
 
 #[hatchery::test]

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_lite::future;
 use hatchery::{
-    CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Receives, Result, Sends, Starts,
-    cancel_scope, open_nursery, shield, timeout,
+    CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Portal, Receives, Result, Sends,
+    Starts, cancel_scope, open_nursery, shield, timeout,
 };
 use hatchery_tests::cells::{Cell, linked};
-use hatchery_tests::sign::{Last, Sign, raise};
-use hatchery_tests::worker::{alive, with_worker};
+use hatchery_tests::sign::{Last, Sign, raise, soon};
+use hatchery_tests::worker::{self, alive};
 
 type Talk = Context<Starts<()>, Sends<u64>, Receives<u64>>;
 
@@ -87,6 +87,11 @@ async fn ticks_and_answers(cx: Talk) -> Result<u64> {
         Ok(answers)
     })
     .await
+}
+
+/// One actor for `body`, which is not to take long.
+async fn with_worker(body: impl AsyncFnOnce(&Portal) -> Result<()>) -> Result<()> {
+    soon(worker::with_worker(body)).await
 }
 
 #[hatchery::test]

@@ -310,14 +310,7 @@ impl<E: ContextEndpoint> OpenContext<E> {
     /// # Cancel safety
     /// The request is sent when this is first polled; dropping it later stops the waiting only.
     pub async fn cancel(&self) -> CancelStatus {
-        let actor = Actor::running();
-        let grace = actor.map_or(Duration::from_millis(500), |actor| actor.settings().grace());
-        self.dialog.cancel(by_us(Cause::Asked), grace);
-        match self.dialog.finished().await {
-            Outcome::Lost(hatchery_proto::LostCause::Unresponsive) => CancelStatus::TimedOut,
-            Outcome::Lost(_) | Outcome::Died(_) => CancelStatus::Gone,
-            _ => CancelStatus::Done,
-        }
+        self.dialog.ends().await
     }
 }
 
@@ -349,17 +342,32 @@ where
     Fut: Future<Output = Result<T, X>>,
     X: From<Error> + fmt::Display + 'static,
 {
-    let Some(actor) = Actor::running() else {
-        return Err(X::from(Error::gone(&context.dialog.peer)));
-    };
     context.scoped = true;
-    let dialog = context.dialog.clone();
-    let within = Within::block_of(&dialog);
-    let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
-    let scope = scope.of_context(Some(within));
+    in_scope(context.dialog.clone(), E::NAME, true, || body(context, first)).await
+}
+
+/// Runs a body with an open dialog, then joins the far task, or cancels and drains.
+///
+/// A failure of the far task has the body dropped at its next await; that of a one-way stream finds
+/// it behind the items.
+pub(crate) async fn in_scope<Fut, T, X>(
+    dialog: Arc<Dialog>,
+    name: &str,
+    is_context: bool,
+    body: impl FnOnce() -> Fut,
+) -> Result<T, X>
+where
+    Fut: Future<Output = Result<T, X>>,
+    X: From<Error> + fmt::Display + 'static,
+{
+    let Some(actor) = Actor::running() else { return Err(X::from(Error::gone(&dialog.peer))) };
+    let mut scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
+    if is_context {
+        scope = scope.of_context(Some(Within::block_of(&dialog)));
+    }
     scope.set_holding(true);
     let by = || scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
-    let (ended, failed) = body::run(body(context, first), &dialog, &scope, &actor).await;
+    let (ended, failed) = body::run(body(), &dialog, &scope, &actor, is_context).await;
     let share = scope.share();
     match ended {
         Ended::Returned(Ok(value)) if !failed => {
@@ -380,7 +388,7 @@ where
         }
         Ended::Returned(Err(error)) if !failed => {
             let rest = scope.cancelled().map(|_| share);
-            Err(body_failed(error, &dialog, E::NAME, &actor, rest).await)
+            Err(body_failed(error, &dialog, name, &actor, rest).await)
         }
         Ended::Dropped if !failed => {
             let outcome = dialog.finished().await;
@@ -389,17 +397,17 @@ where
         // The far task's failure ended the body: what failed in there since then is the lesser.
         ended => {
             let outcome = dialog.finished().await;
-            let error = Error::from_outcome(&outcome, &dialog.peer, E::NAME);
+            let error = Error::from_outcome(&outcome, &dialog.peer, name);
             let since = match ended {
                 Ended::Returned(Err(since)) => Some(error::of_block(&since)),
                 _ => None,
             };
-            let since = since.iter().filter(|since| {
+            let since = since.into_iter().filter(|since| {
                 // What it heard of the far task in its clean-up is no failure beside that one.
                 since.cancelled().is_none() && since.report().message != error.report().message
             });
-            let also: Vec<_> = since.flat_map(Error::as_also_with_its_own).collect();
-            Err(X::from(error.with_also(also)))
+            let since = since.collect();
+            Err(X::from(error.with_others(since)))
         }
     }
 }

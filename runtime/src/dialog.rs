@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use event_listener::{Event as Signal, listener};
 use hatchery_proto::{
-    ActorId, CancelRequest, Cancelled, Cause, DialogId, Misuse, Outcome, Recv, SendError,
+    ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Misuse, Outcome, Recv, SendError,
 };
 
-use crate::context::by_us;
+use crate::actor::Actor;
+use crate::context::{CancelStatus, by_us};
 use crate::driver::link::Link;
 use crate::error::{Error, Result};
 use crate::task;
@@ -285,6 +286,18 @@ impl Dialog {
         });
     }
 
+    /// Opener: asks the far task to end, waits until it has, and says how that came out (P-C1).
+    pub(crate) async fn ends(&self) -> CancelStatus {
+        let actor = Actor::running();
+        let grace = actor.map_or(Duration::from_millis(500), |actor| actor.settings().grace());
+        self.cancel(by_us(Cause::Asked), grace);
+        match self.finished().await {
+            Outcome::Lost(LostCause::Unresponsive) => CancelStatus::TimedOut,
+            Outcome::Lost(_) | Outcome::Died(_) => CancelStatus::Gone,
+            _ => CancelStatus::Done,
+        }
+    }
+
     pub(crate) fn cancel_asked(&self) -> bool {
         self.asked.load(Ordering::Acquire)
     }
@@ -434,7 +447,7 @@ impl Drop for Dialog {
 }
 
 fn lost() -> Outcome {
-    Outcome::Lost(hatchery_proto::LostCause::LinkEnded)
+    Outcome::Lost(LostCause::LinkEnded)
 }
 
 /// Counts an operation while it waits.

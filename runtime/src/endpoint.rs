@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
+use futures_core::Stream;
 use hatchery_proto::{Kind, Refusal, Report, Terminal};
 use linkme::distributed_slice;
 use serde::Serialize;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::context::{ContextArgument, Seat};
 use crate::dialog::Dialog;
 use crate::error::{EndpointError, Error, Never, Result};
+use crate::source;
 
 /// A function that can be run in another actor. Implemented by [`endpoint`](crate::endpoint) and
 /// [`context`](macro@crate::context), never by hand.
@@ -50,6 +52,20 @@ pub trait ContextEndpoint: Endpoint + Sized {
         context: Self::Context,
         args: Self::Args,
     ) -> impl Future<Output = Self::Return> + Send + 'static;
+}
+
+/// An endpoint that produces a stream: `Portal::open_stream_from`.
+pub trait StreamEndpoint: Endpoint + Sized {
+    /// What it yields; of a stream of `Result`s, what those hold.
+    type Item: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Opens it here. It ends with its first `Err`.
+    fn run(
+        args: Self::Args,
+    ) -> impl Future<
+        Output = impl Stream<Item = Result<Self::Item, DeclaredBy<Self>>> + Send + 'static,
+    > + Send
+    + 'static;
 }
 
 /// What an endpoint returns, taken apart into value and error.
@@ -112,13 +128,15 @@ where
     }
 }
 
+/// The error that endpoint `E` declares.
+pub(crate) type DeclaredBy<E> = <<E as Endpoint>::Return as EndpointReturn>::Error;
+
 /// The value that endpoint `E` returns.
 pub type ValueOf<E> = <<E as Endpoint>::Return as EndpointReturn>::Value;
 
 /// The error that a call to endpoint `E` can come to: [`Error`], or a
 /// [`CallError`](crate::CallError) where the endpoint declares an error of its own.
-pub type ErrorOf<E> =
-    <<<E as Endpoint>::Return as EndpointReturn>::Error as EndpointError>::CallError;
+pub type ErrorOf<E> = <DeclaredBy<E> as EndpointError>::CallError;
 
 /// A call that has not been made yet: an endpoint and its arguments.
 ///
@@ -217,6 +235,17 @@ impl Entry {
             prepare: prepare_context::<E>,
         }
     }
+
+    /// The entry of a stream endpoint.
+    pub const fn stream<E: StreamEndpoint>() -> Self {
+        Self { name: E::NAME, schema: E::SCHEMA, kind: Kind::Stream, prepare: prepare_stream::<E> }
+    }
+
+    /// The entry of what does not compile.
+    pub const fn none<E: Endpoint>() -> Self {
+        let prepare: Prepare = |_, _| Err("it is no endpoint".to_owned());
+        Self { name: E::NAME, schema: E::SCHEMA, kind: Kind::Call, prepare }
+    }
 }
 
 /// Every endpoint of this program.
@@ -270,6 +299,15 @@ fn prepare_context<E: ContextEndpoint>(
     }))
 }
 
+fn prepare_stream<E: StreamEndpoint>(
+    args: &[u8],
+    dialog: Option<Arc<Dialog>>,
+) -> std::result::Result<Job, String> {
+    let args = decode_args::<E>(args)?;
+    let Some(dialog) = dialog else { return Err("a stream needs a dialog".to_owned()) };
+    Ok(Box::pin(async move { source::produce::<E>(args, &dialog).await }))
+}
+
 pub(crate) fn ending<E: Endpoint>(returned: E::Return) -> Ending {
     match returned.into_result() {
         Ok(value) => encode(&value, "the result of", E::NAME)
@@ -278,7 +316,7 @@ pub(crate) fn ending<E: Endpoint>(returned: E::Return) -> Ending {
     }
 }
 
-fn failed<E: Endpoint>(error: &<E::Return as EndpointReturn>::Error) -> Failed {
+pub(crate) fn failed<E: Endpoint>(error: &DeclaredBy<E>) -> Failed {
     let (report, payload) = error.to_wire(E::NAME);
     Failed { report: Box::new(report), payload }
 }

@@ -75,6 +75,7 @@ mod fleet;
 mod foreign;
 mod gather;
 mod hooks;
+mod kind;
 mod local;
 mod log;
 mod nursery;
@@ -83,6 +84,7 @@ mod portal;
 mod root;
 mod scope;
 mod serving;
+mod source;
 mod spec;
 mod stream;
 mod supervisor;
@@ -99,7 +101,7 @@ pub use context::{
 };
 pub use current::CurrentContext;
 pub use endpoint::{
-    Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf,
+    Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, StreamEndpoint, ValueOf,
 };
 pub use error::{CallError, EndpointError, Error, ErrorKind, Never, Result};
 pub use fleet::{Cluster, Fleet, open_cluster};
@@ -120,6 +122,7 @@ pub use root::{
     run_with,
 };
 pub use scope::{CancelScope, cancel_scope, deadline, shield, timeout};
+pub use source::Source;
 pub use stream::{MsgStream, RecvHalf, SendHalf, TrySendError};
 pub use trace::{Trace, with_trace};
 
@@ -136,6 +139,9 @@ pub mod __private {
     pub use linkme;
 
     pub use crate::endpoint::{ENDPOINTS, Entry, Plain, schema};
+    pub mod kind {
+        pub use crate::kind::*;
+    }
     pub use crate::root::main;
     #[cfg(feature = "test-support")]
     pub use crate::testing::{TESTS, TestResult, TestReturn, last_steps, test};

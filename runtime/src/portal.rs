@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use crate::context::{self, CancelStatus, First, OpenContext, value_of};
 use crate::dialog::{Dialog, Side};
 use crate::endpoint::{
-    Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, ValueOf, decode, encode,
+    Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf, decode, encode,
 };
 use crate::error::{Error, Result};
+use crate::source::{self, Source};
 use crate::supervisor::Child;
 use crate::trace::Trace;
 
@@ -102,6 +103,72 @@ impl Portal {
         let (context, first) =
             self.open_context(call).await.map_err(|error| X::from(error.into()))?;
         context::with_context(context, first, body).await
+    }
+
+    /// Opens a one-way stream: starts the producer's task, and gives what it yields.
+    ///
+    /// Returns at once: that the producer was refused is the first thing that is received. Dropping
+    /// the source cancels the producer and waits for nothing; where its end matters, use
+    /// [`with_stream_from`](Self::with_stream_from). Several at once do not mix.
+    ///
+    /// ```
+    /// use futures_lite::{Stream, stream};
+    /// # use hatchery::prelude::*;
+    ///
+    /// #[hatchery::endpoint]
+    /// fn squares(below: u64) -> impl Stream<Item = u64> {
+    ///     stream::iter((0..below).map(|n| n * n))
+    /// }
+    ///
+    /// # fn main() -> hatchery::Result<()> {
+    /// # hatchery::init();
+    /// # hatchery::run(open_nursery(async |nursery: Nursery| {
+    /// # let worker = nursery.start_actor("worker").await?;
+    /// let mut source = worker.open_stream_from(squares(3)).await?;
+    /// let mut sum = 0;
+    /// while let Some(square) = source.recv().await? {
+    ///     sum += square;
+    /// }
+    /// assert_eq!(sum, 5);
+    /// # worker.cancel().await
+    /// # }))
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Lost` where the actor is gone, `Died` where it died, `Codec` and `Misuse` where the
+    /// arguments do not encode or are over `max_message`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future, or the source, cancels the producer, which ends in the background.
+    pub async fn open_stream_from<E: StreamEndpoint>(
+        &self,
+        call: Call<E>,
+    ) -> Result<Source<E>, ErrorOf<E>> {
+        Ok(Source::over(self.open(call, Kind::Stream).await?))
+    }
+
+    /// Opens a one-way stream and runs `body` with it: the scope form.
+    ///
+    /// When `body` ends, a producer that has not ended is cancelled with it and waited for; that is
+    /// no error (P-C4). If `body` fails, its error is the cause of the cancel (P-C5). A producer
+    /// that fails does not interrupt `body`, which finds the error behind the items that came before
+    /// it; where it ends well without, the error is that of the block.
+    ///
+    /// # Errors
+    /// The body's own error, or the producer's.
+    ///
+    /// # Cancel safety
+    /// As for [`with_context`](Self::with_context).
+    pub async fn with_stream_from<E, F, Fut, T, X>(&self, call: Call<E>, body: F) -> Result<T, X>
+    where
+        E: StreamEndpoint,
+        F: FnOnce(Source<E>) -> Fut,
+        Fut: Future<Output = Result<T, X>>,
+        X: From<Error> + fmt::Display + 'static,
+    {
+        let source = self.open_stream_from(call).await.map_err(|error| X::from(error.into()))?;
+        source::with_source(source, body).await
     }
 
     /// The value of an actor that [`run_in_actor`](crate::Nursery::run_in_actor) started. It may be

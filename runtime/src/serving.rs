@@ -194,7 +194,7 @@ pub(crate) fn prepare(
             .to_owned();
         return Err((Refusal::SchemaMismatch, message));
     }
-    let dialog = (entry.kind == Kind::Context).then(dialog);
+    let dialog = (entry.kind != Kind::Call).then(dialog);
     (entry.prepare)(&incoming.args, dialog).map_err(|message| (Refusal::BadArguments, message))
 }
 

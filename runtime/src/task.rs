@@ -50,6 +50,12 @@ pub(crate) fn current() -> Option<Current> {
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
+/// Whether the code that is running right now was asked to end.
+pub(crate) fn is_cancelled() -> bool {
+    let asked = |now: Current| now.actor.scopes(|scopes| scopes.cancelled(now.scope).is_some());
+    current().is_some_and(asked)
+}
+
 /// The actor that the running code belongs to; a nameless one where there is none.
 pub(crate) fn current_actor_id() -> ActorId {
     match current().map(|current| current.actor).or_else(Actor::running) {

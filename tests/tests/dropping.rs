@@ -26,6 +26,8 @@ mod cases;
 mod linked;
 #[path = "dropping/many.rs"]
 mod many;
+#[path = "dropping/sources.rs"]
+mod sources;
 #[path = "dropping/streams.rs"]
 mod streams;
 

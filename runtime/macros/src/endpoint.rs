@@ -1,27 +1,33 @@
 //! `#[endpoint]` and `#[context]`: a type that names the function, a call in its place, an entry in
 //! the registry.
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Attribute, Error, Ident, ItemFn, PatType, Result, ReturnType, parse2};
 
 use crate::options::Options;
-use crate::signature;
+use crate::signature::{self, Unnamed};
 
 /// Which of the two.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Call,
+    /// A call or a stream, which only the compiler can tell.
+    Endpoint,
     Context,
 }
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream, kind: Kind) -> Result<TokenStream> {
-    let options = Options::parse(options, &["name", "schema"])?;
+    let allowed: &[_] = match kind {
+        Kind::Endpoint => &["name", "schema", "call", "stream", "item"],
+        Kind::Context => &["name", "schema"],
+    };
+    let options = Options::parse(options, allowed)?;
     let function: ItemFn = parse2(item)?;
     signature::check(&function, "an endpoint")?;
     let mut arguments = signature::arguments(&function)?;
     let context = match kind {
-        Kind::Call => None,
+        Kind::Endpoint => None,
         Kind::Context if arguments.is_empty() => {
             return Err(Error::new_spanned(
                 &function.sig.ident,
@@ -33,7 +39,12 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream, kind: Kind) -> Res
     for argument in &arguments {
         signature::check_crossing(argument)?;
     }
-    let parts = Parts { library: options.library(), options, function, arguments, context };
+    if kind == Kind::Context {
+        signature::check_async(&function, "a context")?;
+    }
+    let written = Written::of(&options, &function)?;
+    let parts =
+        Parts { library: options.library(), options, function, arguments, context, written };
     Ok(parts.expand())
 }
 
@@ -43,6 +54,38 @@ struct Parts {
     function: ItemFn,
     arguments: Vec<PatType>,
     context: Option<PatType>,
+    written: Written,
+}
+
+/// What the function returns, as far as words tell.
+enum Written {
+    /// A type with a name.
+    Named(TokenStream),
+    /// A stream of this, whose own type has none.
+    StreamOf(TokenStream),
+}
+
+impl Written {
+    fn of(options: &Options, function: &ItemFn) -> Result<Self> {
+        if let Some(item) = &options.item {
+            return Ok(Self::StreamOf(quote!(#item)));
+        }
+        let ty = match &function.sig.output {
+            ReturnType::Default => return Ok(Self::Named(quote!(()))),
+            ReturnType::Type(_, ty) => ty,
+        };
+        let message = match signature::unnamed(ty) {
+            Unnamed::No => return Ok(Self::Named(quote!(#ty))),
+            _ if options.call => "name the type: the other process has to know what it decodes",
+            Unnamed::Items(item) => return Ok(Self::StreamOf(quote!(#item))),
+            Unnamed::Unknown => {
+                "whether this is a stream, and of what, cannot be told: write \
+                 `impl Stream<Item = …>`, or `#[hatchery::endpoint(stream, item = …)]` with the \
+                 type of its items"
+            }
+        };
+        Err(Error::new_spanned(ty, message))
+    }
 }
 
 impl Parts {
@@ -99,6 +142,7 @@ impl Parts {
     /// The function as the user wrote it.
     fn inner(&self) -> TokenStream {
         let body = &self.function.block;
+        let asyncness = &self.function.sig.asyncness;
         let inputs = &self.function.sig.inputs;
         let output = &self.function.sig.output;
         let kept = self
@@ -108,7 +152,7 @@ impl Parts {
             .filter(|known| !known.path().is_ident("doc") && !known.path().is_ident("cfg"));
         quote! {
             #(#kept)*
-            async fn body(#inputs) #output #body
+            #asyncness fn body(#inputs) #output #body
         }
     }
 
@@ -150,10 +194,13 @@ impl Parts {
 
     fn returns(&self) -> TokenStream {
         let library = &self.library;
-        let written = match &self.function.sig.output {
-            ReturnType::Default => quote!(()),
-            ReturnType::Type(_, ty) => quote!(#ty),
-        };
+        if self.context.is_none() {
+            let (written, span) = (self.written(), self.span());
+            return quote_spanned!(span=>
+                <Told<KIND_OF_THIS> as #library::__private::kind::Returns<#written>>::Return
+            );
+        }
+        let written = self.written();
         if signature::returns_result(&self.function.sig.output) {
             written
         } else {
@@ -161,32 +208,114 @@ impl Parts {
         }
     }
 
-    fn runner(&self) -> TokenStream {
-        let (library, name) = (&self.library, &self.function.sig.ident);
-        let names: Vec<_> = (0..self.arguments.len())
-            .map(|index| quote::format_ident!("argument_{index}"))
-            .collect();
-        let (method, call) = match &self.context {
-            None => (quote!(), quote!(body(#(#names),*))),
-            Some(_) => (quote!(context: Self::Context,), quote!(body(context, #(#names),*))),
+    /// The type that the function returns, or the box that its stream is put into.
+    fn written(&self) -> TokenStream {
+        let library = &self.library;
+        match &self.written {
+            Written::Named(ty) => ty.clone(),
+            Written::StreamOf(item) => quote!(#library::__private::kind::Boxed<#item>),
+        }
+    }
+
+    /// Where the return type is written.
+    fn span(&self) -> Span {
+        match &self.function.sig.output {
+            ReturnType::Default => self.function.sig.ident.span(),
+            ReturnType::Type(_, ty) => ty.span(),
+        }
+    }
+
+    /// The kind as a number, which the compiler finds out, and the refusal of what has none.
+    fn kind(&self) -> TokenStream {
+        let (library, written, span) = (&self.library, self.written(), self.span());
+        let told = matches!(self.written, Written::StreamOf(_)) || self.options.stream;
+        let ask = |what: &[&str]| {
+            what.iter()
+                .map(|what| {
+                    let what = Ident::new(what, Span::call_site());
+                    quote!(#library::__private::kind::Probe::<#written>::#what)
+                })
+                .collect::<Vec<_>>()
         };
+        let (tell, answers) = match (self.options.call, told) {
+            (true, _) => ("as_call", ask(&["RESULT"])),
+            (_, true) => ("as_stream", ask(&["STREAM", "FALLIBLE"])),
+            _ => ("tell", ask(&["STREAM", "VALUE", "RESULT", "FALLIBLE"])),
+        };
+        let tell = Ident::new(tell, Span::call_site());
+        let possible = match self.function.sig.asyncness {
+            _ if told => "can_be_stream",
+            Some(_) => "can_be_async",
+            None => "can_be_plain",
+        };
+        // An error of these points at what is written.
+        let checks = [Ident::new("can_be_told", span), Ident::new(possible, span)].map(|check| {
+            quote_spanned!(span=>
+                #library::__private::kind::#check::<Told<KIND_OF_THIS>, #written>();
+            )
+        });
+        quote! {
+            use #library::__private::kind::Told;
+            const KIND_OF_THIS: u8 = {
+                use #library::__private::kind::Otherwise as _;
+                #library::__private::kind::#tell(#(#answers),*)
+            };
+            const _: () = {
+                #(#checks)*
+            };
+        }
+    }
+
+    fn runner(&self) -> TokenStream {
+        match &self.context {
+            None => self.body_runner(),
+            Some(context) => self.context_runner(context),
+        }
+    }
+
+    /// For a call or a stream.
+    fn body_runner(&self) -> TokenStream {
+        let (library, name, written) = (&self.library, &self.function.sig.ident, self.written());
+        let names = self.inner_names();
+        let given = match &self.written {
+            Written::Named(ty) => quote_spanned!(self.span()=>
+                <_ as #library::__private::kind::Gives<#ty, _>>::give(body(#(#names),*))
+            ),
+            Written::StreamOf(item) => quote_spanned!(self.span()=>
+                <_ as #library::__private::kind::Opens<#item, _>>::open(body(#(#names),*))
+            ),
+        };
+        let kind = self.kind();
+        quote! {
+            #kind
+            impl #library::__private::kind::Body for #name {
+                type Written = #written;
+                type Kind = Told<KIND_OF_THIS>;
+                fn body(
+                    (#(#names,)*): Self::Args,
+                ) -> impl ::core::future::Future<Output = Self::Written>
+                + ::core::marker::Send
+                + 'static {
+                    async move { #given.await }
+                }
+            }
+        }
+    }
+
+    fn context_runner(&self, context: &PatType) -> TokenStream {
+        let (library, name, ty) = (&self.library, &self.function.sig.ident, &context.ty);
+        let names = self.inner_names();
+        let call = quote!(body(context, #(#names),*));
         let run = if signature::returns_result(&self.function.sig.output) {
             quote!(#call)
         } else {
             quote!(async move { #library::__private::Plain(#call.await) })
         };
-        let (which, ty) = match &self.context {
-            None => (quote!(CallEndpoint), quote!()),
-            Some(context) => {
-                let ty = &context.ty;
-                (quote!(ContextEndpoint), quote!(type Context = #ty;))
-            }
-        };
         quote! {
-            impl #library::#which for #name {
-                #ty
+            impl #library::ContextEndpoint for #name {
+                type Context = #ty;
                 fn run(
-                    #method
+                    context: Self::Context,
                     (#(#names,)*): Self::Args,
                 ) -> impl ::core::future::Future<Output = Self::Return> + ::core::marker::Send + 'static {
                     #run
@@ -195,14 +324,21 @@ impl Parts {
         }
     }
 
+    fn inner_names(&self) -> Vec<Ident> {
+        (0..self.arguments.len()).map(|index| quote::format_ident!("argument_{index}")).collect()
+    }
+
     fn entry(&self) -> TokenStream {
         let (library, name) = (&self.library, &self.function.sig.ident);
-        let make = if self.context.is_some() { quote!(context) } else { quote!(call) };
+        let entry = if self.context.is_some() {
+            quote!(#library::__private::Entry::context::<#name>())
+        } else {
+            quote!(<Told<KIND_OF_THIS> as #library::__private::kind::Registers<#name>>::ENTRY)
+        };
         quote! {
             #[#library::__private::linkme::distributed_slice(#library::__private::ENDPOINTS)]
             #[linkme(crate = #library::__private::linkme)]
-            static ENTRY: #library::__private::Entry =
-                #library::__private::Entry::#make::<#name>();
+            static ENTRY: #library::__private::Entry = #entry;
         }
     }
 }
@@ -225,12 +361,12 @@ mod tests {
                 a
             }
         );
-        let expanded = expand(quote!(schema = 2), item, Kind::Call).unwrap().to_string();
+        let expanded = expand(quote!(schema = 2), item, Kind::Endpoint).unwrap().to_string();
         for part in [
             "pub struct add { }",
             "pub fn add (a : i64 , argument_1 : (i64 , u8))",
-            "Plain < i64 >",
-            "Entry :: call :: < add >",
+            "Probe :: < i64 > :: STREAM",
+            "Registers < add >",
             "\"i64;(i64,u8);->i64\" , 2",
         ] {
             assert!(expanded.contains(part), "{part} is missing in {expanded}");
@@ -238,14 +374,30 @@ mod tests {
     }
 
     #[test]
-    fn a_result_is_taken_apart_and_not_wrapped() {
+    fn a_contexts_result_is_taken_apart_and_not_wrapped() {
         let item = quote!(
-            async fn f() -> hatchery::Result<()> {
+            async fn f(cx: Context) -> hatchery::Result<()> {
                 Ok(())
             }
         );
-        let expanded = expand(quote!(), item, Kind::Call).unwrap().to_string();
+        let expanded = expand(quote!(), item, Kind::Context).unwrap().to_string();
         assert!(!expanded.contains("Plain"), "{expanded}");
+    }
+
+    #[test]
+    fn a_stream_without_a_name_is_boxed_and_one_with_a_name_is_asked_about() {
+        let unnamed = quote!(
+            fn f() -> (impl Stream<Item = u8> + Send) {}
+        );
+        let expanded = expand(quote!(), unnamed, Kind::Endpoint).unwrap().to_string();
+        assert!(expanded.contains("kind :: Boxed < u8 >"), "{expanded}");
+        let named = quote!(
+            fn f() -> Numbers {}
+        );
+        let expanded = expand(quote!(), named.clone(), Kind::Endpoint).unwrap().to_string();
+        assert!(expanded.contains("Probe :: < Numbers > :: STREAM"), "{expanded}");
+        let expanded = expand(quote!(stream), named, Kind::Endpoint).unwrap().to_string();
+        assert!(expanded.contains("as_stream"), "{expanded}");
     }
 
     #[test]
@@ -253,15 +405,9 @@ mod tests {
         let cases = [
             (
                 quote!(
-                    fn f() {}
+                    fn f() -> impl Stream {}
                 ),
-                "is an `async fn`",
-            ),
-            (
-                quote!(
-                    fn f() -> impl Stream<Item = u8> {}
-                ),
-                "not supported yet",
+                "cannot be told",
             ),
             (
                 quote!(
@@ -295,7 +441,7 @@ mod tests {
             ),
         ];
         for (item, message) in cases {
-            let refused = refusal(item, Kind::Call);
+            let refused = refusal(item, Kind::Endpoint);
             assert!(refused.contains(message), "{refused}");
         }
         assert!(
@@ -316,7 +462,7 @@ mod tests {
             quote!(
                 async fn f() {}
             ),
-            Kind::Call,
+            Kind::Endpoint,
         )
         .unwrap_err();
         assert!(refused.to_string().contains("`colour` is no option here"));

@@ -8,21 +8,35 @@ mod signature;
 
 use proc_macro::TokenStream;
 
-/// Makes an `async fn` callable in other actors.
+/// Makes a function callable in other actors, or one that yields a stream openable from there.
 ///
 /// `async fn add(a: i64, b: i64) -> i64` becomes `fn add(a: i64, b: i64) -> Call<add>`: a call that
 /// has not been made yet. A portal runs it over there, `.await` runs it here; the type `add` names
-/// the endpoint, for instance in `.expose::<add>()`.
+/// the endpoint, for instance in `.expose::<add>()`. Until then it is a value, which can be stored
+/// and passed on.
 ///
 /// Arguments and result cross a process boundary: their types own their data and implement serde's
 /// traits. A `Result<T, E>` whose `E` does too gives the error back typed.
 ///
-/// Options: `name = "…"`, the name on the wire instead of the function's path; `schema = N`, to be
-/// changed when the meaning changes and the signature does not; `crate = path`, where `hatchery` is
-/// named otherwise.
+/// # Streams
+/// A function, `async` or not, that returns a stream is opened with `Portal::open_stream_from`, and
+/// its items cross one by one. Whether it does is asked of the type, not of how it is written:
+/// `impl Stream<Item = T>`, `Pin<Box<dyn Stream<Item = T> + Send>>`, `futures_lite::stream::Boxed<T>`,
+/// an alias of one, or any type that is a stream. A stream of `Result<T, E>` ends with its first
+/// `Err`, which is the producer's failure.
+///
+/// What cannot be told does not compile, and says what to write: `#[endpoint(stream)]` or
+/// `#[endpoint(call)]` for a type that is a stream and could be sent whole as well;
+/// `#[endpoint(stream, item = T)]` where the items have no name in the signature, such as an
+/// `impl Trait` with `Stream` behind it, or where a further attribute makes a stream of the function.
+///
+/// # Options
+/// `name = "…"`, the name on the wire instead of the function's path; `schema = N`, to be changed
+/// when the meaning changes and the signature does not; `crate = path`, where `hatchery` is named
+/// otherwise; `call`, `stream` and `item = T` as above.
 #[proc_macro_attribute]
 pub fn endpoint(options: TokenStream, item: TokenStream) -> TokenStream {
-    endpoint::expand(options.into(), item.into(), endpoint::Kind::Call)
+    endpoint::expand(options.into(), item.into(), endpoint::Kind::Endpoint)
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

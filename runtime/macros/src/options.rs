@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Error, Expr, LitInt, LitStr, Path, Result, Token};
+use syn::{Error, Expr, LitInt, LitStr, Path, Result, Token, Type};
 
 /// What may stand there; each macro refuses what is not its own.
 #[derive(Default)]
@@ -13,6 +13,9 @@ pub(crate) struct Options {
     pub(crate) name: Option<LitStr>,
     pub(crate) schema: Option<LitInt>,
     pub(crate) options: Option<Expr>,
+    pub(crate) call: bool,
+    pub(crate) stream: bool,
+    pub(crate) item: Option<Type>,
 }
 
 enum Setting {
@@ -20,6 +23,9 @@ enum Setting {
     Name(LitStr),
     Schema(LitInt),
     Options(Box<Expr>),
+    Call,
+    Stream,
+    Item(Box<Type>),
 }
 
 impl Parse for Setting {
@@ -30,11 +36,17 @@ impl Parse for Setting {
             return Ok(Self::Crate(Path::parse_mod_style(input)?));
         }
         let key: syn::Ident = input.parse()?;
+        match key.to_string().as_str() {
+            "call" => return Ok(Self::Call),
+            "stream" => return Ok(Self::Stream),
+            _ => {}
+        }
         input.parse::<Token![=]>()?;
         match key.to_string().as_str() {
             "name" => Ok(Self::Name(input.parse()?)),
             "schema" => Ok(Self::Schema(input.parse()?)),
             "options" => Ok(Self::Options(Box::new(input.parse()?))),
+            "item" => Ok(Self::Item(Box::new(input.parse()?))),
             other => Err(Error::new(key.span(), format!("`{other}` is no option here"))),
         }
     }
@@ -52,6 +64,9 @@ impl Options {
                 Setting::Name(_) => "name",
                 Setting::Schema(_) => "schema",
                 Setting::Options(_) => "options",
+                Setting::Call => "call",
+                Setting::Stream => "stream",
+                Setting::Item(_) => "item",
             };
             if name != "crate" && !allowed.contains(&name) {
                 return Err(Error::new_spanned(span, format!("`{name}` is no option here")));
@@ -61,7 +76,17 @@ impl Options {
                 Setting::Name(name) => options.name = Some(name),
                 Setting::Schema(schema) => options.schema = Some(schema),
                 Setting::Options(expr) => options.options = Some(*expr),
+                Setting::Call => options.call = true,
+                Setting::Stream => options.stream = true,
+                Setting::Item(item) => options.item = Some(*item),
             }
+        }
+        if options.call && options.stream {
+            return Err(Error::new_spanned(span, "an endpoint is a `call` or a `stream`"));
+        }
+        if let (Some(item), false) = (&options.item, options.stream) {
+            let message = "`item` is the type of what a stream yields; write `stream, item = …`";
+            return Err(Error::new_spanned(item, message));
         }
         Ok(options)
     }

@@ -1,19 +1,15 @@
 //! What a signature may look like, and the errors that say so.
 
-use syn::{Error, FnArg, Ident, ItemFn, Pat, PatType, Result, ReturnType, Type};
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{
+    Error, FnArg, GenericArgument, Ident, ItemFn, Pat, PatType, PathArguments, Result, ReturnType,
+    Type, TypeGroup, TypeParamBound, TypeParen,
+};
 
 /// Refuses what no endpoint, `main` or test can be.
 pub(crate) fn check(function: &ItemFn, what: &str) -> Result<()> {
     let signature = &function.sig;
-    if signature.asyncness.is_none() {
-        let streams = matches!(&signature.output, ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)));
-        let message = if streams {
-            format!("{what} is an `async fn`; functions that return a stream are not supported yet")
-        } else {
-            format!("{what} is an `async fn`")
-        };
-        return Err(Error::new_spanned(signature.fn_token, message));
-    }
     if !signature.generics.params.is_empty() {
         let message = format!("{what} cannot be generic: its name on the wire names one function");
         return Err(Error::new_spanned(&signature.generics, message));
@@ -25,6 +21,56 @@ pub(crate) fn check(function: &ItemFn, what: &str) -> Result<()> {
         return Err(Error::new_spanned(token, format!("{what} takes a fixed number of arguments")));
     }
     Ok(())
+}
+
+/// Refuses a function that is not `async`.
+pub(crate) fn check_async(function: &ItemFn, what: &str) -> Result<()> {
+    match function.sig.asyncness {
+        Some(_) => Ok(()),
+        None => Err(Error::new_spanned(function.sig.fn_token, format!("{what} is an `async fn`"))),
+    }
+}
+
+/// What a return type without a name says of itself.
+pub(crate) enum Unnamed<'a> {
+    /// It has one.
+    No,
+    /// It is some `impl …<Item = T>`.
+    Items(&'a Type),
+    /// It does not say what the items are, if it is a stream.
+    Unknown,
+}
+
+/// What the return type says of its items, where it is an `impl …`.
+pub(crate) fn unnamed(ty: &Type) -> Unnamed<'_> {
+    let mut inner = ty;
+    while let Type::Paren(TypeParen { elem, .. }) | Type::Group(TypeGroup { elem, .. }) = inner {
+        inner = elem;
+    }
+    let Type::ImplTrait(opaque) = inner else {
+        return if has_impl(inner.to_token_stream()) { Unnamed::Unknown } else { Unnamed::No };
+    };
+    let items = opaque.bounds.iter().find_map(|bound| {
+        let TypeParamBound::Trait(bound) = bound else { return None };
+        let PathArguments::AngleBracketed(arguments) = &bound.path.segments.last()?.arguments
+        else {
+            return None;
+        };
+        arguments.args.iter().find_map(|argument| match argument {
+            GenericArgument::AssocType(bound) if bound.ident == "Item" => Some(&bound.ty),
+            _ => None,
+        })
+    });
+    items.map_or(Unnamed::Unknown, Unnamed::Items)
+}
+
+/// Whether an `impl …` is somewhere in there.
+fn has_impl(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(word) => word == "impl",
+        TokenTree::Group(group) => has_impl(group.stream()),
+        _ => false,
+    })
 }
 
 /// The typed arguments.

@@ -15,12 +15,14 @@ use crate::task::{self, Ended, Scope};
 
 /// Runs the body of a block to its end. Where the far task fails first, and nothing in the body waits
 /// to hear of that, the body is cancelled: what is open in it ends before it is dropped (P-C2). Says
-/// whether that was so.
+/// whether that was so. The failure of a one-way stream's producer, which is no `is_context`, ends
+/// nothing: it is found behind the items.
 pub(super) async fn run<F: Future>(
     body: F,
     dialog: &Dialog,
     scope: &Scope,
     actor: &Actor,
+    is_context: bool,
 ) -> (Ended<F::Output>, bool) {
     let by = || scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
     // Before the body is dropped: a stream that goes with it would be heard of first, and be the far
@@ -49,7 +51,7 @@ pub(super) async fn run<F: Future>(
             if let Poll::Ready(ended) = task::poll_in(scope, &mut body, before, cx) {
                 return Poll::Ready((ended, failed));
             }
-            if failed {
+            if failed || !is_context {
                 return Poll::Pending;
             }
             failed = interrupts();

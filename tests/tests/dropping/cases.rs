@@ -34,6 +34,11 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("SendHalf::close", Case::InRoot(streams::half_close)),
     ("RecvHalf::recv", Case::InRoot(streams::half_recv)),
     ("RecvHalf as Stream", Case::InRoot(streams::half_next)),
+    ("Portal::open_stream_from", Case::InRoot(sources::open)),
+    ("Portal::with_stream_from", Case::InRoot(sources::with)),
+    ("Source::recv", Case::InRoot(sources::recv)),
+    ("Source::cancel", Case::InRoot(sources::cancel)),
+    ("Source as Stream", Case::InRoot(sources::next)),
     ("timeout", Case::InRoot(|| hatchery::run(in_timeout()))),
     ("deadline", Case::InRoot(|| hatchery::run(in_deadline()))),
     ("cancel_scope", Case::InRoot(|| hatchery::run(in_scope()))),
@@ -56,6 +61,11 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("Call as IntoFuture", Case::InRoot(call_here)),
     ("CallEndpoint::run", Case::Not("the user's own function, called by the macro's code")),
     ("ContextEndpoint::run", Case::Not("the user's own function, called by the macro's code")),
+    ("StreamEndpoint::run", Case::Not("the user's own function, called by the macro's code")),
+    ("Body::body", Case::Not("the same, before its kind is known")),
+    ("Gives::give", Case::Not("the user's own future")),
+    ("IsStream::items", Case::Not("the user's own stream, item by item")),
+    ("Opens::open", Case::Not("the user's own stream, in a box")),
 ];
 
 // Blocks: dropped, they end what is in them by force, in the background.

@@ -5,7 +5,7 @@ use futures_lite::{Stream, StreamExt as _};
 use hatchery::{MsgStream, RecvHalf};
 
 /// How many values go through a stream: more than there are polls of one operation.
-const VALUES: u64 = 60;
+pub(super) const VALUES: u64 = 60;
 
 /// Big enough that a window is full after a few.
 const WEIGHT: usize = 50_000;
@@ -100,7 +100,7 @@ pub(super) fn half_send() -> Result<()> {
 // Receiving: what was dropped has taken nothing.
 
 /// Receives every value, each after receives that were dropped; says how many were.
-async fn receive_all(
+pub(super) async fn receive_all(
     mut try_recv: impl AsyncFnMut(usize) -> Result<Option<Option<u64>>>,
 ) -> Result<usize> {
     let mut dropped = 0;
@@ -149,7 +149,7 @@ pub(super) fn half_recv() -> Result<()> {
 }
 
 /// One value by `next`, which may be dropped and be gone on with by `recv` or by `next`.
-async fn next_of<S>(stream: &mut S, polls: usize) -> Result<Option<Option<u64>>>
+pub(super) async fn next_of<S>(stream: &mut S, polls: usize) -> Result<Option<Option<u64>>>
 where
     S: Stream<Item = Result<u64>> + Unpin,
 {

@@ -140,11 +140,50 @@ pub type ErrorOf<E> = <DeclaredBy<E> as EndpointError>::CallError;
 
 /// A call that has not been made yet: an endpoint and its arguments.
 ///
-/// Give it to a portal to run it over there; `.await` it to run it here.
+/// Give it to a portal to run it over there; `.await` it to run it here. Until then it is a value:
+/// nothing has been encoded or sent, and no actor chosen. It can be stored, passed on, and cloned
+/// where its arguments can; so can the call of a context or of a stream, which a portal opens.
+///
+/// ```
+/// use hatchery::{Call, Portal, Result};
+///
+/// #[hatchery::endpoint]
+/// async fn square(n: u64) -> u64 {
+///     n * n
+/// }
+///
+/// /// Knows what is to be done, and not yet where.
+/// struct Job {
+///     name: String,
+///     call: Call<square>,
+/// }
+///
+/// impl Job {
+///     async fn run_on(self, worker: &Portal) -> Result<String> {
+///         Ok(format!("{} is {}", self.name, worker.run(self.call).await?))
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// # hatchery::init();
+/// # hatchery::run(hatchery::open_nursery(async |nursery: hatchery::Nursery| {
+/// # let worker = nursery.start_actor("worker").await?;
+/// let job = Job { name: "4 squared".into(), call: square(4) };
+/// assert_eq!(job.run_on(&worker).await?, "4 squared is 16");
+/// # worker.cancel().await
+/// # }))
+/// # }
+/// ```
 #[must_use = "a call does nothing until a portal runs it or it is awaited"]
 pub struct Call<E: Endpoint> {
     pub(crate) args: E::Args,
     endpoint: PhantomData<fn() -> E>,
+}
+
+impl<E: Endpoint<Args: Clone>> Clone for Call<E> {
+    fn clone(&self) -> Self {
+        Self::new(self.args.clone())
+    }
 }
 
 impl<E: Endpoint> std::fmt::Debug for Call<E> {

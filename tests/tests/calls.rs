@@ -5,9 +5,10 @@ use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_lite::{Stream, StreamExt as _, stream};
 use hatchery::{
-    CallError, Cause, Endpoint, ErrorKind, LocalPortal, Nursery, Refusal, Result, open_nursery,
-    timeout,
+    Call, CallError, Cause, Context, Endpoint, ErrorKind, LocalPortal, Never, Nursery, Receives,
+    Refusal, Result, Sends, Starts, open_nursery, timeout,
 };
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,51 @@ async fn rpc_01_a_local_portal_runs_here_with_the_answers_of_a_link() -> Result<
             assert_eq!(short, Short { by: 3 });
         }
         there.cancel().await
+    })
+    .await
+}
+
+#[hatchery::context]
+async fn counts_to(cx: Context<Starts<u64>, Sends<u64>, Receives<Never>>, end: u64) -> Result<u64> {
+    let _started = cx.started(end).await?;
+    Ok(end)
+}
+
+#[hatchery::endpoint]
+fn numbers(below: u64) -> impl Stream<Item = u64> {
+    stream::iter(0..below)
+}
+
+/// What is to be done, and nothing of where.
+struct Plan {
+    sums: Vec<Call<add>>,
+    up: Call<counts_to>,
+    down: Call<numbers>,
+}
+
+#[hatchery::test]
+async fn rpc_01_a_bound_call_is_kept_copied_and_passed_on_before_it_is_run() -> Result<()> {
+    let plan =
+        Plan { sums: (0..3).map(|n| add(n, 10)).collect(), up: counts_to(7), down: numbers(3) };
+    // Through a thread that is no actor's.
+    let plan = std::thread::spawn(move || plan).join().expect("it is sent");
+    open_nursery(async |nursery: Nursery| {
+        let workers = [nursery.start_actor("a").await?, nursery.start_actor("b").await?];
+        for worker in &workers {
+            for (n, sum) in (10..).zip(&plan.sums) {
+                assert_eq!(worker.run(sum.clone()).await?, n);
+            }
+            let (context, first) = worker.open_context(plan.up.clone()).await?;
+            assert_eq!((first, context.result().await?), (7, 7));
+            let source = worker.open_stream_from(plan.down.clone()).await?;
+            let items: Vec<u64> = source.try_collect().await?;
+            assert_eq!(items, [0, 1, 2]);
+        }
+        assert_eq!(plan.sums[0].clone().await, 10, "here as well");
+        for worker in workers {
+            worker.cancel().await?;
+        }
+        Ok(())
     })
     .await
 }

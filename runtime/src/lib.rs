@@ -31,7 +31,8 @@
 //! - [`open_nursery`] opens a block; its [`Nursery`] starts actors and local tasks.
 //! - A [`Portal`] asks an actor to run endpoints: [`run`](Portal::run) for a call,
 //!   [`open_context`](Portal::open_context) and [`with_context`](Portal::with_context) for a linked
-//!   task with a first value, a [`MsgStream`] and a result.
+//!   task with a first value, a [`MsgStream`] and a result, and
+//!   [`open_stream_from`](Portal::open_stream_from) for a [`Source`], which only receives.
 //! - [`gather_contexts`] opens many of them as one block; a [`LocalPortal`] asks the actor itself.
 //! - [`open_cluster`] starts a [`Fleet`] of actors by name, [`open_pool`] one that shares out calls.
 //! - [`macro@endpoint`] and [`macro@context`] make functions callable from elsewhere.

@@ -36,7 +36,9 @@ pub struct Source<E: StreamEndpoint> {
     scoped: bool,
     bytes: Vec<u8>,
     pending: Option<Receiving>,
-    /// Nothing more is asked for: this side has cancelled it, or the end was told as an item.
+    /// This side has cancelled it, and asks for nothing more.
+    cancelled: bool,
+    /// Its end was told as an item.
     ended: bool,
     endpoint: PhantomData<fn() -> E>,
 }
@@ -51,6 +53,7 @@ impl<E: StreamEndpoint> Source<E> {
             scoped: false,
             bytes: Vec::new(),
             pending: None,
+            cancelled: false,
             ended: false,
             endpoint: PhantomData,
         }
@@ -80,7 +83,7 @@ impl<E: StreamEndpoint> Source<E> {
                 None => Ok(None),
             };
         }
-        if self.ended {
+        if self.cancelled {
             return Ok(None);
         }
         match self.dialog.recv(&mut self.bytes).await {
@@ -98,7 +101,7 @@ impl<E: StreamEndpoint> Source<E> {
     /// # Cancel safety
     /// The request is sent when this is first polled; dropping it later stops the waiting only.
     pub async fn cancel(&mut self) -> CancelStatus {
-        (self.pending, self.ended) = (None, true);
+        (self.pending, self.cancelled) = (None, true);
         self.dialog.ends().await
     }
 
@@ -119,7 +122,7 @@ impl<E: StreamEndpoint> Stream for Source<E> {
 
     /// As `recv`; the producer's error ends the stream.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
+        if self.ended || self.cancelled {
             return Poll::Ready(None);
         }
         let dialog = self.dialog.clone();

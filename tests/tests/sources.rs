@@ -296,6 +296,7 @@ async fn str_30_a_producers_error_comes_after_its_items_and_stays() -> Result<()
             (&ErrorKind::Failed, "dry after 100")
         );
         assert!(source.next().await.is_none(), "an error ends it");
+        assert!(source.recv().await.is_err(), "and stays what it ended with");
 
         let error = all(worker, panics(3)).await.unwrap_err();
         assert_eq!(

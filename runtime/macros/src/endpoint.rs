@@ -195,9 +195,9 @@ impl Parts {
     fn returns(&self) -> TokenStream {
         let library = &self.library;
         if self.context.is_none() {
-            let (written, span) = (self.written(), self.span());
+            let (written, told, span) = (self.written(), self.told(), self.span());
             return quote_spanned!(span=>
-                <Told<KIND_OF_THIS> as #library::__private::kind::Returns<#written>>::Return
+                <#told as #library::__private::kind::Returns<#written>>::Return
             );
         }
         let written = self.written();
@@ -217,6 +217,11 @@ impl Parts {
         }
     }
 
+    /// The kind as a type; errors of it are where the return type is written.
+    fn told(&self) -> Ident {
+        Ident::new("KindOfThis", self.span())
+    }
+
     /// Where the return type is written.
     fn span(&self) -> Span {
         match &self.function.sig.output {
@@ -228,7 +233,7 @@ impl Parts {
     /// The kind as a number, which the compiler finds out, and the refusal of what has none.
     fn kind(&self) -> TokenStream {
         let (library, written, span) = (&self.library, self.written(), self.span());
-        let told = matches!(self.written, Written::StreamOf(_)) || self.options.stream;
+        let declared = matches!(self.written, Written::StreamOf(_)) || self.options.stream;
         let ask = |what: &[&str]| {
             what.iter()
                 .map(|what| {
@@ -237,29 +242,30 @@ impl Parts {
                 })
                 .collect::<Vec<_>>()
         };
-        let (tell, answers) = match (self.options.call, told) {
+        let (tell, answers) = match (self.options.call, declared) {
             (true, _) => ("as_call", ask(&["RESULT"])),
             (_, true) => ("as_stream", ask(&["STREAM", "FALLIBLE"])),
             _ => ("tell", ask(&["STREAM", "VALUE", "RESULT", "FALLIBLE"])),
         };
         let tell = Ident::new(tell, Span::call_site());
         let possible = match self.function.sig.asyncness {
-            _ if told => "can_be_stream",
+            _ if declared => "can_be_stream",
             Some(_) => "can_be_async",
             None => "can_be_plain",
         };
+        let told = self.told();
         // An error of these points at what is written.
         let checks = [Ident::new("can_be_told", span), Ident::new(possible, span)].map(|check| {
             quote_spanned!(span=>
-                #library::__private::kind::#check::<Told<KIND_OF_THIS>, #written>();
+                #library::__private::kind::#check::<#told, #written>();
             )
         });
         quote! {
-            use #library::__private::kind::Told;
             const KIND_OF_THIS: u8 = {
                 use #library::__private::kind::Otherwise as _;
                 #library::__private::kind::#tell(#(#answers),*)
             };
+            type KindOfThis = #library::__private::kind::Told<KIND_OF_THIS>;
             const _: () = {
                 #(#checks)*
             };
@@ -285,12 +291,12 @@ impl Parts {
                 <_ as #library::__private::kind::Opens<#item, _>>::open(body(#(#names),*))
             ),
         };
-        let kind = self.kind();
+        let (kind, told) = (self.kind(), self.told());
         quote! {
             #kind
             impl #library::__private::kind::Body for #name {
                 type Written = #written;
-                type Kind = Told<KIND_OF_THIS>;
+                type Kind = #told;
                 fn body(
                     (#(#names,)*): Self::Args,
                 ) -> impl ::core::future::Future<Output = Self::Written>
@@ -329,11 +335,11 @@ impl Parts {
     }
 
     fn entry(&self) -> TokenStream {
-        let (library, name) = (&self.library, &self.function.sig.ident);
+        let (library, name, told) = (&self.library, &self.function.sig.ident, self.told());
         let entry = if self.context.is_some() {
             quote!(#library::__private::Entry::context::<#name>())
         } else {
-            quote!(<Told<KIND_OF_THIS> as #library::__private::kind::Registers<#name>>::ENTRY)
+            quote!(<#told as #library::__private::kind::Registers<#name>>::ENTRY)
         };
         quote! {
             #[#library::__private::linkme::distributed_slice(#library::__private::ENDPOINTS)]

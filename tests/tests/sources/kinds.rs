@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::{FutureExt as _, Stream, StreamExt as _, stream};
-use hatchery::{Endpoint, ErrorKind, Refusal, Result};
+use hatchery::{Endpoint, ErrorKind, Nursery, Refusal, Result, open_nursery};
 use hatchery_tests::worker::with_worker;
 use serde::{Deserialize, Serialize};
 
@@ -44,9 +44,17 @@ fn concrete(below: u64) -> stream::Iter<std::ops::Range<u64>> {
     stream::iter(0..below)
 }
 
-/// A name of the user's own that is one of the macro's as well.
-#[allow(dead_code, reason = "it stands in nobody's way")]
+/// Names of the user's own that the macro's code has as well.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Told(Probe);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Probe;
+
+#[hatchery::endpoint]
+async fn namesake() -> Told {
+    Told(Probe)
+}
 
 trait Counts: Stream<Item = u64> {}
 
@@ -134,6 +142,7 @@ async fn str_24_what_cannot_be_told_is_what_the_attribute_says() -> Result<()> {
         assert_eq!(all(worker, item_by_item(3)).await?, [3, 2, 1]);
         assert_eq!(worker.run(whole(3)).await?, Countdown(3));
         assert_eq!(worker.run(answer(3)).await?, 6);
+        assert_eq!(worker.run(namesake()).await?, Told(Probe));
         Ok(())
     })
     .await
@@ -161,6 +170,26 @@ fn str_24_what_another_attribute_makes_of_a_function_is_taken_by_its_type() {
         ];
         assert_eq!(given, [1, 1, 1]);
     });
+}
+
+#[hatchery::test]
+async fn rpc_02_a_stream_that_is_not_exposed_is_refused_where_its_first_item_would_be() -> Result<()>
+{
+    open_nursery(async |nursery: Nursery| {
+        let worker = nursery.actor("worker").expose::<plain>().start().await?;
+        assert_eq!(all(&worker, plain(2)).await?, [0, 1]);
+        let mut source = worker.open_stream_from(boxed(2)).await?;
+        for _ in 0..2 {
+            let refused = source.recv().await.unwrap_err();
+            assert_eq!(refused.kind(), &ErrorKind::Refused(Refusal::NotExposed), "{refused}");
+        }
+        drop(source);
+        let block = worker.with_stream_from(boxed(2), async |mut source| source.recv().await);
+        let refused = block.await.unwrap_err();
+        assert_eq!(refused.kind(), &ErrorKind::Refused(Refusal::NotExposed), "{refused}");
+        worker.cancel().await
+    })
+    .await
 }
 
 #[hatchery::test]

@@ -8,6 +8,7 @@
 //! | SIG-08 | with the debugger |
 //! | SIG-11 | with the dump of a tree |
 
+use std::fs;
 use std::io::Read as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -122,7 +123,7 @@ fn sig_04_an_interrupt_for_one_actor_alone_changes_nothing() {
 /// Whether none of them has a signal that it has not been given yet.
 fn caught_up(actors: &[Process]) -> bool {
     let pending = |one: &Process| {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", one.pid));
+        let status = fs::read_to_string(format!("/proc/{}/status", one.pid));
         let status = status.expect("it lives");
         let none = |name| status.lines().any(|line| line == format!("{name}:\t0000000000000000"));
         !(none("SigPnd") && none("ShdPnd"))
@@ -137,6 +138,32 @@ fn sig_06_an_interrupt_ends_a_tree_whose_links_are_broken() {
     let finished = running.wait();
     finished.assert_nothing_left();
     assert_gone(&actors);
+}
+
+#[test]
+fn str_18_one_interrupt_ends_a_tree_of_streams_that_go_both_ways_and_one() {
+    type Strike = fn(&Running);
+    let strikes: [Strike; 2] =
+        [|root| root.signal(Signal::INT), |root| root.signal_group(Signal::INT)];
+    for (number, strike) in strikes.iter().enumerate() {
+        let name = format!("str-18-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder).unwrap();
+        let mut running = Program::bin("streamers").arg(&folder).start();
+        assert!(running.wait_for_output("ready"));
+        let begin = Instant::now();
+        strike(&running);
+        let finished = running.wait();
+        let took = begin.elapsed();
+        finished.assert_exit(130).assert_nothing_left();
+        assert_eq!(finished.out(), "6 actors\nready\n", "{finished}");
+        // None was ended by force, which would have left no file.
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 6, "{finished}");
+        fs::remove_dir_all(&folder).unwrap();
+        // 2 s are the rule, under no load.
+        assert!(took < Duration::from_secs(20), "{took:?}: {finished}");
+        assert!(!finished.err().contains("force"), "{finished}");
+    }
 }
 
 #[test]
@@ -179,7 +206,7 @@ fn f_03_a_root_ends_in_time_though_a_child_of_it_cannot_be_killed() {
     let gate = std::env::temp_dir().join(format!("trees-frozen-{}", std::process::id()));
     // Its nursery ends as it should, or is dropped as it is.
     for (end, code) in [("by a signal", 130), ("by a drop", 0)] {
-        std::fs::write(&gate, "").unwrap();
+        fs::write(&gate, "").unwrap();
         let hold = Hold::new("f_03-root");
         let mut running = Program::bin("stubborn").arg("1000").arg(&gate).start();
         assert!(running.wait_for_output("ready"));
@@ -190,7 +217,7 @@ fn f_03_a_root_ends_in_time_though_a_child_of_it_cannot_be_killed() {
         hold.hold(actor);
         let begin = Instant::now();
         if end == "by a drop" {
-            std::fs::remove_file(&gate).unwrap();
+            fs::remove_file(&gate).unwrap();
         } else {
             running.signal(Signal::INT);
         }
@@ -282,7 +309,7 @@ fn f_22_a_terminal_that_goes_ends_the_whole_tree() {
 /// A grove that a shell becomes once the file is gone, with something done to its descriptors.
 fn late_grove(gate: &std::path::Path, how: &str) -> Running {
     let script = format!(r#"echo here; while test -e "$1"; do sleep 0.01; done; exec "$0" {how}"#);
-    std::fs::write(gate, "").unwrap();
+    fs::write(gate, "").unwrap();
     let grove = build::built(Kind::Bin, "grove");
     let mut running = Program::at("sh").args(["-c", &script]).arg(grove).arg(gate).start();
     assert!(running.wait_for_output("here"));
@@ -294,7 +321,7 @@ fn f_22_a_root_whose_output_nobody_reads_fails_and_its_tree_ends() {
     let gate = std::env::temp_dir().join(format!("trees-broken-{}", std::process::id()));
     let mut running = late_grove(&gate, "");
     running.hang_up();
-    std::fs::remove_file(gate).unwrap();
+    fs::remove_file(gate).unwrap();
     // It prints when its tree is up, which is a panic in Rust.
     running.wait().assert_exit(101).assert_nothing_left();
 }
@@ -303,7 +330,7 @@ fn f_22_a_root_whose_output_nobody_reads_fails_and_its_tree_ends() {
 fn f_22_a_tree_needs_no_input_and_no_pipe_signal_ends_it() {
     let gate = std::env::temp_dir().join(format!("trees-closed-{}", std::process::id()));
     let mut running = late_grove(&gate, "<&-");
-    std::fs::remove_file(gate).unwrap();
+    fs::remove_file(gate).unwrap();
     assert!(running.wait_for_output("ready"));
     let tree = running.tree();
     assert_eq!(tree.len(), 4, "{tree:?}");

@@ -109,7 +109,9 @@ impl Portal {
     ///
     /// Returns at once: that the producer was refused is the first thing that is received. Dropping
     /// the source cancels the producer and waits for nothing; where its end matters, use
-    /// [`with_stream_from`](Self::with_stream_from). Several at once do not mix.
+    /// [`with_stream_from`](Self::with_stream_from). Several at once do not mix. A producer that is
+    /// opened within a [`timeout`](crate::timeout) gets what is left of that time, and no more though
+    /// the source is held longer (P-C8).
     ///
     /// ```
     /// use futures_lite::{Stream, stream};

@@ -31,9 +31,8 @@ use crate::task;
 /// A producer that has ended is not cancelled.
 #[must_use = "dropping a source cancels its producer"]
 pub struct Source<E: StreamEndpoint> {
+    /// Released, and with that cancelled, with the last that holds it: this, or the block around it.
     dialog: Arc<Dialog>,
-    /// Whether a block around it ends the producer.
-    scoped: bool,
     bytes: Vec<u8>,
     pending: Option<Receiving>,
     /// This side has cancelled it, and asks for nothing more.
@@ -50,7 +49,6 @@ impl<E: StreamEndpoint> Source<E> {
     pub(crate) fn over(dialog: Arc<Dialog>) -> Self {
         Self {
             dialog,
-            scoped: false,
             bytes: Vec::new(),
             pending: None,
             cancelled: false,
@@ -148,15 +146,6 @@ impl<E: StreamEndpoint> Stream for Source<E> {
 // Nothing in it is pinned in place: what waits is in a box.
 impl<E: StreamEndpoint> Unpin for Source<E> {}
 
-impl<E: StreamEndpoint> Drop for Source<E> {
-    fn drop(&mut self) {
-        self.pending = None;
-        if !self.scoped {
-            self.dialog.release();
-        }
-    }
-}
-
 impl<E: StreamEndpoint> fmt::Debug for Source<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source").field("endpoint", &E::NAME).finish_non_exhaustive()
@@ -164,14 +153,13 @@ impl<E: StreamEndpoint> fmt::Debug for Source<E> {
 }
 
 /// The scope form of a source: runs `body`, then ends what the producer still does.
-pub(crate) async fn with_source<E, F, Fut, T, X>(mut source: Source<E>, body: F) -> Result<T, X>
+pub(crate) async fn with_source<E, F, Fut, T, X>(source: Source<E>, body: F) -> Result<T, X>
 where
     E: StreamEndpoint,
     F: FnOnce(Source<E>) -> Fut,
     Fut: Future<Output = Result<T, X>>,
     X: From<Error> + fmt::Display + 'static,
 {
-    source.scoped = true;
     let dialog = source.dialog.clone();
     dialog.cancel_on_exit();
     // It finds a failure behind the items that came before.

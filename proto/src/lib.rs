@@ -63,7 +63,7 @@ pub use connection::{
 pub use dialog::{Incoming, Kind};
 pub use error::{Misuse, SendError, Violation};
 pub use id::{ActorId, DialogId, Role};
-pub use limits::Limits;
+pub use limits::{Capacity, Limits};
 pub use report::{
     Also, CancelRequest, Cancelled, Cause, Code, ExitReport, ExitStatus, Failure, Hop, Location,
     LostCause, Outcome, Refusal, Report, Rung, Usage,

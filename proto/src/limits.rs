@@ -80,3 +80,34 @@ impl Default for Limits {
         }
     }
 }
+
+/// How much of what has arrived is kept for a reader: at most so many values, and so many bytes of
+/// their encoded form. One value is kept whatever its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Capacity {
+    /// Values; 0 counts as 1.
+    pub items: usize,
+    /// Bytes of them all.
+    pub bytes: usize,
+}
+
+impl Capacity {
+    /// So many values, and 1 MiB of them.
+    #[must_use]
+    pub const fn items(items: usize) -> Self {
+        Self { items, bytes: 1024 * 1024 }
+    }
+
+    /// Whether so many values of so many bytes are more than may be kept.
+    #[must_use]
+    pub const fn is_exceeded(&self, items: usize, bytes: usize) -> bool {
+        items > 1 && (items > self.items || bytes > self.bytes)
+    }
+}
+
+impl Default for Capacity {
+    /// 64 values, and 1 MiB of them.
+    fn default() -> Self {
+        Self::items(64)
+    }
+}

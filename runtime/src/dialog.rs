@@ -118,7 +118,7 @@ impl Dialog {
     }
 
     /// The same, counted as an operation that will tell its caller of the dialog's end.
-    async fn wait_told<T>(&self, ready: impl FnMut() -> Option<Result<T>>) -> Result<T> {
+    pub(crate) async fn wait_told<T>(&self, ready: impl FnMut() -> Option<Result<T>>) -> Result<T> {
         let _waiting = Waiting::on(&self.waiting);
         let result = self.wait(ready).await;
         if result.is_err() {
@@ -157,7 +157,12 @@ impl Dialog {
 
     /// Receives one value into `out`. Dropping the future loses nothing.
     pub(crate) async fn recv(&self, out: &mut Vec<u8>) -> Result<Received> {
-        self.wait_told(|| match view!(self, |view, _now| view.recv(out)) {
+        self.wait_told(|| self.received(out)).await
+    }
+
+    /// The same if there is an answer now.
+    pub(crate) fn received(&self, out: &mut Vec<u8>) -> Option<Result<Received>> {
+        match view!(self, |view, _now| view.recv(out)) {
             Some(Recv::Value) => Some(Ok(Received::Value)),
             Some(Recv::Empty) => None,
             Some(Recv::End) => Some(Ok(Received::End)),
@@ -166,8 +171,7 @@ impl Dialog {
                 _ => Some(Err(self.end_error())),
             },
             None => Some(Err(self.end_error())),
-        })
-        .await
+        }
     }
 
     /// This side will send no more. Idempotent.

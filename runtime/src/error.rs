@@ -65,6 +65,9 @@ pub enum ErrorKind {
     Os,
     /// A receiving half is gone: the peer will read no more from this stream.
     ReceiverGone,
+    /// So many values were dropped before this reader came to them; it goes on with the oldest that
+    /// is kept.
+    Lagged(u64),
 }
 
 impl Error {
@@ -200,6 +203,16 @@ impl Error {
         let message =
             format!("sending to actor {actor}: its task dropped the receiving half of the stream");
         Self::local(ErrorKind::ReceiverGone, Code::Error, message)
+    }
+
+    #[track_caller]
+    pub(crate) fn lagged(actor: &ActorId, task: &str, missed: u64) -> Self {
+        let message = format!(
+            "receiving from `{task}` on actor {actor}: {missed} values were dropped, since others \
+             read faster; receive again to go on with the oldest that is kept, keep more, or take \
+             lag in silence with `skip_lag`"
+        );
+        Self::local(ErrorKind::Lagged(missed), Code::Error, message)
     }
 
     #[track_caller]

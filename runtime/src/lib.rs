@@ -64,6 +64,7 @@
 
 mod actor;
 mod cache;
+mod broadcast;
 mod child;
 mod context;
 mod current;
@@ -96,6 +97,7 @@ mod trace;
 mod ward;
 
 pub use cache::{Cache, open_cache};
+pub use broadcast::Subscriber;
 pub use context::{
     CancelStatus, Context, ContextArgument, ContextState, OpenContext, Receives, Sends, Started,
     Starts,
@@ -110,7 +112,7 @@ pub use foreign::{ForeignGone, ForeignTask, foreign};
 pub use gather::{Held, gather, gather_contexts};
 pub use hatchery_macros::{context, endpoint, main, test};
 pub use hatchery_proto::{
-    ActorId, Also, Cancelled, Cause, Code, ExitReport, ExitStatus, Hop, Limits, Location,
+    ActorId, Also, Cancelled, Capacity, Cause, Code, ExitReport, ExitStatus, Hop, Limits, Location,
     LostCause, Refusal, Report, Rung, Usage,
 };
 pub use hooks::on_exit;

@@ -9,9 +9,11 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use hatchery_proto::Capacity;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::broadcast::Subscriber;
 use crate::dialog::{Dialog, Received};
 use crate::endpoint::{decode, encode};
 use crate::error::{Error, Result};
@@ -46,6 +48,12 @@ impl<Tx, Rx> MsgStream<Tx, Rx> {
     /// Takes the two directions apart. Each half keeps the stream's rules for itself.
     pub fn split(self) -> (SendHalf<Tx>, RecvHalf<Rx>) {
         (self.sender, self.receiver)
+    }
+
+    /// Has several tasks each receive every value: see [`RecvHalf::subscribe`]. The sending half can
+    /// be cloned for as many as send.
+    pub fn subscribe(self) -> (SendHalf<Tx>, Subscriber<Rx>) {
+        (self.sender, self.receiver.subscribe())
     }
 }
 
@@ -298,7 +306,27 @@ impl<Rx: DeserializeOwned> RecvHalf<Rx> {
     }
 }
 
-fn decode_value<Rx: DeserializeOwned>(bytes: &[u8], dialog: &Dialog) -> Result<Rx> {
+impl<Rx> RecvHalf<Rx> {
+    /// Has several tasks each receive every value that arrives from then on: the first
+    /// [`Subscriber`], from which there may be more. The last 64 values are kept for those that are
+    /// slower than the fastest, as by [`subscribe_within`](Self::subscribe_within).
+    pub fn subscribe(self) -> Subscriber<Rx> {
+        self.subscribe_within(Capacity::default())
+    }
+
+    /// The same with so much kept, of encoded values, for those that are slower than the fastest.
+    pub fn subscribe_within(mut self, window: Capacity) -> Subscriber<Rx> {
+        self.pending = None;
+        Subscriber::first(self, window)
+    }
+
+    /// The dialog that it receives from.
+    pub(crate) fn dialog(&self) -> &Arc<Dialog> {
+        &self.dialog
+    }
+}
+
+pub(crate) fn decode_value<Rx: DeserializeOwned>(bytes: &[u8], dialog: &Dialog) -> Result<Rx> {
     decode(bytes, "a value from", &dialog.task)
 }
 

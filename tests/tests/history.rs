@@ -47,7 +47,7 @@
 //! | L42 | `can_04_a_failure_while_joining_…` in `nursery_verdict.rs` |
 //! | L43 | with the debugger |
 //! | L44 | `a_receive_that_is_dropped_loses_nothing` in `streams.rs` |
-//! | L45 | with broadcast |
+//! | L45 | `brd_05_l_45_…` in `broadcast.rs` |
 //! | L46 | `can_13_…` in `cancelling.rs` |
 //! | L47 | `p_t1_the_rungs_come_…` in `ladder.rs` |
 //! | L48 | `can_10_l48_…` in `supervision.rs` |

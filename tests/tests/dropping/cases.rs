@@ -39,6 +39,8 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("Source::recv", Case::InRoot(sources::recv)),
     ("Source::cancel", Case::InRoot(sources::cancel)),
     ("Source as Stream", Case::InRoot(sources::next)),
+    ("Subscriber::recv", Case::InRoot(streams::subscriber_recv)),
+    ("Subscriber as Stream", Case::InRoot(streams::subscriber_next)),
     ("timeout", Case::InRoot(|| hatchery::run(in_timeout()))),
     ("deadline", Case::InRoot(|| hatchery::run(in_deadline()))),
     ("cancel_scope", Case::InRoot(|| hatchery::run(in_scope()))),

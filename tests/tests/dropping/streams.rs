@@ -2,7 +2,7 @@
 
 use super::*;
 use futures_lite::{Stream, StreamExt as _};
-use hatchery::{MsgStream, RecvHalf};
+use hatchery::{MsgStream, RecvHalf, Subscriber};
 
 /// How many values go through a stream: more than there are polls of one operation.
 pub(super) const VALUES: u64 = 60;
@@ -175,6 +175,25 @@ pub(super) fn half_next() -> Result<()> {
             _ => next_of(half, polls).await,
         },
     )
+}
+
+fn subscribed(stream: MsgStream<(), u64>) -> Subscriber<u64> {
+    stream.subscribe().1
+}
+
+pub(super) fn subscriber_recv() -> Result<()> {
+    receives(subscribed, async |reader, polls| {
+        let mut other = reader.subscribe();
+        assert!(poll_times(other.recv(), 0).await.done().is_none());
+        poll_times(reader.recv(), polls).await.done().transpose()
+    })
+}
+
+pub(super) fn subscriber_next() -> Result<()> {
+    receives(subscribed, async |reader: &mut Subscriber<u64>, polls| match polls % 3 {
+        0 => poll_times(reader.recv(), polls).await.done().transpose(),
+        _ => next_of(reader, polls).await,
+    })
 }
 
 // Closing: done at the first poll, and before that nothing.

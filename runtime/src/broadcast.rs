@@ -286,3 +286,41 @@ impl<Rx> fmt::Debug for Subscriber<Rx> {
         f.debug_struct("Subscriber").field("dialog", &id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keep(ring: &mut Ring, value: u8) {
+        ring.buffer = vec![value; 10];
+        ring.keep();
+    }
+
+    fn had(ring: &mut Ring, name: u64) -> Vec<u8> {
+        let next = || match ring.take(name) {
+            Some(Next::Value(value)) => value.first().copied(),
+            _ => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn brd_02_what_nobody_is_to_have_any_more_is_not_kept() {
+        let mut ring = Ring::new(Capacity::default());
+        let [fast, slow, gone] = [(); 3].map(|()| ring.join());
+        (0..4).for_each(|value| keep(&mut ring, value));
+        assert_eq!(had(&mut ring, fast), [0, 1, 2, 3]);
+        assert!(matches!(ring.take(slow), Some(Next::Value(_))));
+        assert_eq!((ring.kept.len(), ring.bytes), (4, 40), "one has had none of them");
+        ring.leave(gone);
+        assert_eq!((ring.kept.len(), ring.bytes), (3, 30));
+        assert_eq!(had(&mut ring, slow), [1, 2, 3]);
+        assert_eq!((ring.kept.len(), ring.bytes), (0, 0));
+        keep(&mut ring, 4);
+        ring.leave(slow);
+        assert_eq!(had(&mut ring, fast), [4]);
+        keep(&mut ring, 5);
+        ring.leave(fast);
+        assert_eq!((ring.kept.len(), ring.bytes), (0, 0));
+    }
+}

@@ -160,11 +160,13 @@ async fn brd_01_a_reader_gets_what_comes_from_then_on_and_may_send() -> Result<(
     with_worker(async |worker| {
         let (cx, stream) = open_echo(worker).await?;
         let (sender, mut early) = stream.subscribe();
+        let idle = early.subscribe();
         for value in [1, 2] {
             sender.send(value).await?;
         }
         assert_eq!(early.recv().await?, Some(1));
         assert_eq!(early.recv().await?, Some(2));
+        // What is kept for another is not for who comes late.
         let mut late = early.subscribe();
         // From any reader's task, with a sending half of its own.
         let of_late = sender.clone();
@@ -174,6 +176,7 @@ async fn brd_01_a_reader_gets_what_comes_from_then_on_and_may_send() -> Result<(
         drop((sender, of_late));
         assert_eq!(cx.result().await?, 3);
         assert_eq!((all(early).await?, all(late).await?), (vec![], vec![]));
+        assert_eq!(all(idle).await?, values(1..4));
         Ok(())
     })
     .await

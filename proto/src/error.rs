@@ -92,6 +92,8 @@ pub enum SendError {
     Stopped,
     /// The peer reads no more (P-D8).
     ReceiverGone,
+    /// More was sent than the peer keeps for its reader (P-W6).
+    Overrun,
     /// This side has asked to cancel and sends no more (P-D3).
     Cancelling,
     /// The dialog has ended; see its outcome.
@@ -112,6 +114,7 @@ impl fmt::Display for SendError {
             Self::NotStarted => f.write_str("the context has not started (P-D6)"),
             Self::Stopped => f.write_str("this direction was closed (P-D6)"),
             Self::ReceiverGone => f.write_str("the peer reads no more (P-D8)"),
+            Self::Overrun => f.write_str("more was sent than the peer keeps unread (P-W6)"),
             Self::Cancelling => f.write_str("a cancel was asked for (P-D3)"),
             Self::Ended => f.write_str("the dialog has ended (P-D7)"),
             Self::TooLarge { size, max } => {

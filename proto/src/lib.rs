@@ -60,7 +60,7 @@ pub use connection::{
     Callee, Caller, Config, Connection, Event, GoodbyeReason, Ledger, LinkKind, Names, Note, Recv,
     Stance, Standing, StartWish, Terminal, Why,
 };
-pub use dialog::{Incoming, Kind};
+pub use dialog::{Incoming, Kind, Overrun};
 pub use error::{Misuse, SendError, Violation};
 pub use id::{ActorId, DialogId, Role};
 pub use limits::{Capacity, Limits};

@@ -10,7 +10,8 @@
 //!   frame, of what the callee sends `window + 2 x max_message` and one frame, all of it as the
 //!   *receiving* end announced it. A buffer that grew may be twice its content, and a value
 //!   of no bytes still takes a place in a queue, so that the memory of a window full of empty values
-//!   is six times the window.
+//!   is six times the window. Of a direction whose sender does not wait, what its receiver chose to
+//!   keep takes the place of the window (P-W6).
 //!
 //! `tests/tests/memory.rs` holds the core to it.
 

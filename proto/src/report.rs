@@ -43,6 +43,8 @@ pub enum Code {
     Protocol,
     /// The operating system refused something.
     Os,
+    /// More values were sent than their receiver keeps for its reader (P-W6).
+    Overrun,
 }
 
 /// Where in the source a failure arose.

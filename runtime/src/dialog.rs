@@ -10,6 +10,7 @@ use std::time::Duration;
 use event_listener::{Event as Signal, listener};
 use hatchery_proto::{
     ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Misuse, Outcome, Recv, SendError,
+    ActorId, CancelRequest, Cancelled, Cause, DialogId, Misuse, Outcome, Overrun, Recv, SendError,
 };
 
 use crate::actor::Actor;
@@ -166,6 +167,7 @@ impl Dialog {
             Some(Recv::Value) => Some(Ok(Received::Value)),
             Some(Recv::Empty) => None,
             Some(Recv::End) => Some(Ok(Received::End)),
+            Some(Recv::Overrun) => Some(Err(Error::overrun_here(&self.peer, &self.task))),
             Some(Recv::Ended) => match self.outcome() {
                 Some(Outcome::Returned(_)) => Some(Ok(Received::End)),
                 _ => Some(Err(self.end_error())),
@@ -180,6 +182,16 @@ impl Dialog {
             Some(Err(misuse)) => Err(self.misused(&misuse)),
             Some(Ok(())) | None => Ok(()),
         }
+    }
+
+    /// What becomes of values that arrive faster than they are taken (P-W6).
+    pub(crate) fn on_overrun(&self, overrun: Overrun) {
+        view!(self, |view, _now| view.on_overrun(overrun));
+    }
+
+    /// How many values were dropped for newer ones.
+    pub(crate) fn dropped(&self) -> u64 {
+        view!(self, |view, _now| view.dropped()).unwrap_or(0)
     }
 
     fn stop_reading(&self) {
@@ -386,6 +398,11 @@ impl Dialog {
 
     pub(crate) fn reader_dropped(&self) {
         self.reading.store(false, Ordering::Release);
+        let dropped = self.dropped();
+        if dropped > 0 {
+            let (task, peer) = (&self.task, &self.peer);
+            tracing::warn!(%task, %peer, dropped, "a reader was slower than its sender");
+        }
         self.stop_reading();
     }
 
@@ -425,6 +442,8 @@ impl Dialog {
                 Some(by) => Error::cancelled_by(by),
                 None => Error::receiver_gone(&self.peer),
             },
+            SendError::ReceiverGone => Error::receiver_gone(&self.peer),
+            SendError::Overrun => Error::overrun_there(&self.peer, &self.task),
             SendError::Ended | SendError::Cancelling => match self.outcome() {
                 Some(_) => self.end_error(),
                 None if self.side == Side::Callee => self.end_error(),

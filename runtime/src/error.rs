@@ -68,6 +68,9 @@ pub enum ErrorKind {
     /// So many values were dropped before this reader came to them; it goes on with the oldest that
     /// is kept.
     Lagged(u64),
+    /// More values were sent than their receiver keeps for its reader: see
+    /// [`Overrun::Fail`](crate::Overrun::Fail).
+    Overrun,
 }
 
 impl Error {
@@ -206,6 +209,24 @@ impl Error {
     }
 
     #[track_caller]
+    pub(crate) fn overrun_here(actor: &ActorId, task: &str) -> Self {
+        let message = format!(
+            "receiving from `{task}` on actor {actor}: more values came than are kept unread \
+             (P-W6); receive faster, keep more, or have the sender wait"
+        );
+        Self::local(ErrorKind::Overrun, Code::Overrun, message)
+    }
+
+    #[track_caller]
+    pub(crate) fn overrun_there(actor: &ActorId, task: &str) -> Self {
+        let message = format!(
+            "sending to `{task}` on actor {actor}: its reader is slower than this sender and has \
+             chosen to fail by that (P-W6); send less at once, or have it keep more"
+        );
+        Self::local(ErrorKind::Overrun, Code::Overrun, message)
+    }
+
+    #[track_caller]
     pub(crate) fn lagged(actor: &ActorId, task: &str, missed: u64) -> Self {
         let message = format!(
             "receiving from `{task}` on actor {actor}: {missed} values were dropped, since others \
@@ -301,6 +322,7 @@ impl Error {
             (Code::Spawn, ..) => ErrorKind::Spawn,
             (Code::Misuse, ..) => ErrorKind::Misuse,
             (Code::Os, ..) => ErrorKind::Os,
+            (Code::Overrun, ..) => ErrorKind::Overrun,
             _ => ErrorKind::Failed,
         };
         Self::from_parts(kind, report, None)

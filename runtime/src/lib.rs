@@ -113,7 +113,7 @@ pub use gather::{Held, gather, gather_contexts};
 pub use hatchery_macros::{context, endpoint, main, test};
 pub use hatchery_proto::{
     ActorId, Also, Cancelled, Capacity, Cause, Code, ExitReport, ExitStatus, Hop, Limits, Location,
-    LostCause, Refusal, Report, Rung, Usage,
+    LostCause, Overrun, Refusal, Report, Rung, Usage,
 };
 pub use hooks::on_exit;
 pub use local::LocalPortal;

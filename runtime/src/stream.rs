@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use hatchery_proto::Capacity;
+use hatchery_proto::{Capacity, Overrun};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -48,6 +48,16 @@ impl<Tx, Rx> MsgStream<Tx, Rx> {
     /// Takes the two directions apart. Each half keeps the stream's rules for itself.
     pub fn split(self) -> (SendHalf<Tx>, RecvHalf<Rx>) {
         (self.sender, self.receiver)
+    }
+
+    /// See [`RecvHalf::on_overrun`].
+    pub fn on_overrun(self, overrun: Overrun) -> Self {
+        Self { receiver: self.receiver.on_overrun(overrun), ..self }
+    }
+
+    /// See [`RecvHalf::dropped`].
+    pub fn dropped(&self) -> u64 {
+        self.receiver.dropped()
     }
 
     /// Has several tasks each receive every value: see [`RecvHalf::subscribe`]. The sending half can
@@ -318,6 +328,26 @@ impl<Rx> RecvHalf<Rx> {
     pub fn subscribe_within(mut self, window: Capacity) -> Subscriber<Rx> {
         self.pending = None;
         Subscriber::first(self, window)
+    }
+
+    /// Says what becomes of values that arrive faster than they are received, of those that have
+    /// arrived before too. Without it their sender waits, and nothing is lost (P-W1).
+    ///
+    /// Otherwise the sender is never held up by this reader, and no more than the [`Capacity`] is
+    /// kept here (P-W6):
+    /// - [`Overrun::Fail`]: one value more is an error. Both sides are told: the peer's next send and
+    ///   this reader, once it has had what was kept, fail with
+    ///   [`ErrorKind::Overrun`](crate::ErrorKind::Overrun). The context goes on.
+    /// - [`Overrun::DropOldest`]: the oldest are dropped, and [`dropped`](Self::dropped) counts them.
+    /// - [`Overrun::LatestOnly`]: all but the newest are.
+    pub fn on_overrun(self, overrun: Overrun) -> Self {
+        self.dialog.on_overrun(overrun);
+        self
+    }
+
+    /// How many values were dropped so far, each for a newer one. Logged once, with the half's end.
+    pub fn dropped(&self) -> u64 {
+        self.dialog.dropped()
     }
 
     /// The dialog that it receives from.

@@ -344,7 +344,7 @@ class Link:
             dialog.acks_due, dialog.acked = dialog.acks_due - 1, whole(body, ()) == ()
             refuse("P-C1: no cancel waits for it", dialog.acks_due < 0)
         elif kind == CREDIT:
-            credit, (done,) = whole(body, ("u32", BOOL))
+            credit, (done,) = whole(body, ("u32", BOOL | {2: ()}))
             dialog.balance, dialog.done = dialog.balance + credit, dialog.done or done
             refuse("P-W1: too much given back", dialog.balance > dialog.ceiling)
 

@@ -226,7 +226,7 @@ SCENARIOS = {task.__name__: task for task in (
 def golden(file):
     """Reads every frame of a file of hex, writes what it has read, and says where that differs."""
     shapes = {peer.START: peer.BEGIN, peer.START_ACK: ("u32", "u32"), peer.ERROR: peer.FAILURE,
-              peer.CANCEL: peer.REQUEST, peer.CREDIT: ("u32", peer.BOOL),
+              peer.CANCEL: peer.REQUEST, peer.CREDIT: ("u32", peer.BOOL | {2: ()}),
               peer.GOODBYE: peer.REASON}
     count = 0
     for line in open(file):

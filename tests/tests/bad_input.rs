@@ -178,7 +178,10 @@ fn p_d5_late_messages_are_dropped_where_they_can_be_honest() {
         (frame(Tag::Yield, 1, 0, b"late"), None),
         (frame(Tag::Stop, 1, 0, b""), None),
         (cancel(1), None),
-        (frame(Tag::Credit, 1, 0, &encoded(&body::Credit { bytes: 1, done: false })), None),
+        (
+            frame(Tag::Credit, 1, 0, &encoded(&body::Credit { bytes: 1, done: body::Done::No })),
+            None,
+        ),
         (frame(Tag::Start, 1, CONTINUED, b"late"), None),
         (frame(Tag::CancelAck, 1, 0, b""), Some("CancelAck")),
         (frame(Tag::Return, 1, 0, b""), Some("Return")),
@@ -231,7 +234,7 @@ fn p_w1_overspent_credit_and_credit_that_is_none() {
     assert_eq!(violation(&mut pair.a), None, "exactly the window");
     closed_by(&mut pair, &value, "P-W1", "Yield", "open");
     for bytes in [4097, u32::MAX] {
-        let credit = encoded(&body::Credit { bytes, done: false });
+        let credit = encoded(&body::Credit { bytes, done: body::Done::No });
         closed_by(&mut linked(), &frame(Tag::Credit, 1, 0, &credit), "P-W1", "Credit", "open");
     }
 }

@@ -180,8 +180,9 @@ fn p_f1_every_kind_of_frame_keeps_its_bytes() {
         let request = CancelRequest { by, grace: Duration::from_millis(grace) };
         all.body(&format!("{grace} ms"), Tag::Cancel, &request, b"");
     }
-    all.body("65536", Tag::Credit, &body::Credit { bytes: 65_536, done: false }, b"");
-    all.body("done", Tag::Credit, &body::Credit { bytes: 0, done: true }, b"");
+    all.body("65536", Tag::Credit, &body::Credit { bytes: 65_536, done: body::Done::No }, b"");
+    all.body("done", Tag::Credit, &body::Credit { bytes: 0, done: body::Done::Gone }, b"");
+    all.body("overrun", Tag::Credit, &body::Credit { bytes: 0, done: body::Done::Overrun }, b"");
     all.add("alone", Tag::Ping, 0, 0, b"");
     all.add("alone", Tag::Pong, 0, 0, b"");
     let said = GoodbyeReason::Protocol("why".into());
@@ -234,6 +235,7 @@ fn failures(all: &mut Vectors) {
         Code::Misuse,
         Code::Protocol,
         Code::Os,
+        Code::Overrun,
     ];
     for code in codes {
         let mut report = plain_report();

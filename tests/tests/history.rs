@@ -57,7 +57,7 @@
 //! | L52 | `p_t1_a_start_that_the_spawner_has_not_begun_…` in `ladder.rs` |
 //! | L53 | `l_53_…` |
 //! | L54 | `p_w1_one_stream_that_is_not_read_…` in `streams.rs` |
-//! | L55 | no reader is overrun: a sender waits for credit, `p_w1_a_fast_sender_…` in `streams.rs` |
+//! | L55 | `p_w6_str_11_…` in `link_overrun.rs`; by default no reader is overrun at all |
 //! | L56 | `p_d9_a_dialog_that_is_over_…` in `link_lines.rs` |
 //! | L57 | `l_57_…` |
 //! | L58 | `can_15_…` in `cancelling.rs` |

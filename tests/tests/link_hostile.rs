@@ -39,6 +39,7 @@ fn start(kind: Kind) -> Vec<u8> {
 }
 
 fn credit(bytes: u32, done: bool) -> Vec<u8> {
+    let done = if done { body::Done::Gone } else { body::Done::No };
     encoded(&body::Credit { bytes, done })
 }
 

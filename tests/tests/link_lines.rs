@@ -326,7 +326,7 @@ fn p_w1_a_sender_that_waits_is_told_once_there_is_credit_and_no_other() {
     let mut pair = Pair::up_with(&small_limits());
     let id = pair.context();
     let credit = |bytes| {
-        let content = postcard::to_allocvec(&body::Credit { bytes, done: false }).unwrap();
+        let content = postcard::to_allocvec(&body::Credit { bytes, done: body::Done::No }).unwrap();
         let mut out = Vec::new();
         put_frame(&mut out, Tag::Credit, id, 0, |out| out.extend(&content));
         out

@@ -230,7 +230,8 @@ fn p_w1_what_is_given_back_after_a_cancel_is_bounded_all_the_same() {
     let mut caller = pair.a.core.caller(id).unwrap();
     caller.send(&[0; 984]).unwrap();
     caller.cancel(pair.now, cancel_by(1, Duration::from_secs(1)));
-    let credit = |bytes| postcard::to_allocvec(&body::Credit { bytes, done: false }).unwrap();
+    let credit =
+        |bytes| postcard::to_allocvec(&body::Credit { bytes, done: body::Done::No }).unwrap();
     let now = pair.now;
     pair.a.core.handle_input(now, &frame(Tag::Credit, id.number(), 0, &credit(1000)));
     assert_eq!(pair.a.broken(), None, "it was sent before the cancel");
@@ -376,10 +377,10 @@ fn sayings(id: u64) -> Vec<Vec<u8>> {
         frame(Tag::Stop, id, 0, b""),
         frame(Tag::Cancel, id, 0, &request),
         frame(Tag::CancelAck, id, 0, b""),
-        frame(Tag::Credit, id, 0, &encoded(0, false)),
-        frame(Tag::Credit, id, 0, &encoded(0, true)),
-        frame(Tag::Credit, id, 0, &encoded(1, false)),
-        frame(Tag::Credit, id, 0, &encoded(4000, true)),
+        frame(Tag::Credit, id, 0, &encoded(0, body::Done::No)),
+        frame(Tag::Credit, id, 0, &encoded(0, body::Done::Gone)),
+        frame(Tag::Credit, id, 0, &encoded(1, body::Done::No)),
+        frame(Tag::Credit, id, 0, &encoded(4000, body::Done::Overrun)),
         frame(Tag::Ping, 0, 0, b""),
         frame(Tag::Pong, 0, 0, b""),
         frame(Tag::Goodbye, 0, 0, &[1]),

@@ -8,6 +8,7 @@ use crate::dialog::tables::{Cancel, Half, Life};
 use crate::dialog::{Dialog, Kind, Reading, Side, cost};
 use crate::id::DialogId;
 use crate::wire::Tag;
+use crate::wire::body::Done;
 
 /// The books of one dialog at one end (P-W1).
 ///
@@ -111,7 +112,7 @@ impl Connection {
             partial: dialog.partial.as_ref().map(|partial| partial.tag.name()),
             spent: dialog.allowance <= 0,
             debt: dialog.ceiling.saturating_sub(dialog.balance),
-            peer_done: dialog.peer_done,
+            peer_done: dialog.peer_done != Done::No,
             ack_due: dialog.ack_due,
             unwritten: dialog.is_unwritten(),
             sending: !dialog.queue.is_empty(),
@@ -153,7 +154,8 @@ impl Connection {
             kept: dialog.reading == Reading::Kept,
             readable: !dialog.inbox.is_empty()
                 || dialog.inc != Half::Open
-                || dialog.outcome.is_some(),
+                || dialog.outcome.is_some()
+                || dialog.reading == Reading::Overrun,
         })
     }
 
@@ -187,12 +189,12 @@ const fn is_value(tag: Tag) -> bool {
 }
 
 fn bytes(dialog: &Dialog) -> usize {
-    let inbox: usize = dialog.inbox.iter().map(|(value, _)| value.len()).sum();
     let outcome = match &dialog.outcome {
         Some(crate::report::Outcome::Returned(value)) => value.len(),
         Some(crate::report::Outcome::Failed { payload, .. }) => payload.len(),
         _ => 0,
     };
+    let inbox = dialog.inbox.bytes();
     inbox
         .saturating_add(outcome)
         .saturating_add(dialog.partial.as_ref().map_or(0, |partial| partial.bytes.len()))

@@ -148,6 +148,8 @@ pub enum Recv {
     Empty,
     /// The direction ended gracefully.
     End,
+    /// More came than is kept, and what is kept was received (P-W6).
+    Overrun,
     /// The dialog ended otherwise: see its outcome.
     Ended,
 }

@@ -11,7 +11,7 @@ use core::mem::discriminant;
 
 use super::{Connection, Phase};
 use crate::dialog::tables::Life;
-use crate::dialog::{Control, Dialog, Outgoing};
+use crate::dialog::{Control, Dialog, Outgoing, Reading};
 use crate::id::{DialogId, Role};
 use crate::report::{CancelRequest, Cancelled, Outcome};
 use crate::time::Instant;
@@ -92,8 +92,10 @@ impl super::outbox::Outbox {
 impl Dialog {
     fn fingerprint(&self, state: &mut impl Hasher) {
         (self.side as u8, self.kind as u8, self.life, self.inc, self.released).hash(state);
+        (self.reading == Reading::Overrun).hash(state);
         self.inbox.len().hash(state);
-        for (value, cost) in &self.inbox {
+        self.inbox.overrun().hash(state);
+        for (value, cost) in self.inbox.iter() {
             (brief(value), cost).hash(state);
         }
         self.first.as_ref().map(|(value, cost)| (brief(value), cost)).hash(state);

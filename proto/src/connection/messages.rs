@@ -11,7 +11,7 @@ use crate::error::Violation;
 use crate::id::DialogId;
 use crate::report::{CancelRequest, Cause, Failure, Outcome};
 use crate::time::Instant;
-use crate::wire::body::{self, Credit, StartAck};
+use crate::wire::body::{self, Credit, Done, StartAck};
 use crate::wire::{CONTINUED, Frame, Tag};
 
 impl Connection {
@@ -159,7 +159,10 @@ impl Connection {
             if dialog.inbox.is_empty() {
                 self.events.push_back(Event::Readable(id));
             }
-            dialog.inbox.push_back((value, cost));
+            let out = &mut self.out;
+            if dialog.keep(value, cost, |old| out.recycle(old)) {
+                self.queue_control(id);
+            }
             return Ok(());
         }
         self.out.recycle(value);
@@ -282,7 +285,7 @@ impl Connection {
         let credit: Credit = body::take(content, tag.name())?;
         let state = self.state();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
-        let news = credit.bytes > 0 || (credit.done && !dialog.peer_done);
+        let news = credit.bytes > 0 || (credit.done != Done::No && dialog.peer_done == Done::No);
         // After its own cancel the opener sends nothing more, and still gets no more than it gave.
         let balance = dialog.balance.saturating_add(i64::from(credit.bytes));
         if balance > dialog.ceiling {
@@ -290,8 +293,10 @@ impl Connection {
             return Err(Violation::new(tag.name(), "P-W1", state, what));
         }
         dialog.balance = balance;
-        dialog.peer_done |= credit.done;
-        if dialog.wants_credit && (dialog.has_room() || dialog.peer_done) {
+        if dialog.peer_done == Done::No {
+            dialog.peer_done = credit.done;
+        }
+        if dialog.wants_credit && (dialog.has_room() || dialog.peer_done != Done::No) {
             dialog.wants_credit = false;
             self.events.push_back(Event::Writable(id));
         }

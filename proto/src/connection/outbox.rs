@@ -8,10 +8,11 @@ use super::finish::fit_cancelled;
 use super::receive::frame_cost;
 use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
 use crate::dialog::tables::Life;
-use crate::dialog::{Outgoing, Side};
+use crate::dialog::{Outgoing, Reading, Side};
 use crate::id::DialogId;
 use crate::limits::Limits;
 use crate::time::Instant;
+use crate::wire::body::Done;
 use crate::wire::hello::Hello;
 use crate::wire::{self, CONTINUED, MORE, Tag, body};
 
@@ -284,6 +285,11 @@ impl Connection {
             let bytes = u32::try_from(dialog.owed).unwrap_or(u32::MAX);
             dialog.owed = 0;
             dialog.allowance = dialog.allowance.saturating_add(i64::from(bytes));
+            let done = match (done, dialog.reading) {
+                (false, _) => Done::No,
+                (true, Reading::Overrun) => Done::Overrun,
+                (true, _) => Done::Gone,
+            };
             let credit = body::Credit { bytes, done };
             wire::put_frame(out, Tag::Credit, id, 0, |out| body::put(out, &credit));
         }

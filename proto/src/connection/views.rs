@@ -10,7 +10,7 @@ use super::outbox::message;
 use super::{Connection, Event, Recv, Terminal};
 use crate::dialog::step::{Act, Refused};
 use crate::dialog::tables::{Half, Life, LifeStep};
-use crate::dialog::{Dialog, Incoming, Reading, Side};
+use crate::dialog::{Dialog, Incoming, Overrun, Reading, Side};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
 use crate::report::{CancelRequest, Cancelled, Outcome, Refusal};
@@ -71,6 +71,17 @@ macro_rules! both_roles {
         /// Takes the next value into `out`, which is cleared first.
         pub fn recv(&mut self, out: &mut Vec<u8>) -> Recv {
             self.connection.recv(self.id, out)
+        }
+
+        /// Says what becomes of values that arrive faster than they are taken (P-W6).
+        pub fn on_overrun(&mut self, overrun: Overrun) {
+            self.connection.on_overrun(self.id, overrun);
+        }
+
+        /// How many values were dropped, each for a newer one (P-W6).
+        #[must_use]
+        pub fn dropped(&self) -> u64 {
+            self.dialog().map_or(0, |dialog| dialog.inbox.dropped())
         }
 
         /// The receiving half is gone: the peer is told to send no more (P-D8).
@@ -251,7 +262,7 @@ impl Connection {
     fn recv(&mut self, id: DialogId, out: &mut Vec<u8>) -> Recv {
         out.clear();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Recv::Ended };
-        if let Some((mut value, cost)) = dialog.inbox.pop_front() {
+        if let Some((mut value, cost)) = dialog.inbox.pop() {
             core::mem::swap(out, &mut value);
             let credit = dialog.consumed(cost);
             dialog.control.credit |= credit;
@@ -262,6 +273,7 @@ impl Connection {
             return Recv::Value;
         }
         match dialog.inc {
+            _ if dialog.reading == Reading::Overrun => Recv::Overrun,
             Half::Stopped => Recv::End,
             Half::Closed => Recv::Ended,
             // Whoever waited for it has given up on it (P-C1).
@@ -270,9 +282,15 @@ impl Connection {
         }
     }
 
+    fn on_overrun(&mut self, id: DialogId, overrun: Overrun) {
+        if self.dialogs.get_mut(&id).is_some_and(|dialog| dialog.on_overrun(overrun)) {
+            self.queue_control(id);
+        }
+    }
+
     fn discard(&mut self, id: DialogId, done: bool) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        let tell = done && dialog.reading != Reading::Done;
+        let tell = done && !dialog.has_told_done();
         let credit = dialog.discard(done);
         let sends = dialog.inc == Half::Open && dialog.life != Life::Done;
         if (credit || tell) && sends {

@@ -4,6 +4,7 @@
 //! the tables in [`tables`]; a row that does not exist is refused, and whoever asked says whose
 //! fault that is.
 
+pub(crate) mod keeping;
 pub(crate) mod step;
 pub mod tables;
 
@@ -17,10 +18,13 @@ use crate::limits::Limits;
 use crate::report::{CancelRequest, Outcome};
 use crate::time::Instant;
 use crate::wire::Tag;
+use crate::wire::body::Done;
 /// The phase of a dialog that is up and was not asked to end.
 pub const STARTED: &str = "started";
 
 pub use crate::wire::body::Kind;
+use keeping::Inbox;
+pub use keeping::Overrun;
 use step::{Act, Refused};
 use tables::{Cancel, CancelStep, Half, HalfStep, Life, LifeStep};
 
@@ -60,6 +64,8 @@ pub(crate) enum Reading {
     Discarded,
     /// The same, and the peer was told to send no more.
     Done,
+    /// The same, since more came than is kept for the reader (P-W6). What is kept stays.
+    Overrun,
 }
 
 /// What is left to be said in the control lane: one of each, however often the peer provokes it
@@ -107,14 +113,14 @@ pub(crate) struct Dialog {
     pub(crate) window: u32,
     /// Consumed and not yet given back.
     pub(crate) owed: u64,
-    pub(crate) peer_done: bool,
+    pub(crate) peer_done: Done,
     pub(crate) reading: Reading,
     /// Somebody found the balance spent and waits.
     pub(crate) wants_credit: bool,
     /// What its own values that wait to be written have cost (P-F5).
     pub(crate) unsent: u64,
-    /// Whole values, each with what it cost.
-    pub(crate) inbox: VecDeque<(Vec<u8>, u64)>,
+    /// Whole values for the reader.
+    pub(crate) inbox: Inbox,
     /// A message of which more is to come.
     pub(crate) partial: Option<Partial>,
     pub(crate) first: Option<(Vec<u8>, u64)>,
@@ -166,11 +172,11 @@ impl Dialog {
             allowance: i64::from(window),
             window,
             owed: 0,
-            peer_done: false,
+            peer_done: Done::No,
             reading: Reading::Kept,
             wants_credit: false,
             unsent: 0,
-            inbox: VecDeque::new(),
+            inbox: Inbox::default(),
             partial: None,
             first: None,
             start: None,
@@ -207,8 +213,10 @@ impl Dialog {
             return Err(SendError::Ended);
         }
         self.permits(self.side, Act::Yield)?;
-        if self.peer_done {
-            return Err(SendError::ReceiverGone);
+        match self.peer_done {
+            Done::No => {}
+            Done::Gone => return Err(SendError::ReceiverGone),
+            Done::Overrun => return Err(SendError::Overrun),
         }
         if size > max {
             return Err(SendError::TooLarge { size, max });
@@ -269,6 +277,11 @@ impl Dialog {
         self.reading == Reading::Kept && !self.finished
     }
 
+    /// Whether the peer was told to send no more values.
+    pub(crate) const fn has_told_done(&self) -> bool {
+        matches!(self.reading, Reading::Done | Reading::Overrun)
+    }
+
     /// A value was consumed; `true` once enough is owed to be worth a `Credit` (P-W1).
     pub(crate) fn consumed(&mut self, cost: u64) -> bool {
         self.owed = self.owed.saturating_add(cost);
@@ -279,10 +292,10 @@ impl Dialog {
 
     /// Nobody reads any more: what waits is consumed. `true` as for [`Self::consumed`].
     pub(crate) fn discard(&mut self, done: bool) -> bool {
-        if self.reading != Reading::Done {
+        if !self.has_told_done() {
             self.reading = if done { Reading::Done } else { Reading::Discarded };
         }
-        let cost = self.inbox.drain(..).map(|(_, cost)| cost).sum();
+        let cost = self.inbox.clear();
         self.consumed(cost)
     }
 }

@@ -60,8 +60,22 @@ pub struct StartAck {
 pub struct Credit {
     /// This much was consumed.
     pub bytes: u32,
-    /// No more will be read.
-    pub done: bool,
+    /// Whether more will be read.
+    pub done: Done,
+}
+
+/// Whether a receiver reads no more values, and why.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Done {
+    /// It does.
+    #[default]
+    No,
+    /// Nobody is there to read (P-D8).
+    Gone,
+    /// More came than it keeps (P-W6).
+    Overrun,
 }
 
 /// Reads a body that must be whole and nothing more, as short as it can be (P-F4).

@@ -494,6 +494,7 @@ impl Way {
                 assert!(self.loose || self.under_way.is_empty(), "cut short (P-D7)");
             }
             Recv::Ended => {}
+            Recv::Overrun => panic!("an overrun where the sender waits (P-W6)"),
         }
     }
 }

@@ -127,7 +127,7 @@ impl World {
                 go_on(task);
                 Step::Moved
             }
-            Some(Recv::Ended) | None => {
+            Some(Recv::Overrun | Recv::Ended) | None => {
                 go_on(task);
                 self.stream_ended(place, task, end, id);
                 Step::Moved

@@ -280,7 +280,7 @@ impl Server {
                 Recv::Value => return Some(buffer),
                 Recv::Empty => self.step(),
                 Recv::End => return None,
-                Recv::Ended => panic!("{:?}", self.outcome(id)),
+                Recv::Overrun | Recv::Ended => panic!("{:?}", self.outcome(id)),
             }
         }
     }

@@ -7,6 +7,7 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use hatchery_proto::wire::body::Done;
 use hatchery_proto::wire::hello::{Announced, Hello, VERSIONS};
 use hatchery_proto::wire::{CONTINUED, MORE, Tag, body, put_varint};
 use hatchery_proto::{
@@ -421,14 +422,14 @@ fn cancels() -> Vec<(&'static str, Vec<u8>)> {
 fn credits() -> Vec<(&'static str, Vec<u8>)> {
     let of = |bytes, done| encoded(&body::Credit { bytes, done });
     vec![
-        ("1 byte", of(1, false)),
-        ("0 bytes", of(0, false)),
-        ("1024 bytes", of(1024, false)),
-        ("1025 bytes", of(1025, false)),
-        ("the most", of(u32::MAX, false)),
-        ("0 bytes, done", of(0, true)),
-        ("1 byte, done", of(1, true)),
-        ("neither done nor not", vec![1, 2]),
+        ("1 byte", of(1, Done::No)),
+        ("0 bytes", of(0, Done::No)),
+        ("1024 bytes", of(1024, Done::No)),
+        ("1025 bytes", of(1025, Done::No)),
+        ("the most", of(u32::MAX, Done::No)),
+        ("0 bytes, done", of(0, Done::Gone)),
+        ("1 byte, done", of(1, Done::Gone)),
+        ("neither done nor not", vec![1, 3]),
         ("beyond 32 bits", vec![255, 255, 255, 255, 127, 0]),
     ]
 }

@@ -334,7 +334,7 @@ impl User {
         match recv {
             Recv::Value => {}
             Recv::Empty => self.waits = true,
-            Recv::End | Recv::Ended => self.read_all = true,
+            Recv::End | Recv::Overrun | Recv::Ended => self.read_all = true,
         }
     }
 }

@@ -424,6 +424,7 @@ impl Flow {
                 self.got += 1;
             }
             Recv::Empty => self.reading = Reading::Waiting,
+            Recv::Overrun => return broken("an overrun where the sender waits (P-W6)"),
             Recv::End | Recv::Ended => {
                 let graceful = recv == Recv::End;
                 self.reading = if graceful { Reading::End } else { Reading::Ended };

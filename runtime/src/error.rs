@@ -229,9 +229,9 @@ impl Error {
     #[track_caller]
     pub(crate) fn lagged(actor: &ActorId, task: &str, missed: u64) -> Self {
         let message = format!(
-            "receiving from `{task}` on actor {actor}: {missed} values were dropped, since others \
-             read faster; receive again to go on with the oldest that is kept, keep more, or take \
-             lag in silence with `skip_lag`"
+            "receiving from `{task}` on actor {actor}: {missed} values were dropped, since this \
+             reader was too slow; receive again to go on with the oldest that is left, or have more \
+             kept"
         );
         Self::local(ErrorKind::Lagged(missed), Code::Error, message)
     }

@@ -93,6 +93,7 @@ mod supervisor;
 mod task;
 #[cfg(feature = "test-support")]
 mod testing;
+mod topics;
 mod trace;
 mod ward;
 
@@ -127,6 +128,7 @@ pub use root::{
 pub use scope::{CancelScope, cancel_scope, deadline, shield, timeout};
 pub use source::Source;
 pub use stream::{MsgStream, RecvHalf, SendHalf, TrySendError};
+pub use topics::{Published, Publisher, Subscription};
 pub use trace::{Trace, with_trace};
 
 /// What most programs name. Holds no name that would hide one of the standard library's.

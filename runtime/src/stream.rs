@@ -201,6 +201,16 @@ impl<Tx: Serialize> SendHalf<Tx> {
         self.dialog.send(&bytes).await
     }
 
+    /// The same for a value that is encoded.
+    pub(crate) async fn send_encoded(&self, bytes: &[u8]) -> Result<()> {
+        self.dialog.send(bytes).await
+    }
+
+    /// What the reader's slowness is to a sender that waits for nobody.
+    pub(crate) fn overran(&self) -> Error {
+        Error::overrun_there(&self.dialog.peer, &self.dialog.task)
+    }
+
     /// Sends one value where the peer's window has room for it; never waits.
     ///
     /// # Errors

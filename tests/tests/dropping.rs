@@ -30,6 +30,8 @@ mod many;
 mod sources;
 #[path = "dropping/streams.rs"]
 mod streams;
+#[path = "dropping/topics.rs"]
+mod topics;
 
 /// Far beyond what anything here takes.
 const LONG: Duration = Duration::from_secs(10);

@@ -32,7 +32,7 @@
 //! | L27 | with the debugger |
 //! | L28 | `sig_01_05_10_…` in `trees.rs` |
 //! | L29 | `p_c2_a_shield_holds_a_cancel_off_…` in `bounds.rs` |
-//! | L30 | with broadcast |
+//! | L30 | `pub_08_l_30_…` in `topics.rs` |
 //! | L31 | `spn_08_09_14_l31_l49_…` in `supervision.rs` |
 //! | L32 | `a_child_killed_while_it_streams_…` in `deaths.rs` |
 //! | L33 | `str_05_…` in `streams.rs` |

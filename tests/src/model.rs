@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use hatchery_proto::{Kind, Recv, SendError};
+use hatchery_proto::{Capacity, Kind, Overrun, Recv, SendError};
 
 /// What a value of this size costs (P-W1); all here fit into one frame.
 const fn cost(size: usize) -> i64 {
@@ -16,7 +16,12 @@ struct Way {
     window: i64,
     balance: i64,
     owed: i64,
-    waiting: VecDeque<usize>,
+    /// Sizes, and what each is still to give back.
+    waiting: VecDeque<(usize, i64)>,
+    overrun: Overrun,
+    /// More came than is kept (P-W6), and how much was dropped.
+    overran: bool,
+    dropped: u64,
     // Ended gracefully (P-D7), or otherwise; nobody reads, and the sender was told (P-D8).
     stopped: bool,
     cut: bool,
@@ -26,7 +31,42 @@ struct Way {
 impl Way {
     fn new(window: i64) -> Self {
         let waiting = VecDeque::new();
-        Self { window, balance: window, owed: 0, waiting, stopped: false, cut: false, done: false }
+        Self {
+            window,
+            balance: window,
+            owed: 0,
+            waiting,
+            overrun: Overrun::Wait,
+            overran: false,
+            dropped: 0,
+            stopped: false,
+            cut: false,
+            done: false,
+        }
+    }
+
+    /// Keeps what is to be kept, and gives back what is not waited for (P-W6).
+    fn keep(&mut self) {
+        let (kept, fails) = match self.overrun {
+            Overrun::Fail(kept) => (kept, true),
+            Overrun::DropOldest(kept) => (kept, false),
+            Overrun::LatestOnly => (Capacity { items: 1, bytes: usize::MAX }, false),
+            _ => return,
+        };
+        let bytes = |all: &VecDeque<(usize, i64)>| all.iter().map(|(size, _)| size).sum::<usize>();
+        let at_once = self.waiting.iter_mut().map(|(_, cost)| std::mem::take(cost)).sum();
+        while self.waiting.len() > kept.items.max(1)
+            || (self.waiting.len() > 1 && bytes(&self.waiting) > kept.bytes)
+        {
+            if fails {
+                self.waiting.pop_back();
+                self.overran = true;
+            } else {
+                self.waiting.pop_front();
+                self.dropped += 1;
+            }
+        }
+        self.consumed(at_once);
     }
 
     /// Credit goes back in batches of a quarter of the window (P-W1).
@@ -98,11 +138,12 @@ impl Dialog {
         let flows = self.flows(side);
         let way = &mut self.ways[side];
         match () {
-            () if !flows || way.stopped || way.done => Err(SendError::Ended),
+            () if !flows || way.stopped || way.done || way.overran => Err(SendError::Ended),
             () if way.balance <= 0 => Err(SendError::Full),
             () => {
                 way.balance -= cost(size);
-                way.waiting.push_back(size);
+                way.waiting.push_back((size, cost(size)));
+                way.keep();
                 Ok(())
             }
         }
@@ -112,10 +153,23 @@ impl Dialog {
     pub fn recv(&mut self, side: usize) -> Result<usize, Recv> {
         let way = &mut self.ways[1 - side];
         match way.waiting.pop_front() {
-            Some(size) => Ok((way.consumed(cost(size)), size).1),
+            Some((size, cost)) => Ok((way.consumed(cost), size).1),
+            None if way.overran => Err(Recv::Overrun),
             None if way.stopped => Err(Recv::End),
             None => Err(if way.cut { Recv::Ended } else { Recv::Empty }),
         }
+    }
+
+    /// A side says what becomes of what it does not receive in time (P-W6).
+    pub fn on_overrun(&mut self, side: usize, overrun: Overrun) {
+        let way = &mut self.ways[1 - side];
+        way.overrun = overrun;
+        way.keep();
+    }
+
+    /// How many values a side has dropped.
+    pub fn dropped(&self, side: usize) -> u64 {
+        self.ways[1 - side].dropped
     }
 
     /// A side ends its own direction gracefully (P-D7).

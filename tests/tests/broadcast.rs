@@ -1,8 +1,10 @@
 //! Fan-out: the values of one stream for several readers, each of which gets all of them, and what
 //! becomes of the slow, the dropped and the late.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use futures_lite::{StreamExt as _, future};
@@ -101,6 +103,36 @@ async fn all(mut reader: Subscriber<u64>) -> Result<Vec<Result<u64, u64>>> {
             },
         }
     }
+}
+
+/// Keeps the warnings of one thread.
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, about: &tracing::Metadata<'_>) -> bool {
+        *about.level() == tracing::Level::WARN
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Fields(String);
+        impl tracing::field::Visit for Fields {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn Debug) {
+                self.0 += &format!("{field}={value:?} ");
+            }
+        }
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        self.0.lock().unwrap().push(fields.0);
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 fn values(range: std::ops::Range<u64>) -> Vec<Result<u64, u64>> {
@@ -236,7 +268,16 @@ async fn brd_03_lag_can_be_skipped_in_silence_and_still_be_counted() -> Result<(
         let fast = receiver.subscribe_within(Capacity::items(8));
         let mut slow = fast.subscribe().skip_lag();
         assert_eq!(all(fast).await?.len(), 100);
-        for n in 92..100 {
+        let warned = Arc::new(Mutex::new(Vec::new()));
+        {
+            let _log = tracing::subscriber::set_default(Warnings(warned.clone()));
+            let first = future::poll_once(slow.recv()).await;
+            assert_eq!(first.transpose()?, Some(Some(92)));
+        }
+        let warned = std::mem::take(&mut *warned.lock().unwrap());
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        assert!(warned[0].contains("missed=92"), "{warned:?}");
+        for n in 93..100 {
             assert_eq!(slow.recv().await?, Some(n));
         }
         assert_eq!(slow.recv().await?, None);

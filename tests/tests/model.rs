@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use hatchery_proto::{DialogId, Event, Kind, Limits, Outcome, Recv, SendError, Terminal};
+use hatchery_proto::{
+    Capacity, DialogId, Event, Kind, Limits, Outcome, Overrun, Recv, SendError, Terminal,
+};
 use hatchery_tests::model::{Dialog, End};
 use hatchery_tests::pair::{Pair, Split, asked_by, cancel_by};
 use proptest::collection::vec;
@@ -18,6 +20,7 @@ enum Call {
     Recv(usize),
     Stop(usize),
     StopReading(usize),
+    OnOverrun(usize, u8, u16),
     Cancel(u8),
     Return(u16),
     End,
@@ -32,6 +35,8 @@ fn calls() -> impl Strategy<Value = Vec<(u8, Call)>> {
         6 => side().prop_map(Call::Recv),
         1 => side().prop_map(Call::Stop),
         1 => side().prop_map(Call::StopReading),
+        1 => (side(), 0..16_u8, 0..2000_u16)
+            .prop_map(|(side, policy, bytes)| Call::OnOverrun(side, policy, bytes)),
         1 => any::<u8>().prop_map(Call::Cancel),
         1 => (0..3000_u16).prop_map(Call::Return),
         1 => proptest::strategy::Just(Call::End),
@@ -51,6 +56,12 @@ fn limits() -> Limits {
 
 fn kind(number: u8) -> Kind {
     [Kind::Call, Kind::Stream, Kind::Context][usize::from(number % 3)]
+}
+
+fn overrun(policy: u8, bytes: u16) -> Overrun {
+    let kept = Capacity { items: usize::from(policy / 4), bytes: bytes.into() };
+    [Overrun::Wait, Overrun::Fail(kept), Overrun::DropOldest(kept), Overrun::LatestOnly]
+        [usize::from(policy % 4)]
 }
 
 /// The dialogs so far, each with its model.
@@ -120,6 +131,25 @@ fn apply(pair: &mut Pair, known: &mut Known, choice: u8, call: Call) {
             }
             model.stop_reading(side);
         }
+        Call::OnOverrun(side, policy, bytes) => {
+            let overrun = overrun(policy, bytes);
+            let dropped = match side {
+                0 => {
+                    let mut caller = pair.a.core.caller(id).unwrap();
+                    caller.on_overrun(overrun);
+                    caller.dropped()
+                }
+                _ => match pair.b.core.callee(id) {
+                    Some(mut callee) => {
+                        callee.on_overrun(overrun);
+                        callee.dropped()
+                    }
+                    None => return,
+                },
+            };
+            model.on_overrun(side, overrun);
+            assert_eq!(dropped, model.dropped(side), "dropped");
+        }
         Call::Cancel(grace) => {
             let request = cancel_by(1, Duration::from_millis(grace.into()));
             pair.a.core.caller(id).unwrap().cancel(pair.now, request);
@@ -176,7 +206,7 @@ fn log(script: &[(u8, Call)], split: Split, spurious: bool) -> Vec<String> {
 
 proptest! {
     #[test]
-    fn p_d7_p_w1_two_cores_do_what_the_model_does(script in calls()) {
+    fn p_d7_p_w1_p_w6_two_cores_do_what_the_model_does(script in calls()) {
         let (mut pair, mut known) = (Pair::up_with(&limits()), Known::new());
         for (choice, call) in script {
             apply(&mut pair, &mut known, choice, call);

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures_lite::StreamExt as _;
 use hatchery::{
-    Capacity, Context, Error, ErrorKind, MsgStream, Overrun, Receives, Result, Sends, Starts,
+    CancelStatus, Capacity, Context, Error, ErrorKind, MsgStream, Overrun, Receives, Result, Sends,
+    Starts,
 };
 use hatchery_tests::worker::{alive, with_worker};
 
@@ -226,6 +227,32 @@ async fn str_11_a_block_whose_stream_is_overrun_fails_with_that() -> Result<()> 
             .await;
         let error = ended.unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Overrun, "{error:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn str_12_a_cancel_at_the_end_is_a_cancel_whatever_was_dropped() -> Result<()> {
+    let gate = Gate::new("cancelled");
+    with_worker(async |worker| {
+        let policy = Policy::DropOldest(4);
+        let (mut here, ()) = worker.open_context(floods()).await?;
+        let (mut there, ()) = worker.open_context(reads_late(policy, gate.path())).await?;
+        let stream = policy.set(here.open_stream()?);
+        while stream.dropped() < VALUES - 4 {
+            assert!(worker.run(alive()).await?);
+        }
+        let mut flooded = there.open_stream()?;
+        assert_eq!(flooded.recv().await?, Some(()));
+        for n in 0..VALUES {
+            flooded.send((n, vec![0; WEIGHT])).await?;
+        }
+        assert_eq!(here.cancel().await, CancelStatus::Done);
+        assert_eq!(there.cancel().await, CancelStatus::Done);
+        for error in [here.result().await.map(drop), there.result().await.map(drop)] {
+            assert!(error.unwrap_err().cancelled().is_some());
+        }
         Ok(())
     })
     .await

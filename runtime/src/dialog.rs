@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use event_listener::{Event as Signal, listener};
 use hatchery_proto::{
-    ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Misuse, Outcome, Recv, SendError,
-    ActorId, CancelRequest, Cancelled, Cause, DialogId, Misuse, Outcome, Overrun, Recv, SendError,
+    ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Misuse, Outcome, Overrun, Recv,
+    SendError,
 };
 
 use crate::actor::Actor;
@@ -442,7 +442,6 @@ impl Dialog {
                 Some(by) => Error::cancelled_by(by),
                 None => Error::receiver_gone(&self.peer),
             },
-            SendError::ReceiverGone => Error::receiver_gone(&self.peer),
             SendError::Overrun => Error::overrun_there(&self.peer, &self.task),
             SendError::Ended | SendError::Cancelling => match self.outcome() {
                 Some(_) => self.end_error(),

@@ -63,8 +63,8 @@
 #![cfg_attr(feature = "test-support", deny(unsafe_code))]
 
 mod actor;
-mod cache;
 mod broadcast;
+mod cache;
 mod child;
 mod context;
 mod current;
@@ -97,8 +97,8 @@ mod topics;
 mod trace;
 mod ward;
 
-pub use cache::{Cache, open_cache};
 pub use broadcast::Subscriber;
+pub use cache::{Cache, open_cache};
 pub use context::{
     CancelStatus, Context, ContextArgument, ContextState, OpenContext, Receives, Sends, Started,
     Starts,

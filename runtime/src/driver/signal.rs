@@ -52,7 +52,8 @@ fn default_unless_heard() -> io::Result<Arc<AtomicBool>> {
     if let Some(unheard) = &*known {
         return Ok(unheard.clone());
     }
-    let unheard = Arc::new(AtomicBool::new(false));
+    // Set from the start: a signal that comes before anyone listens must not be lost.
+    let unheard = Arc::new(AtomicBool::new(true));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register_conditional_default(signal, unheard.clone())?;
     }

@@ -287,6 +287,17 @@ impl Running {
         &self.stdout.bytes
     }
 
+    /// Types these bytes into its terminal.
+    ///
+    /// # Panics
+    ///
+    /// Panics where it has none, or that takes no more.
+    pub fn type_in(&mut self, bytes: &[u8]) {
+        assert!(self.what.terminal, "it is on no terminal");
+        let terminal = self.stdout.source.as_mut().expect("its terminal is gone");
+        terminal.write_all(bytes).expect("its terminal takes no more");
+    }
+
     /// Closes the other ends of what it writes to: its terminal is gone, or its pipes are broken.
     pub fn hang_up(&mut self) {
         self.stdout.source = None;

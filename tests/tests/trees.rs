@@ -306,6 +306,31 @@ fn f_22_a_terminal_that_goes_ends_the_whole_tree() {
     assert_gone(&tree);
 }
 
+/// Ctrl-C as it is: typed, made a signal by the terminal, and sent to all of the foreground group.
+#[test]
+fn sig_03_a_ctrl_c_that_is_typed_ends_the_whole_tree_gracefully_and_once() {
+    const CTRL_C: u8 = 3;
+    let gate = std::env::temp_dir().join(format!("trees-typed-{}", std::process::id()));
+    let grove = build::built(Kind::Bin, "grove");
+    let session = Program::at("setsid").args(["--ctty", "--wait"]).arg(grove);
+    let mut running = session.arg("takes-its-time").arg(&gate).on_terminal().start();
+    assert!(running.wait_for_output("waiting"));
+    let tree = running.tree();
+    assert!(tree.iter().filter(|one| one.name != "setsid").count() == 4, "{tree:?}");
+    running.type_in(&[CTRL_C]);
+    // The actor cleans up, and has the time for it.
+    assert!(running.wait_for_output("ending"));
+    std::fs::write(&gate, "").unwrap();
+    let finished = running.wait();
+    std::fs::remove_file(gate).unwrap();
+    finished.assert_exit(130).assert_nothing_left();
+    assert_gone(&tree);
+    let said = finished.out();
+    assert!(said.contains("^C"), "the terminal did not see it: {finished}");
+    assert_eq!(said.matches("because Ctrl-C").count(), 1, "{finished}");
+    assert!(!said.contains("by force"), "{finished}");
+}
+
 /// A grove that a shell becomes once the file is gone, with something done to its descriptors.
 fn late_grove(gate: &std::path::Path, how: &str) -> Running {
     let script = format!(r#"echo here; while test -e "$1"; do sleep 0.01; done; exec "$0" {how}"#);

@@ -10,8 +10,18 @@ use hatchery_tests::build::{target, workspace};
 use hatchery_tests::deep::{Deep, FAULTS, Figures, Part, Reads, Slice, Standing, judge};
 use hatchery_tests::programs::Program;
 
-const PARTS: [&str; 8] =
-    ["explorer", "fuzz", "simulator", "sweep", "matrix", "chaos", "repeat", "mutants"];
+const PARTS: [&str; 10] = [
+    "explorer",
+    "fuzz",
+    "simulator",
+    "sweep",
+    "matrix",
+    "chaos",
+    "faults",
+    "teardown",
+    "repeat",
+    "mutants",
+];
 
 /// A folder of the test's own, empty.
 fn folder(name: &str) -> PathBuf {

@@ -22,6 +22,8 @@ use driver::process::{self, Program, Signal, SpawnError, SpawnRequest, Spawned, 
 use driver::{signal, spawner};
 use futures_lite::future::{block_on, poll_once};
 use hatchery_proto::report::ExitStatus;
+use hatchery_tests::deep::figure;
+use hatchery_tests::groups::say;
 use hatchery_tests::leaks::exclusive;
 use hatchery_tests::procfs::{self, Process, own_pid};
 use libtest_mimic::{Arguments, Completion, Trial};
@@ -260,7 +262,8 @@ fn killed_root() {
 fn parent_gone_before_entry() {
     let notes = Notes::new("parent-gone");
     // The child enters while its parent is being killed: a bit earlier, a bit later, and for sure.
-    for delay in (0..30).chain([300]) {
+    let rounds = figure(1, 323);
+    for delay in (0..rounds).flat_map(|_| (0..30).chain([300])) {
         let mut root = sub_root("between")
             .env("NOTES", &notes.0)
             .env("DELAY_ENTRY", delay.to_string())
@@ -275,6 +278,7 @@ fn parent_gone_before_entry() {
     }
     let found_out = notes.read().iter().filter(|(what, _)| what == "orphan").count();
     assert!(found_out > 0, "no child came to its entry after its parent's end");
+    say(&format!("faults: f_10_roots={} found_out={found_out} orphans=0", 31 * rounds));
 }
 
 fn asking_thread_ends() {
@@ -391,6 +395,15 @@ fn injected(call: &str, when: &str) -> Completion {
 fn many_at_once() {
     process::raise_descriptor_limit().unwrap();
     let baseline = procfs::descriptors();
+    let rounds = figure(1, 20);
+    for _ in 0..rounds {
+        five_hundred_at_once(&baseline);
+    }
+    assert_clean(&baseline);
+    say(&format!("faults: f_50_spawns={} sockets=0", 500 * rounds));
+}
+
+fn five_hundred_at_once(baseline: &[(i32, String)]) {
     let busy = AtomicBool::new(true);
     thread::scope(|scope| {
         // Plain programs of the user's, started all the while.
@@ -400,7 +413,7 @@ fn many_at_once() {
                 let mut child =
                     Command::new("sleep").arg("5").stdin(Stdio::null()).spawn().unwrap();
                 let pid = i32::try_from(child.id()).unwrap();
-                assert_eq!(links_of(pid, &baseline), [] as [String; 0]);
+                assert_eq!(links_of(pid, baseline), [] as [String; 0]);
                 child.kill().unwrap();
                 child.wait().unwrap();
                 count += 1;
@@ -411,7 +424,7 @@ fn many_at_once() {
             let mut all: Vec<_> = (0..100).map(|_| block_on(start("hello"))).collect();
             all.iter_mut().for_each(|child| recv(&mut child.link));
             let links: Vec<_> =
-                all.iter().flat_map(|child| links_of(pid_of(child), &baseline)).collect();
+                all.iter().flat_map(|child| links_of(pid_of(child), baseline)).collect();
             // The other half is dropped with its links open.
             for child in all.into_iter().step_by(2) {
                 drop(child.link);
@@ -427,5 +440,4 @@ fn many_at_once() {
         assert_eq!(links.len(), 500);
         assert_eq!(links.iter().collect::<BTreeSet<_>>().len(), 500);
     });
-    assert_clean(&baseline);
 }

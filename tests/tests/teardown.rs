@@ -1,6 +1,6 @@
 //! Ends of whole trees are measured, and few runs of each measure leave nothing behind.
 //!
-//! What other systems of this kind wait for, and how long (T01 to T21): here by another bound, or by
+//! What other systems of this kind wait for, and how long (T01 to T21); here by another bound, or by
 //! none. Rows as in `history.rs`, which checks them.
 //!
 //! | row | shown by, or why there is nothing to show |
@@ -14,8 +14,8 @@
 //! | T07 | none: `spn_08_09_a_start_…` in `supervision.rs` |
 //! | T08 | with the registrar |
 //! | T09 | `p_c7_other_peers_are_waited_for_…` in `shutdown.rs` |
-//! | T10 | what a dead child has sent is read to its end: `p_l4_without_an_exit_status_…` in `link_end.rs` |
-//! | T11 | the child closes, and waits for its parent: `p_l3_the_parents_answer_…` in `shutdown.rs` |
+//! | T10 | what a dead child sent is read: `p_l4_without_an_exit_…` in `link_end.rs` |
+//! | T11 | the child closes, and waits: `p_l3_the_parents_answer_…` in `shutdown.rs` |
 //! | T12 | `p_l1_no_greeting_in_time_…` in `link.rs` |
 //! | T13 | the user's: `p_c8_a_far_task_…` in `bounds.rs`; a start has 10 s, see L74 |
 //! | T14 | with the registrar |
@@ -25,7 +25,7 @@
 //! | T18 | no queue drops anything: `p_w1_a_fast_sender_…` in `streams.rs` |
 //! | T19 | no count: `l_66_…` in `history.rs` |
 //! | T20 | none are: `p_f4_every_vector_…` in `golden.rs` |
-//! | T21 | the tree is shown and killed at once: `a_program_that_takes_too_long_…` in `programs.rs` |
+//! | T21 | the tree is killed at once: `a_program_that_takes_too_long_…` in `programs.rs` |
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use hatchery_tests::build::{target, workspace};
-use hatchery_tests::deep::{Deep, Part, Reads, Slice};
+use hatchery_tests::deep::{Deep, FULL, Part, Reads, Slice};
 use lexopt::prelude::*;
 
 const HELP: &str = "\
@@ -21,8 +21,8 @@ Usage: deep [OPTIONS] --part NAME
 Runs what is left of a part, prints the closing line of each slice, and appends a row to
 tests/RESULTS.md when the part is whole. What is done is kept in the target folder, for this commit.
 
-  --part NAME          explorer, fuzz, simulator, sweep, matrix, chaos, repeat or mutants; may be
-                       given more than once
+  --part NAME          explorer, fuzz, simulator, sweep, matrix, chaos, faults, teardown, repeat
+                       or mutants; may be given more than once
   --slices N           at most N of each part
   --minutes N          begin no slice after N minutes
   --record             append a row also for a part that is not whole
@@ -41,6 +41,10 @@ const SWEEP: u64 = 12;
 const CHAOS: (u64, u64) = (20_000, 1_000);
 /// How many slices all cells of the matrix are cut into.
 const MATRIX: u64 = 4;
+/// Tests of faults, and the file of each.
+const FAULTS: [(&str, &str); 3] = [("driver", "f_10_"), ("faults", "f_16_"), ("driver", "f_50_")];
+/// Runs of each measure of ends.
+const TEARDOWN: u64 = 100;
 /// Runs of each example, and in a slice.
 const REPEAT: (u64, u64) = (2_000, 100);
 /// The rooms whose mutants count, how many slices each is cut into, and the tests that judge them:
@@ -177,8 +181,8 @@ fn says(root: &Path, program: &str, arguments: &[&str]) -> Result<String, String
 
 /// Every part at its full figures.
 fn parts(deep: &Deep) -> Result<Vec<Part>, String> {
-    let known = [explorer(), fuzz(deep)?, simulator(), sweep(), matrix(), chaos(), repeat()];
-    Ok(known.into_iter().chain([mutants(deep)]).collect())
+    let known = [explorer(), fuzz(deep)?, simulator(), sweep(), matrix(), chaos(), faults()];
+    Ok(known.into_iter().chain([teardown(), repeat(), mutants(deep)]).collect())
 }
 
 fn cargo(words: &[&str]) -> Vec<OsString> {
@@ -265,6 +269,25 @@ fn chaos() -> Part {
     };
     let about = format!("{all} kills in random trees");
     Part { name: "chaos", about, slices: (1..=all / share).map(slice).collect() }
+}
+
+/// Tests that otherwise do less than the design says; what they have done they say themselves.
+fn faults() -> Part {
+    let slice = |(test, name): &(&str, &str)| {
+        let mut command: Vec<OsString> = vec!["env".into(), format!("{FULL}=1").into()];
+        command.extend(cargo(&["test", "--release", "--quiet", "-p", "hatchery-tests", "--test"]));
+        command.extend([test, "--", "--nocapture", name].map(OsString::from));
+        Slice { name: (*name).to_owned(), command, reads: Reads::Line("faults") }
+    };
+    let about = "faults whose figures are small in every other run".to_owned();
+    Part { name: "faults", about, slices: FAULTS.iter().map(slice).collect() }
+}
+
+fn teardown() -> Part {
+    let command = program("teardown", &["--runs", &TEARDOWN.to_string()]);
+    let about = format!("{TEARDOWN} ends of each kind of tree, measured");
+    let slices = vec![Slice { name: "all".to_owned(), command, reads: Reads::Line("teardown") }];
+    Part { name: "teardown", about, slices }
 }
 
 fn repeat() -> Part {

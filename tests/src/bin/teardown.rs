@@ -274,6 +274,8 @@ struct Sums {
     slow: usize,
     left: usize,
     failures: usize,
+    /// What 99 of 100 runs of each measure stayed within, for the last line.
+    most: String,
 }
 
 impl Sums {
@@ -301,6 +303,8 @@ impl Sums {
             bound.as_millis(),
             if missed == 0 { "met" } else { "not met" },
         );
+        let name = what.replace([' ', '='], "_");
+        self.most += &format!(" {name}_p99_ms={}", millis(99));
         self.runs += runs.len();
         self.missed += missed;
         self.slow += slow;
@@ -330,8 +334,10 @@ fn measure(runs: usize, quick: bool) -> ExitCode {
             sums.measure(&what, bound, runs, || cancelled(depth, leaf, budget, bound));
         }
     }
-    let Sums { runs, missed, slow, left, failures } = sums;
-    println!("teardown: runs={runs} over={missed} slow={slow} left={left} failures={failures}");
+    let Sums { runs, missed, slow, left, failures, most } = sums;
+    println!(
+        "teardown: runs={runs}{most} over={missed} slow={slow} left={left} failures={failures}"
+    );
     ExitCode::from(u8::from(slow + left + failures > 0))
 }
 

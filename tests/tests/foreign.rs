@@ -115,6 +115,15 @@ async fn waits_on_tokio(cx: Context<Starts<()>>) -> Result<()> {
     .await
 }
 
+/// Has an exit hook say whether the task over there was gone by then.
+#[hatchery::endpoint]
+async fn tells_at_its_end(path: std::path::PathBuf) {
+    hatchery::on_exit(move || {
+        let gone = DROPPED.load(Ordering::SeqCst);
+        std::fs::write(path, gone.to_string()).map_err(Error::new)
+    });
+}
+
 #[hatchery::endpoint]
 async fn was_dropped() -> bool {
     DROPPED.load(Ordering::SeqCst)
@@ -277,4 +286,20 @@ async fn a_task_over_there_may_use_portals_and_open_nurseries() -> Result<()> {
         .await
     })
     .await
+}
+
+/// What a Ctrl-C does to every actor below its root.
+#[hatchery::test]
+async fn aio_07_an_actor_that_is_cancelled_ends_what_is_over_there_before_its_exit_hooks()
+-> Result<()> {
+    let path = std::env::temp_dir().join(format!("foreign-hook-{}", std::process::id()));
+    open_nursery(async |nursery: Nursery| {
+        let worker = nursery.start_actor("worker").await?;
+        worker.run(tells_at_its_end(path.clone())).await?;
+        let (_context, ()) = worker.open_context(waits_on_tokio()).await?;
+        worker.cancel().await
+    })
+    .await?;
+    assert_eq!(std::fs::read_to_string(&path).map_err(Error::new)?, "true");
+    std::fs::remove_file(&path).map_err(Error::new)
 }

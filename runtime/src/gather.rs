@@ -16,6 +16,7 @@ use crate::endpoint::{Call, ContextEndpoint};
 use crate::error::{Error, Result};
 use crate::nursery::{Nursery, open_nursery};
 use crate::portal::Portal;
+use crate::scope::{CancelScope, cancel_scope};
 
 /// The word that a gathered resource owes: [`up`](Self::up).
 #[must_use = "a resource that is never up fails the block that gathers it"]
@@ -114,21 +115,23 @@ impl<T> Board<T> {
     }
 
     /// Runs a resource to its end, which must not come before its word. Its own failure comes first:
-    /// it is the cause of its silence.
+    /// it is the cause of its silence; and so does a cancel from around. What falls silent without
+    /// either is cancelled, so that what is open in it ends in order (P-C2).
     pub(crate) async fn see_through(
         &self,
         place: usize,
         resource: impl Future<Output = Result<()>>,
     ) -> Result<()> {
-        let silent = async {
-            self.until(|state| state.silent.contains(&place).then_some(())).await;
-            silent_error()
-        };
-        let ended = resource.or(silent).await;
-        match ended {
-            Ok(()) if lock(&self.state).silent.contains(&place) => silent_error(),
-            ended => ended,
-        }
+        let ended = cancel_scope(async |scope: CancelScope| {
+            let silent = async {
+                self.until(|state| state.silent.contains(&place).then_some(())).await;
+                scope.cancel();
+                std::future::pending().await
+            };
+            resource.or(silent).await
+        });
+        ended.await?;
+        if lock(&self.state).silent.contains(&place) { silent_error() } else { Ok(()) }
     }
 
     /// The block has ended well, or nobody uses them any more.

@@ -4,19 +4,18 @@
 //! | row | shown by, or why there is nothing to show |
 //! | --- | --- |
 //! | CTX-27 | does not compile: `LocalPortal` has calls only (tests/ui) |
-//! | STR-21 | TRI-09: `tri_09_many_…` in `caches.rs` |
+//! | STR-21 | `tri_09_…` in `caches.rs` |
 //! | RPC-06 | with the registrar: an actor has portals to those below it only |
 //! | ERR-08 | an interrupt is the root's alone: `sig_04_an_interrupt_…` in `trees.rs` |
 //! | MSG-05 | an endpoint's types are fixed when it is compiled |
 //! | MSG-07 | nothing but the core writes on a link: no value of another kind can be given to it |
-//! | PUB-01 | a publisher is a value: one without what it needs does not compile |
-//! | PUB-02 | as PUB-01: what a subscriber asks for is an argument of its type |
+//! | PUB-01 | a source is any async function of the type that is asked for: nothing is declared |
+//! | PUB-02 | topics and what feeds them are arguments: their types are checked |
 //! | TRI-02 | an error is one error: there are no groups of one (CAN-05) |
 //! | TRI-03 | `ctx_22_an_error_of_the_far_…` in `contexts.rs` |
-//! | TRI-04 | a start that is cancelled says so, and by whom: `spn_08_09_a_start_…` in `supervision.rs` |
 //! | TRI-05 | what is spawned into a scope that is over is an error, and none of another's can be entered |
 //! | TRI-06 | there is no such runtime below to patch |
-//! | TRI-10 | the rules hold for actors (SPN-11); other programs are started by `async-process` |
+//! | TRI-10 | of actors alone: `spn_11_what_a_failing_start_…` in `misuse.rs` |
 //! | CLU-01 | SPN-22: `spn_22_a_cluster_…` in `fleets.rs` |
 
 use hatchery_tests::rows::{Group, complaints, sources};

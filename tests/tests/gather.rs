@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use futures_lite::future;
 use hatchery::{
-    Context, Error, ErrorKind, Held, Nursery, Portal, Receives, Result, Sends, Starts, gather,
-    gather_contexts, open_nursery,
+    CancelScope, Context, Error, ErrorKind, Held, Nursery, Portal, Receives, Result, Sends, Starts,
+    cancel_scope, gather, gather_contexts, open_nursery,
 };
 
 type Talk = Context<Starts<u64>, Sends<u64>, Receives<u64>>;
@@ -215,5 +215,30 @@ async fn tri_01_whoever_is_never_up_is_an_error_and_no_hang() -> Result<()> {
     };
     let error = gather([fails], async |_| Ok::<_, Error>(())).await.unwrap_err();
     assert!(error.to_string().contains("the reason"), "{error}");
+    Ok(())
+}
+
+#[hatchery::test]
+async fn tri_04_a_resource_that_swallows_a_cancel_on_its_way_up_is_no_misuse() -> Result<()> {
+    // It goes without a word, since it was cancelled: what its opener sees is that cancel.
+    let ended = cancel_scope(async |scope: CancelScope| {
+        let opens = async move |held: Held<u32>| {
+            scope.cancel();
+            let waits = async |_scope| pending::<Result<()>>().await;
+            let _ = cancel_scope(waits).await;
+            drop(held);
+            Ok(())
+        };
+        gather([opens], async |_values| Ok::<_, Error>(())).await
+    })
+    .await?;
+    assert!(ended.is_none());
+    // One that goes so by itself is a mistake of its own.
+    let silent = async |held: Held<u32>| {
+        drop(held);
+        Ok(())
+    };
+    let error = gather([silent], async |_values| Ok::<_, Error>(())).await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Misuse, "{error:?}");
     Ok(())
 }

@@ -5,11 +5,13 @@
 //! number, on which the traits of the rest are implemented. Used by the macros; nothing here is
 //! another's interface, and nothing here runs before an endpoint does.
 
-use std::future::{Future, Ready, ready};
+mod given;
+
+use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
 
 use futures_core::Stream;
+use futures_lite::{StreamExt as _, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,6 +19,8 @@ use crate::endpoint::{
     CallEndpoint, DeclaredBy, Endpoint, EndpointReturn, Entry, Plain, StreamEndpoint,
 };
 use crate::error::{EndpointError, Never};
+
+pub use given::{AtOnce, Boxed, Gives, Later, Opens};
 
 /// What is implemented for `R`: its own constants where the bounds are met, those of [`Otherwise`]
 /// where they are not.
@@ -43,6 +47,21 @@ impl<R: Stream<Item = Result<T, E>>, T, E> Probe<R> {
     pub const FALLIBLE: bool = true;
 }
 
+impl<S: Serialize + DeserializeOwned, E> Probe<Result<S, E>> {
+    /// What it holds can be sent.
+    pub const HOLDS_VALUE: bool = true;
+}
+
+impl<S: Stream, E> Probe<Result<S, E>> {
+    /// It is a stream that may fail to open.
+    pub const OPENS: bool = true;
+}
+
+impl<S: Stream<Item = Result<T, E>>, T, E> Probe<Result<S, E>> {
+    /// It is one that may fail later on as well.
+    pub const OPENS_FALLIBLE: bool = true;
+}
+
 /// What a [`Probe`] says of the rest.
 pub trait Otherwise {
     /// It is no stream.
@@ -53,6 +72,12 @@ pub trait Otherwise {
     const RESULT: bool = false;
     /// It is no stream of `Result`s.
     const FALLIBLE: bool = false;
+    /// It holds nothing that can be sent.
+    const HOLDS_VALUE: bool = false;
+    /// It holds no stream.
+    const OPENS: bool = false;
+    /// It holds no stream of `Result`s with its own error.
+    const OPENS_FALLIBLE: bool = false;
 }
 
 impl<R> Otherwise for Probe<R> {}
@@ -69,30 +94,57 @@ pub const STREAM_RESULT: u8 = 3;
 pub const BOTH: u8 = 4;
 /// Nothing that an endpoint can return.
 pub const NEITHER: u8 = 5;
+/// A stream of values that may fail to open.
+pub const OPENED: u8 = 6;
+/// The same, which ends with its first `Err`.
+pub const OPENED_RESULT: u8 = 7;
 
-/// The kind of an endpoint, from the answers of a [`Probe`].
-pub const fn tell(stream: bool, value: bool, result: bool, fallible: bool) -> u8 {
-    match (stream, value) {
-        (true, true) => BOTH,
-        (true, false) => as_stream(stream, fallible),
+/// What a [`Probe`] has answered.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an answer")]
+pub struct Answers {
+    /// [`Probe::STREAM`]
+    pub stream: bool,
+    /// [`Probe::VALUE`]
+    pub value: bool,
+    /// [`Probe::RESULT`]
+    pub result: bool,
+    /// [`Probe::FALLIBLE`]
+    pub fallible: bool,
+    /// [`Probe::HOLDS_VALUE`]
+    pub holds_value: bool,
+    /// [`Probe::OPENS`]
+    pub opens: bool,
+    /// [`Probe::OPENS_FALLIBLE`]
+    pub opens_fallible: bool,
+}
+
+/// The kind of an endpoint, where its type tells it.
+pub const fn tell(answers: Answers) -> u8 {
+    match answers {
+        Answers { stream: true, value: true, .. }
+        | Answers { opens: true, holds_value: true, .. } => BOTH,
+        Answers { stream: true, .. } | Answers { opens: true, .. } => as_stream(answers),
         // Of a `Result` only the parts are sent, and what they lack is told of them.
-        (false, _) if result => CALL_RESULT,
-        (false, true) => CALL,
-        (false, false) => NEITHER,
+        Answers { result: true, .. } => CALL_RESULT,
+        Answers { value: true, .. } => CALL,
+        _ => NEITHER,
     }
 }
 
 /// The kind of an endpoint that is declared to be a call.
-pub const fn as_call(result: bool) -> u8 {
-    if result { CALL_RESULT } else { CALL }
+pub const fn as_call(answers: Answers) -> u8 {
+    if answers.result { CALL_RESULT } else { CALL }
 }
 
 /// The kind of an endpoint that is declared to be a stream.
-pub const fn as_stream(stream: bool, fallible: bool) -> u8 {
-    match (stream, fallible) {
-        (false, _) => NEITHER,
-        (true, false) => STREAM,
-        (true, true) => STREAM_RESULT,
+pub const fn as_stream(answers: Answers) -> u8 {
+    match answers {
+        Answers { stream: true, fallible: false, .. } => STREAM,
+        Answers { stream: true, .. } => STREAM_RESULT,
+        Answers { opens: true, opens_fallible: false, .. } => OPENED,
+        Answers { opens: true, .. } => OPENED_RESULT,
+        _ => NEITHER,
     }
 }
 
@@ -129,6 +181,14 @@ impl<R: Stream<Item = Result<T, E>>, T, E: EndpointError> Returns<R> for Told<ST
     type Return = Result<(), E>;
 }
 
+impl<S, E: EndpointError> Returns<Result<S, E>> for Told<OPENED> {
+    type Return = Result<(), E>;
+}
+
+impl<S, E: EndpointError> Returns<Result<S, E>> for Told<OPENED_RESULT> {
+    type Return = Result<(), E>;
+}
+
 // So that what was refused elsewhere is refused once.
 impl<R> Returns<R> for Told<BOTH> {
     type Return = Result<(), Never>;
@@ -141,7 +201,7 @@ impl<R> Returns<R> for Told<NEITHER> {
 /// A kind that is known.
 #[diagnostic::on_unimplemented(
     message = "whether this endpoint is a call or a stream cannot be told from its type",
-    label = "`{R}` is a stream, and a value that could be sent as well",
+    label = "`{R}` is a stream or holds one, and could be sent whole as well",
     note = "write `#[hatchery::endpoint(stream)]` where its items are to be sent one by one, or \
             `#[hatchery::endpoint(call)]` where it is to be sent whole"
 )]
@@ -151,6 +211,8 @@ impl<R> CanBeTold<R> for Told<CALL> {}
 impl<R> CanBeTold<R> for Told<CALL_RESULT> {}
 impl<R> CanBeTold<R> for Told<STREAM> {}
 impl<R> CanBeTold<R> for Told<STREAM_RESULT> {}
+impl<R> CanBeTold<R> for Told<OPENED> {}
+impl<R> CanBeTold<R> for Told<OPENED_RESULT> {}
 impl<R> CanBeTold<R> for Told<NEITHER> {}
 
 /// A kind that an `async fn` can have.
@@ -169,6 +231,8 @@ impl<R> CanBeAsync<R> for Told<CALL> {}
 impl<R> CanBeAsync<R> for Told<CALL_RESULT> {}
 impl<R> CanBeAsync<R> for Told<STREAM> {}
 impl<R> CanBeAsync<R> for Told<STREAM_RESULT> {}
+impl<R> CanBeAsync<R> for Told<OPENED> {}
+impl<R> CanBeAsync<R> for Told<OPENED_RESULT> {}
 impl<R> CanBeAsync<R> for Told<BOTH> {}
 
 /// A kind that a plain `fn` can have.
@@ -185,6 +249,8 @@ pub trait CanBePlain<R> {}
 
 impl<R> CanBePlain<R> for Told<STREAM> {}
 impl<R> CanBePlain<R> for Told<STREAM_RESULT> {}
+impl<R> CanBePlain<R> for Told<OPENED> {}
+impl<R> CanBePlain<R> for Told<OPENED_RESULT> {}
 impl<R> CanBePlain<R> for Told<BOTH> {}
 
 /// A kind that was declared.
@@ -198,6 +264,8 @@ pub trait CanBeStream<R> {}
 
 impl<R> CanBeStream<R> for Told<STREAM> {}
 impl<R> CanBeStream<R> for Told<STREAM_RESULT> {}
+impl<R> CanBeStream<R> for Told<OPENED> {}
+impl<R> CanBeStream<R> for Told<OPENED_RESULT> {}
 
 /// Fails to compile where `K` is not the kind of a stream.
 pub const fn can_be_stream<K: CanBeStream<R>, R>() {}
@@ -279,7 +347,7 @@ where
     type Error = Never;
 
     fn items(written: R) -> impl Stream<Item = Result<R::Item, Never>> + Send + 'static {
-        futures_lite::StreamExt::map(written, Ok)
+        written.map(Ok)
     }
 }
 
@@ -295,6 +363,45 @@ where
     fn items(written: R) -> impl Stream<Item = Result<T, X>> + Send + 'static {
         written
     }
+}
+
+impl<E, S, X> IsStream<E, Result<S, X>> for Told<OPENED>
+where
+    S: Stream + Send + 'static,
+    S::Item: Serialize + DeserializeOwned + Send + 'static,
+    X: EndpointError,
+{
+    type Item = S::Item;
+    type Error = X;
+
+    fn items(written: Result<S, X>) -> impl Stream<Item = Result<S::Item, X>> + Send + 'static {
+        opened(written.map(|items| items.map(Ok)))
+    }
+}
+
+impl<E, S, T, X> IsStream<E, Result<S, X>> for Told<OPENED_RESULT>
+where
+    S: Stream<Item = Result<T, X>> + Send + 'static,
+    T: Serialize + DeserializeOwned + Send + 'static,
+    X: EndpointError,
+{
+    type Item = T;
+    type Error = X;
+
+    fn items(written: Result<S, X>) -> impl Stream<Item = Result<T, X>> + Send + 'static {
+        opened(written)
+    }
+}
+
+/// A stream, or that it could not be opened as its only item.
+fn opened<S: Stream<Item = Result<T, X>>, T, X>(
+    written: Result<S, X>,
+) -> impl Stream<Item = Result<T, X>> {
+    let (items, failed) = match written {
+        Ok(items) => (Some(items), None),
+        Err(error) => (None, Some(Err(error))),
+    };
+    stream::iter(items).flatten().chain(stream::iter(failed))
 }
 
 impl<E: Body> CallEndpoint for E
@@ -346,84 +453,18 @@ impl<E: StreamEndpoint> Registers<E> for Told<STREAM_RESULT> {
     const ENTRY: Entry = Entry::stream::<E>();
 }
 
+impl<E: StreamEndpoint> Registers<E> for Told<OPENED> {
+    const ENTRY: Entry = Entry::stream::<E>();
+}
+
+impl<E: StreamEndpoint> Registers<E> for Told<OPENED_RESULT> {
+    const ENTRY: Entry = Entry::stream::<E>();
+}
+
 impl<E: Endpoint> Registers<E> for Told<BOTH> {
     const ENTRY: Entry = Entry::none::<E>();
 }
 
 impl<E: Endpoint> Registers<E> for Told<NEITHER> {
     const ENTRY: Entry = Entry::none::<E>();
-}
-
-/// What a function gives back, which a further attribute may have made something else than is
-/// written: a future of `R`, or `R`.
-#[diagnostic::on_unimplemented(
-    message = "this endpoint does not return what its signature says: another attribute has \
-               changed it",
-    label = "this gives `{Self}`, and the signature says `{R}`",
-    note = "where it is a stream now, write `#[hatchery::endpoint(stream, item = …)]` with the type \
-            of its items"
-)]
-pub trait Gives<R, How> {
-    /// The future of it.
-    type Future: Future<Output = R>;
-    /// Gives it.
-    fn give(self) -> Self::Future;
-}
-
-/// By a future.
-#[derive(Debug)]
-pub struct Later;
-
-/// As it is.
-#[derive(Debug)]
-pub struct AtOnce;
-
-impl<F: Future> Gives<F::Output, Later> for F {
-    type Future = F;
-
-    fn give(self) -> F {
-        self
-    }
-}
-
-impl<R> Gives<R, AtOnce> for R {
-    type Future = Ready<R>;
-
-    fn give(self) -> Ready<R> {
-        ready(self)
-    }
-}
-
-/// A stream whose own type has no name.
-pub type Boxed<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
-
-/// A stream of `T`, or a future of one.
-#[diagnostic::on_unimplemented(
-    message = "this endpoint is declared as a stream of `{T}`, and returns none",
-    label = "this gives `{Self}`"
-)]
-pub trait Opens<T, How> {
-    /// Opens it.
-    fn open(self) -> impl Future<Output = Boxed<T>> + Send;
-}
-
-impl<S, T> Opens<T, AtOnce> for S
-where
-    S: Stream<Item = T> + Send + 'static,
-    T: 'static,
-{
-    async fn open(self) -> Boxed<T> {
-        Box::pin(self)
-    }
-}
-
-impl<F, S, T> Opens<T, Later> for F
-where
-    F: Future<Output = S> + Send,
-    S: Stream<Item = T> + Send + 'static,
-    T: 'static,
-{
-    async fn open(self) -> Boxed<T> {
-        Box::pin(self.await)
-    }
 }

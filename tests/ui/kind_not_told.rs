@@ -24,6 +24,11 @@ async fn countdown(from: u32) -> Countdown {
     Countdown(from)
 }
 
+#[hatchery::endpoint]
+async fn perhaps(from: u32) -> hatchery::Result<Countdown> {
+    Ok(Countdown(from))
+}
+
 #[hatchery::endpoint(stream)]
 async fn item_by_item(from: u32) -> Countdown {
     Countdown(from)

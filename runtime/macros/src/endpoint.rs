@@ -4,7 +4,9 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Ident, ItemFn, PatType, Result, ReturnType, parse2};
+use syn::{
+    Attribute, Error, Ident, ItemFn, PatType, Result, ReturnType, Type, parse_quote, parse2,
+};
 
 use crate::options::Options;
 use crate::signature::{self, Unnamed};
@@ -61,23 +63,25 @@ struct Parts {
 enum Written {
     /// A type with a name.
     Named(TokenStream),
-    /// A stream of this, whose own type has none.
-    StreamOf(TokenStream),
+    /// One with a stream in it that has none: this, with that in a box.
+    Boxed(TokenStream),
 }
 
 impl Written {
     fn of(options: &Options, function: &ItemFn) -> Result<Self> {
+        let library = options.library();
+        let boxed = |item: &Type| -> Type { parse_quote!(#library::__private::kind::Boxed<#item>) };
         if let Some(item) = &options.item {
-            return Ok(Self::StreamOf(quote!(#item)));
+            return Ok(Self::Boxed(boxed(item).into_token_stream()));
         }
         let ty = match &function.sig.output {
             ReturnType::Default => return Ok(Self::Named(quote!(()))),
             ReturnType::Type(_, ty) => ty,
         };
-        let message = match signature::unnamed(ty) {
+        let message = match signature::unnamed(ty, boxed) {
             Unnamed::No => return Ok(Self::Named(quote!(#ty))),
             _ if options.call => "name the type: the other process has to know what it decodes",
-            Unnamed::Items(item) => return Ok(Self::StreamOf(quote!(#item))),
+            Unnamed::Boxed(ty) => return Ok(Self::Boxed(ty)),
             Unnamed::Unknown => {
                 "whether this is a stream, and of what, cannot be told: write \
                  `impl Stream<Item = …>`, or `#[hatchery::endpoint(stream, item = …)]` with the \
@@ -85,6 +89,12 @@ impl Written {
             }
         };
         Err(Error::new_spanned(ty, message))
+    }
+
+    /// The type that goes on.
+    fn ty(&self) -> &TokenStream {
+        let (Self::Named(ty) | Self::Boxed(ty)) = self;
+        ty
     }
 }
 
@@ -195,25 +205,16 @@ impl Parts {
     fn returns(&self) -> TokenStream {
         let library = &self.library;
         if self.context.is_none() {
-            let (written, told, span) = (self.written(), self.told(), self.span());
+            let (written, told, span) = (self.written.ty(), self.told(), self.span());
             return quote_spanned!(span=>
                 <#told as #library::__private::kind::Returns<#written>>::Return
             );
         }
-        let written = self.written();
+        let written = self.written.ty();
         if signature::returns_result(&self.function.sig.output) {
-            written
+            written.clone()
         } else {
             quote!(#library::__private::Plain<#written>)
-        }
-    }
-
-    /// The type that the function returns, or the box that its stream is put into.
-    fn written(&self) -> TokenStream {
-        let library = &self.library;
-        match &self.written {
-            Written::Named(ty) => ty.clone(),
-            Written::StreamOf(item) => quote!(#library::__private::kind::Boxed<#item>),
         }
     }
 
@@ -232,20 +233,12 @@ impl Parts {
 
     /// The kind as a number, which the compiler finds out, and the refusal of what has none.
     fn kind(&self) -> TokenStream {
-        let (library, written, span) = (&self.library, self.written(), self.span());
-        let declared = matches!(self.written, Written::StreamOf(_)) || self.options.stream;
-        let ask = |what: &[&str]| {
-            what.iter()
-                .map(|what| {
-                    let what = Ident::new(what, Span::call_site());
-                    quote!(#library::__private::kind::Probe::<#written>::#what)
-                })
-                .collect::<Vec<_>>()
-        };
-        let (tell, answers) = match (self.options.call, declared) {
-            (true, _) => ("as_call", ask(&["RESULT"])),
-            (_, true) => ("as_stream", ask(&["STREAM", "FALLIBLE"])),
-            _ => ("tell", ask(&["STREAM", "VALUE", "RESULT", "FALLIBLE"])),
+        let (library, written, span) = (&self.library, self.written.ty(), self.span());
+        let declared = matches!(self.written, Written::Boxed(_)) || self.options.stream;
+        let tell = match (self.options.call, declared) {
+            (true, _) => "as_call",
+            (_, true) => "as_stream",
+            _ => "tell",
         };
         let tell = Ident::new(tell, Span::call_site());
         let possible = match self.function.sig.asyncness {
@@ -263,7 +256,15 @@ impl Parts {
         quote! {
             const KIND_OF_THIS: u8 = {
                 use #library::__private::kind::Otherwise as _;
-                #library::__private::kind::#tell(#(#answers),*)
+                #library::__private::kind::#tell(#library::__private::kind::Answers {
+                    stream: #library::__private::kind::Probe::<#written>::STREAM,
+                    value: #library::__private::kind::Probe::<#written>::VALUE,
+                    result: #library::__private::kind::Probe::<#written>::RESULT,
+                    fallible: #library::__private::kind::Probe::<#written>::FALLIBLE,
+                    holds_value: #library::__private::kind::Probe::<#written>::HOLDS_VALUE,
+                    opens: #library::__private::kind::Probe::<#written>::OPENS,
+                    opens_fallible: #library::__private::kind::Probe::<#written>::OPENS_FALLIBLE,
+                })
             };
             type KindOfThis = #library::__private::kind::Told<KIND_OF_THIS>;
             const _: () = {
@@ -281,14 +282,14 @@ impl Parts {
 
     /// For a call or a stream.
     fn body_runner(&self) -> TokenStream {
-        let (library, name, written) = (&self.library, &self.function.sig.ident, self.written());
+        let (library, name, written) = (&self.library, &self.function.sig.ident, self.written.ty());
         let names = self.inner_names();
         let given = match &self.written {
-            Written::Named(ty) => quote_spanned!(self.span()=>
-                <_ as #library::__private::kind::Gives<#ty, _>>::give(body(#(#names),*))
+            Written::Named(_) => quote_spanned!(self.span()=>
+                <_ as #library::__private::kind::Gives<#written, _>>::give(body(#(#names),*))
             ),
-            Written::StreamOf(item) => quote_spanned!(self.span()=>
-                <_ as #library::__private::kind::Opens<#item, _>>::open(body(#(#names),*))
+            Written::Boxed(_) => quote_spanned!(self.span()=>
+                <_ as #library::__private::kind::Opens<#written, _>>::open(body(#(#names),*))
             ),
         };
         let (kind, told) = (self.kind(), self.told());
@@ -402,6 +403,12 @@ mod tests {
         );
         let expanded = expand(quote!(), named.clone(), Kind::Endpoint).unwrap().to_string();
         assert!(expanded.contains("Probe :: < Numbers > :: STREAM"), "{expanded}");
+        let perhaps = quote!(
+            fn f() -> io::Result<impl Stream<Item = u8>> {}
+        );
+        let expanded = expand(quote!(), perhaps, Kind::Endpoint).unwrap().to_string();
+        let boxed = "io :: Result < :: hatchery :: __private :: kind :: Boxed < u8 > >";
+        assert!(expanded.contains(boxed), "{expanded}");
         let expanded = expand(quote!(stream), named, Kind::Endpoint).unwrap().to_string();
         assert!(expanded.contains("as_stream"), "{expanded}");
     }

@@ -23,7 +23,8 @@ use proc_macro::TokenStream;
 /// its items cross one by one. Whether it does is asked of the type, not of how it is written:
 /// `impl Stream<Item = T>`, `Pin<Box<dyn Stream<Item = T> + Send>>`, `futures_lite::stream::Boxed<T>`,
 /// an alias of one, or any type that is a stream. A stream of `Result<T, E>` ends with its first
-/// `Err`, which is the producer's failure.
+/// `Err`, which is the producer's failure; so is that of a function which returns a `Result` of a
+/// stream, such as `Result<impl Stream<Item = T>, E>`, and could not open it.
 ///
 /// What cannot be told does not compile, and says what to write: `#[endpoint(stream)]` or
 /// `#[endpoint(call)]` for a type that is a stream and could be sent whole as well;

@@ -32,25 +32,50 @@ pub(crate) fn check_async(function: &ItemFn, what: &str) -> Result<()> {
 }
 
 /// What a return type without a name says of itself.
-pub(crate) enum Unnamed<'a> {
+pub(crate) enum Unnamed {
     /// It has one.
     No,
-    /// It is some `impl …<Item = T>`.
-    Items(&'a Type),
+    /// It is this, with the box `boxed` of its items for an `impl …<Item = T>`.
+    Boxed(TokenStream),
     /// It does not say what the items are, if it is a stream.
     Unknown,
 }
 
-/// What the return type says of its items, where it is an `impl …`.
-pub(crate) fn unnamed(ty: &Type) -> Unnamed<'_> {
-    let mut inner = ty;
-    while let Type::Paren(TypeParen { elem, .. }) | Type::Group(TypeGroup { elem, .. }) = inner {
-        inner = elem;
+/// What the return type says of its items, where it is an `impl …` or a `Result` of one.
+pub(crate) fn unnamed(ty: &Type, boxed: impl Fn(&Type) -> Type) -> Unnamed {
+    let inner = unwrapped(ty);
+    if let Some(items) = items_of(inner) {
+        return Unnamed::Boxed(boxed(items).into_token_stream());
     }
-    let Type::ImplTrait(opaque) = inner else {
-        return if has_impl(inner.to_token_stream()) { Unnamed::Unknown } else { Unnamed::No };
-    };
-    let items = opaque.bounds.iter().find_map(|bound| {
+    if let Type::Path(path) = inner {
+        let mut path = path.clone();
+        let result = path.path.segments.last_mut().filter(|last| last.ident == "Result");
+        if let Some(PathArguments::AngleBracketed(arguments)) =
+            result.map(|last| &mut last.arguments)
+            && let Some(GenericArgument::Type(held)) = arguments.args.first_mut()
+            && let Some(items) = items_of(unwrapped(held))
+        {
+            *held = boxed(items);
+            if !has_impl(path.to_token_stream()) {
+                return Unnamed::Boxed(path.into_token_stream());
+            }
+        }
+    }
+    if has_impl(inner.to_token_stream()) { Unnamed::Unknown } else { Unnamed::No }
+}
+
+/// A type without what a macro may have put around it.
+fn unwrapped(mut ty: &Type) -> &Type {
+    while let Type::Paren(TypeParen { elem, .. }) | Type::Group(TypeGroup { elem, .. }) = ty {
+        ty = elem;
+    }
+    ty
+}
+
+/// The `T` of an `impl …<Item = T>`.
+fn items_of(ty: &Type) -> Option<&Type> {
+    let Type::ImplTrait(opaque) = ty else { return None };
+    opaque.bounds.iter().find_map(|bound| {
         let TypeParamBound::Trait(bound) = bound else { return None };
         let PathArguments::AngleBracketed(arguments) = &bound.path.segments.last()?.arguments
         else {
@@ -60,8 +85,7 @@ pub(crate) fn unnamed(ty: &Type) -> Unnamed<'_> {
             GenericArgument::AssocType(bound) if bound.ident == "Item" => Some(&bound.ty),
             _ => None,
         })
-    });
-    items.map_or(Unnamed::Unknown, Unnamed::Items)
+    })
 }
 
 /// Whether an `impl …` is somewhere in there.

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::{FutureExt as _, Stream, StreamExt as _, stream};
-use hatchery::{Endpoint, ErrorKind, Nursery, Refusal, Result, open_nursery};
+use hatchery::{Endpoint, Error, ErrorKind, Nursery, Refusal, Result, open_nursery};
 use hatchery_tests::worker::with_worker;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,57 @@ macro_rules! twice {
 
 twice!(#[hatchery::endpoint] from_a_macro -> impl Stream<Item = u64>);
 
+#[hatchery::endpoint]
+async fn may_open(opens: bool) -> Result<impl Stream<Item = u64>> {
+    if opens { Ok(stream::iter(0..3)) } else { Err(Error::message("it stays shut")) }
+}
+
+#[hatchery::endpoint]
+fn may_open_now(opens: bool) -> std::result::Result<Numbers, Error> {
+    if opens { Ok(stream::iter(0..3).boxed()) } else { Err(Error::message("it stays shut")) }
+}
+
+#[hatchery::endpoint]
+async fn may_open_and_fail(opens: bool) -> Result<impl Stream<Item = Result<u64>> + Send> {
+    let fails = stream::once(Err(Error::message("it breaks")));
+    if opens { Ok(stream::iter(0..3).map(Ok).chain(fails)) } else { Err(Error::message("shut")) }
+}
+
+#[hatchery::endpoint]
+fn may_open_by_name(opens: bool) -> std::result::Result<stream::Boxed<Result<u64>>, Error> {
+    if opens {
+        Ok(stream::iter(0..3).map(Ok).boxed())
+    } else {
+        Err(Error::message("it stays shut"))
+    }
+}
+
+#[hatchery::test]
+async fn str_30_a_stream_that_cannot_be_opened_ends_with_that_before_any_item() -> Result<()> {
+    with_worker(async |worker| {
+        assert_eq!(all(worker, may_open(true)).await?, [0, 1, 2]);
+        assert_eq!(all(worker, may_open_now(true)).await?, [0, 1, 2]);
+        assert_eq!(all(worker, may_open_by_name(true)).await?, [0, 1, 2]);
+        let mut breaks = worker.open_stream_from(may_open_and_fail(true)).await?;
+        for n in 0..3 {
+            assert_eq!(breaks.recv().await?, Some(n));
+        }
+        assert_eq!(breaks.recv().await.unwrap_err().report().message, "it breaks");
+        let shut = [
+            all(worker, may_open(false)).await,
+            all(worker, may_open_now(false)).await,
+            all(worker, may_open_by_name(false)).await,
+        ];
+        for ended in shut {
+            assert_eq!(ended.unwrap_err().report().message, "it stays shut");
+        }
+        let ended = all(worker, may_open_and_fail(false)).await;
+        assert_eq!(ended.unwrap_err().report().message, "shut");
+        Ok(())
+    })
+    .await
+}
+
 /// Both a stream and a value.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Countdown(u64);
@@ -152,10 +203,10 @@ async fn str_24_what_cannot_be_told_is_what_the_attribute_says() -> Result<()> {
 /// attribute is concerned: it takes what is there, not what is written.
 #[test]
 fn str_24_what_another_attribute_makes_of_a_function_is_taken_by_its_type() {
-    use hatchery::__private::kind::{Gives, Opens};
+    use hatchery::__private::kind::{Boxed, Gives, Opens};
     let numbers = || stream::iter(0_u64..3);
     futures_lite::future::block_on(async {
-        let opened = [
+        let opened: [Boxed<u64>; 3] = [
             Opens::open(numbers()).await,
             Opens::open(async { numbers() }).await,
             Opens::open(Box::pin(async { numbers().boxed() })).await,

@@ -33,6 +33,8 @@
 //!   [`open_context`](Portal::open_context) and [`with_context`](Portal::with_context) for a linked
 //!   task with a first value, a [`MsgStream`] and a result, and
 //!   [`open_stream_from`](Portal::open_stream_from) for a [`Source`], which only receives.
+//! - [`MsgStream::subscribe`] has several tasks read one stream, [`RecvHalf::on_overrun`] says what a
+//!   slow reader misses, and a [`Publisher`] has one source serve any number of consumers by topic.
 //! - [`gather_contexts`] opens many of them as one block; a [`LocalPortal`] asks the actor itself.
 //! - [`open_cluster`] starts a [`Fleet`] of actors by name, [`open_pool`] one that shares out calls.
 //! - [`macro@endpoint`] and [`macro@context`] make functions callable from elsewhere.

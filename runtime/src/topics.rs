@@ -116,6 +116,18 @@ enum Next {
 }
 
 impl<K: Ord + Clone> Consumer<K> {
+    fn new(overrun: Overrun, ready: Arc<Signal>) -> Self {
+        Self {
+            topics: BTreeSet::new(),
+            queue: VecDeque::new(),
+            bytes: 0,
+            overrun,
+            missed: 0,
+            overran: false,
+            ready,
+        }
+    }
+
     fn push(&mut self, topic: &K, value: Arc<[u8]>) {
         if self.overran {
             return;
@@ -142,6 +154,14 @@ impl<K: Ord + Clone> Consumer<K> {
                 self.drop_at(0);
             }
         }
+    }
+
+    /// What waits under a topic that it wants no more is not sent: or whoever asks for ever new ones
+    /// and reads nothing would have no end of the latest of each.
+    fn want(&mut self, topics: BTreeSet<K>) {
+        self.queue.retain(|(topic, _)| topics.contains(topic));
+        self.bytes = self.queue.iter().map(|(_, value)| value.len()).sum();
+        self.topics = topics;
     }
 
     fn drop_at(&mut self, place: usize) {
@@ -356,23 +376,14 @@ where
         let mut state = lock(&self.state);
         let number = state.next;
         state.next += 1;
-        let consumer = Consumer {
-            topics: BTreeSet::new(),
-            queue: VecDeque::new(),
-            bytes: 0,
-            overrun,
-            missed: 0,
-            overran: false,
-            ready: ready.clone(),
-        };
-        state.consumers.insert(number, consumer);
+        state.consumers.insert(number, Consumer::new(overrun, ready.clone()));
         (number, ready)
     }
 
     /// From now on this consumer wants these topics, and no others.
     fn replace(&self, number: u64, topics: BTreeSet<K>) {
         if let Some(consumer) = lock(&self.state).consumers.get_mut(&number) {
-            consumer.topics = topics;
+            consumer.want(topics);
         }
         self.changed.notify(usize::MAX);
     }
@@ -451,5 +462,24 @@ impl<K, V> Drop for Turn<'_, K, V> {
     fn drop(&mut self) {
         lock(&self.0.state).feeding = false;
         self.0.changed.notify(usize::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pub_06_a_consumer_that_asks_for_ever_new_topics_holds_the_latest_of_its_last() {
+        let mut consumer = Consumer::new(Overrun::LatestOnly, Arc::default());
+        for topic in 0..1000_u32 {
+            consumer.want([topic, topic + 1].into());
+            for value in 0..3_u8 {
+                consumer.push(&topic, [value; 8].into());
+                consumer.push(&(topic + 1), [value; 8].into());
+            }
+            assert_eq!((consumer.queue.len(), consumer.bytes), (2, 16));
+        }
+        assert_eq!(consumer.missed, 0, "the latest is all that it asked for");
     }
 }

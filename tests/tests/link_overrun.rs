@@ -270,6 +270,29 @@ fn p_w6_the_end_of_the_dialog_leaves_what_is_kept_and_the_overrun() {
 }
 
 #[test]
+fn p_w6_a_policy_that_comes_after_the_end_says_nothing_to_the_peer() {
+    for returned in [true, false] {
+        let mut scene = Scene::new(Overrun::Wait, false);
+        for n in 0..5 {
+            scene.arrive(&[n; 150]);
+        }
+        let id = scene.id;
+        if returned {
+            scene.pair.finish(id, Terminal::Return(Vec::new()));
+            scene.pair.settle();
+        } else {
+            scene.stop();
+        }
+        scene.policy(Overrun::Fail(Capacity::items(2)));
+        let said = scene.pair.a.bytes(scene.pair.now);
+        // What was taken is still given back to a callee that has only stopped.
+        assert_eq!(said.is_empty(), returned, "{said:?}");
+        assert!(!said.ends_with(&[2]), "an overrun of what will not come: {said:?}");
+        assert_eq!(scene.received(), (vec![0, 1], Recv::Overrun));
+    }
+}
+
+#[test]
 fn p_w6_a_reader_that_goes_after_an_overrun_says_nothing_more() {
     let mut scene = Scene::new(Overrun::Fail(Capacity::items(1)), true);
     for n in 0..2 {

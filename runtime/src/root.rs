@@ -44,8 +44,8 @@ pub enum Containment {
     ///
     /// An actor asks the kernel for that in [`init`]. Before it has come there, it ends since its
     /// parent is gone; if it is stopped by then, the kernel ends it where whoever adopts it is of
-    /// another session than the root, as the first process of a system is. Where that is not so, it
-    /// stays stopped.
+    /// another session than the root, as the first process of a system is. Where that is not so, or
+    /// it is stopped only then, it ends as soon as it is let go on.
     #[default]
     KernelChain,
     /// Also what actors leave behind: the root adopts it, ends it when its actor is gone, and reaps

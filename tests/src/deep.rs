@@ -102,6 +102,8 @@ impl Figures {
 
     fn add(&mut self, name: &str, value: u64) {
         match self.0.iter_mut().find(|(known, _)| known == name) {
+            // The deepest of all slices; everything else adds up.
+            Some((name, most)) if name == "depth" => *most = value.max(*most),
             Some((_, sum)) => *sum += value,
             None => self.0.push((name.to_owned(), value)),
         }

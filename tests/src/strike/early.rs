@@ -2,6 +2,7 @@
 //! reached it by then.
 
 use super::{Hit, Phase};
+use rustix::process::{Pid, getppid};
 
 /// Introduces a hit on the command line of an actor.
 const OPTION: &str = "--be-hit";
@@ -25,12 +26,21 @@ pub fn hit_on_command_line() -> Option<Hit> {
 /// nothing yet, or when it has been told what it is to be and has not said that it is up.
 pub fn before_the_entry(strike: fn(Hit)) {
     match hit_on_command_line() {
-        Some(hit) if hit.phase == Phase::Spawned => strike(hit),
+        // One whose parent has died is an actor no more, and about to see that. Whoever stops it then,
+        // which no kernel undoes, has to let it go on.
+        Some(hit) if hit.phase == Phase::Spawned && has_parent() => strike(hit),
         Some(hit) if hit.phase == Phase::Connected => {
             at_settings(move || strike(hit));
         }
         _ => {}
     }
+}
+
+/// Whether the process that has started this one is still there, as the library will ask.
+fn has_parent() -> bool {
+    let marker = std::env::var("HATCHERY_ACTOR").unwrap_or_default();
+    let parent = marker.split(':').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+    parent.is_some() && parent == getppid()
 }
 
 /// In an actor that is given a log filter of its own: does `deed` when it has been told what it is to

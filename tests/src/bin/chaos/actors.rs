@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_lite::future;
 use hatchery::{
-    Context, Error, ErrorKind, LostCause, MsgStream, Nursery, OpenContext, Portal, Receives,
+    Also, Context, Error, ErrorKind, LostCause, MsgStream, Nursery, OpenContext, Portal, Receives,
     RecvHalf, Result, Rung, SendHalf, Sends, Starts, open_nursery,
 };
 use hatchery_tests::procfs::Process;
@@ -166,6 +166,9 @@ pub(crate) fn judge(error: &Error) {
         }
         ErrorKind::Spawn if error.exit().is_none() => "a start that failed without a status",
         ErrorKind::Died(_) | ErrorKind::Spawn | ErrorKind::Cancelled(_) => return,
+        // It closed its link, and what is below it took longer to end than an outcome is held back
+        // (P-L4): its end is told with this.
+        ErrorKind::Lost(LostCause::LinkEnded) if tells_its_end(error) => return,
         // Stopped or blocked, and cancelled: its end by force comes after this.
         ErrorKind::Lost(LostCause::Unresponsive) => return,
         ErrorKind::Panicked | ErrorKind::Failed if error.report().message.contains("chaos: ") => {
@@ -174,6 +177,14 @@ pub(crate) fn judge(error: &Error) {
         _ => "a failure that nobody planned",
     };
     lost(&format!("{why}: {error}: {error:?}"));
+}
+
+/// Whether the end of the actor that was lost is among the failures that are listed.
+fn tells_its_end(error: &Error) -> bool {
+    let ends = |also: &Also| {
+        also.origin == *error.origin() && also.message.contains("closed its link, then")
+    };
+    error.also().iter().any(ends)
 }
 
 /// Starts an actor, opens its context, makes calls, and ends it.

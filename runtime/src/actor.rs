@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::hooks;
 use crate::root::Containment;
 use crate::task::{self, Bell};
+use crate::wait;
 
 /// What an actor was opened with, and what its children inherit.
 #[derive(Clone, Debug)]
@@ -327,14 +328,12 @@ impl Actor {
     }
 
     async fn idle_but(&self, for_tasks: bool) {
-        loop {
-            listener!(self.idle => changed);
+        wait::until(&self.idle, || {
             let tasks = self.tasks.load(Ordering::Acquire);
-            if self.children.load(Ordering::Acquire) == 0 && (for_tasks || tasks == 0) {
-                return;
-            }
-            changed.await;
-        }
+            let idle = self.children.load(Ordering::Acquire) == 0 && (for_tasks || tasks == 0);
+            idle.then_some(())
+        })
+        .await;
     }
 
     /// Notes how to end a nursery's children by force, until it has ended.

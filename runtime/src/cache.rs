@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use event_listener::{Event as Signal, listener};
+use event_listener::Event as Signal;
 use futures_lite::FutureExt;
 use hatchery_proto::Cause;
 use hatchery_proto::actor::scopes::ScopeKind;
@@ -20,6 +20,7 @@ use crate::error::{self, Error, Result};
 use crate::gather::{Board, Held};
 use crate::nursery::{Nursery, open_nursery};
 use crate::task::{self, Ended, Scope};
+use crate::wait;
 
 /// Runs `body` with a cache of resources: each is opened once for each key, however many tasks use it
 /// at a time, and closed when the last of them is done with it. At the end of the block all of them are
@@ -96,13 +97,7 @@ struct State {
 
 impl<V> Entry<V> {
     async fn ended(&self) -> Result<()> {
-        loop {
-            listener!(self.changed => changed);
-            if let Some(ended) = &lock(&self.state).ended {
-                return ended.clone();
-            }
-            changed.await;
-        }
+        wait::until(&self.changed, || lock(&self.state).ended.clone()).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use event_listener::{Event as Signal, listener};
+use event_listener::Event as Signal;
 use hatchery_proto::{
     ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Misuse, Outcome, Overrun, Recv,
     SendError,
@@ -18,6 +18,7 @@ use crate::context::{CancelStatus, by_us};
 use crate::driver::link::Link;
 use crate::error::{Error, Result};
 use crate::task;
+use crate::wait;
 
 /// Which end of a dialog this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,17 +106,8 @@ impl Dialog {
     }
 
     /// Waits until `ready` finds what it looks for; looks again at every event of the dialog.
-    async fn wait<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
-        if let Some(value) = ready() {
-            return value;
-        }
-        loop {
-            listener!(self.signal => changed);
-            if let Some(value) = ready() {
-                return value;
-            }
-            changed.await;
-        }
+    async fn wait<T>(&self, ready: impl FnMut() -> Option<T>) -> T {
+        wait::until(&self.signal, ready).await
     }
 
     /// The same, counted as an operation that will tell its caller of the dialog's end.

@@ -15,6 +15,7 @@ use crate::driver::clock;
 use crate::driver::link::lock;
 use crate::error::Error;
 use crate::hooks;
+use crate::wait;
 
 /// Where this actor's end stands.
 pub(crate) struct Ending {
@@ -72,13 +73,7 @@ impl Actor {
 
     /// Ends once somebody has asked the actor to end.
     pub(crate) async fn until_asked(&self) {
-        loop {
-            listener!(self.ending.turned => turned);
-            if self.asked().is_some() {
-                return;
-            }
-            turned.await;
-        }
+        wait::until(&self.ending.turned, || self.asked()).await;
     }
 
     /// Why the actor takes no new work, if it is ending.

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use event_listener::{Event as Signal, listener};
+use event_listener::Event as Signal;
 use hatchery_proto::Cause;
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
 
@@ -19,6 +19,7 @@ use crate::driver::link::lock;
 use crate::error::{Error, Result};
 use crate::root;
 use crate::task::{self, Ended, Scope};
+use crate::wait;
 
 /// What another executor is given to run.
 pub type ForeignTask = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
@@ -107,13 +108,7 @@ impl<T, E> Shared<T, E> {
     }
 
     async fn wait(&self) -> Result<T, E> {
-        loop {
-            listener!(self.changed => changed);
-            if let Some(answer) = lock(&self.answer).take() {
-                return answer;
-            }
-            changed.await;
-        }
+        wait::until(&self.changed, || lock(&self.answer).take()).await
     }
 }
 

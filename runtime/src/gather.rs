@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use event_listener::{Event as Signal, listener};
+use event_listener::Event as Signal;
 use futures_lite::FutureExt;
 
 use crate::context::{First, OpenContext};
@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::nursery::{Nursery, open_nursery};
 use crate::portal::Portal;
 use crate::scope::{CancelScope, cancel_scope};
+use crate::wait;
 
 /// The word that a gathered resource owes: [`up`](Self::up).
 #[must_use = "a resource that is never up fails the block that gathers it"]
@@ -88,13 +89,7 @@ impl<T> Board<T> {
     }
 
     async fn until<V>(&self, mut ready: impl FnMut(&mut State<T>) -> Option<V>) -> V {
-        loop {
-            listener!(self.changed => changed);
-            if let Some(value) = ready(&mut lock(&self.state)) {
-                return value;
-            }
-            changed.await;
-        }
+        wait::until(&self.changed, || ready(&mut lock(&self.state))).await
     }
 
     /// All values in their order, once all are up.

@@ -79,6 +79,7 @@ mod fleet;
 mod foreign;
 mod gather;
 mod hooks;
+mod intake;
 mod kind;
 mod local;
 mod log;
@@ -97,6 +98,7 @@ mod task;
 mod testing;
 mod topics;
 mod trace;
+mod wait;
 mod ward;
 
 pub use broadcast::Subscriber;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_executor::Task;
-use event_listener::{Event as Signal, listener};
+use event_listener::Event as Signal;
 use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
 use hatchery_proto::nursery::{self as core, MemberEnd, MemberId, MemberKind, NurseryStep};
@@ -30,6 +30,7 @@ use crate::portal::Portal;
 use crate::root;
 use crate::supervisor::Child;
 use crate::task::{self, Ended, Scope};
+use crate::wait;
 
 /// A handle to an open nursery: starts actors and tasks in it.
 ///
@@ -299,15 +300,7 @@ impl Inner {
 
     /// Waits until nothing is left. A cancel that comes while the block joins is handed down.
     async fn done(&self, scope: &Scope) {
-        let done = async {
-            loop {
-                listener!(self.changed => changed);
-                if lock(&self.state).core.is_done() {
-                    return;
-                }
-                changed.await;
-            }
-        };
+        let done = wait::until(&self.changed, || lock(&self.state).core.is_done().then_some(()));
         let cancelled = async {
             scope.until_due().await;
             lock(&self.state).core.cancel();

@@ -27,6 +27,7 @@ use crate::fleet::Fleet;
 use crate::nursery::{Nursery, open_nursery};
 use crate::portal::Portal;
 use crate::task::{self, Ended, Scope};
+use crate::wait;
 
 /// Workers that die this often in a row without having had a job will not live any better.
 const IDLE_DEATHS: usize = 3;
@@ -146,13 +147,7 @@ impl Inner {
     }
 
     async fn until_closed(&self) {
-        loop {
-            listener!(self.ended => ended);
-            if lock(&self.desk).closed {
-                return;
-            }
-            ended.await;
-        }
+        wait::until(&self.ended, || lock(&self.desk).closed.then_some(())).await;
     }
 
     /// Those that wait for a worker wait in vain.

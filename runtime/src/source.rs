@@ -15,11 +15,12 @@ use futures_lite::{FutureExt as _, StreamExt as _, future};
 use hatchery_proto::ActorId;
 
 use crate::context::{CancelStatus, failure, in_scope};
-use crate::dialog::{Dialog, Received};
+use crate::dialog::Dialog;
 use crate::endpoint::{
     DeclaredBy, Ending, ErrorOf, Failed, StreamEndpoint, decode, encode, failed,
 };
 use crate::error::{Error, Result};
+use crate::intake::Intake;
 use crate::task;
 
 /// The consumer's end of a one-way stream, from
@@ -32,34 +33,20 @@ use crate::task;
 #[must_use = "dropping a source cancels its producer"]
 pub struct Source<E: StreamEndpoint> {
     /// Released, and with that cancelled, with the last that holds it: this, or the block around it.
-    dialog: Arc<Dialog>,
-    bytes: Vec<u8>,
-    pending: Option<Receiving>,
+    intake: Intake,
     /// This side has cancelled it, and asks for nothing more.
     cancelled: bool,
-    /// Its end was told as an item.
-    ended: bool,
     endpoint: PhantomData<fn() -> E>,
 }
 
-/// A receive that was begun by `poll_next` and has not ended yet.
-type Receiving = Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>>> + Send + Sync>>;
-
 impl<E: StreamEndpoint> Source<E> {
     pub(crate) fn over(dialog: Arc<Dialog>) -> Self {
-        Self {
-            dialog,
-            bytes: Vec::new(),
-            pending: None,
-            cancelled: false,
-            ended: false,
-            endpoint: PhantomData,
-        }
+        Self { intake: Intake::of(dialog), cancelled: false, endpoint: PhantomData }
     }
 
     /// The actor that the producer runs in.
     pub fn peer(&self) -> &ActorId {
-        &self.dialog.peer
+        &self.dialog().peer
     }
 
     /// Receives the next item; `None` once the producer has ended, and for ever after.
@@ -73,20 +60,11 @@ impl<E: StreamEndpoint> Source<E> {
     /// # Cancel safety
     /// Dropped before it is done, it has taken nothing: the next receive gets the item.
     pub async fn recv(&mut self) -> Result<Option<E::Item>, ErrorOf<E>> {
-        if let Some(pending) = &mut self.pending {
-            let received = pending.as_mut().await;
-            self.pending = None;
-            return match received.map_err(|error| self.typed(error))? {
-                Some(bytes) => Self::item(&bytes).map(Some),
-                None => Ok(None),
-            };
-        }
         if self.cancelled {
             return Ok(None);
         }
-        match self.dialog.recv(&mut self.bytes).await {
-            Ok(Received::Value) => Self::item(&self.bytes).map(Some),
-            Ok(Received::End) => Ok(None),
+        match self.intake.recv(|bytes, _| Self::item(bytes)).await {
+            Ok(item) => item.transpose(),
             Err(error) => Err(self.typed(error)),
         }
     }
@@ -99,8 +77,13 @@ impl<E: StreamEndpoint> Source<E> {
     /// # Cancel safety
     /// The request is sent when this is first polled; dropping it later stops the waiting only.
     pub async fn cancel(&mut self) -> CancelStatus {
-        (self.pending, self.cancelled) = (None, true);
-        self.dialog.ends().await
+        self.intake.forget();
+        self.cancelled = true;
+        self.dialog().ends().await
+    }
+
+    fn dialog(&self) -> &Arc<Dialog> {
+        self.intake.dialog()
     }
 
     fn item(bytes: &[u8]) -> Result<E::Item, ErrorOf<E>> {
@@ -108,8 +91,8 @@ impl<E: StreamEndpoint> Source<E> {
     }
 
     fn typed(&self, error: Error) -> ErrorOf<E> {
-        match self.dialog.outcome() {
-            Some(outcome) => failure::<E>(&outcome, &self.dialog.peer),
+        match self.dialog().outcome() {
+            Some(outcome) => failure::<E>(&outcome, &self.dialog().peer),
             None => error.into(),
         }
     }
@@ -120,26 +103,11 @@ impl<E: StreamEndpoint> Stream for Source<E> {
 
     /// As `recv`; the producer's error ends the stream.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended || self.cancelled {
+        if self.cancelled {
             return Poll::Ready(None);
         }
-        let dialog = self.dialog.clone();
-        let pending = self.pending.get_or_insert_with(|| {
-            Box::pin(async move {
-                let mut bytes = Vec::new();
-                match dialog.recv(&mut bytes).await? {
-                    Received::Value => Ok(Some(bytes)),
-                    Received::End => Ok(None),
-                }
-            })
-        });
-        let received = ready!(pending.as_mut().poll(cx));
-        self.pending = None;
-        self.ended = !matches!(received, Ok(Some(_)));
-        Poll::Ready(match received {
-            Ok(bytes) => bytes.map(|bytes| Self::item(&bytes)),
-            Err(error) => Some(Err(self.typed(error))),
-        })
+        let received = ready!(self.intake.poll_next(|bytes, _| Self::item(bytes), cx));
+        Poll::Ready(received.map(|item| item.unwrap_or_else(|error| Err(self.typed(error)))))
     }
 }
 
@@ -160,7 +128,7 @@ where
     Fut: Future<Output = Result<T, X>>,
     X: From<Error> + fmt::Display + 'static,
 {
-    let dialog = source.dialog.clone();
+    let dialog = source.dialog().clone();
     dialog.cancel_on_exit();
     // It finds a failure behind the items that came before.
     in_scope(dialog, E::NAME, false, || body(source)).await

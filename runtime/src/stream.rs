@@ -14,9 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::broadcast::Subscriber;
-use crate::dialog::{Dialog, Received};
+use crate::dialog::Dialog;
 use crate::endpoint::{decode, encode};
 use crate::error::{Error, Result};
+use crate::intake::Intake;
 
 /// The two-way stream of a context: sends `Tx`, receives `Rx`.
 ///
@@ -35,13 +36,7 @@ impl<Tx, Rx> MsgStream<Tx, Rx> {
     pub(crate) fn over(dialog: Arc<Dialog>) -> Self {
         Self {
             sender: SendHalf::over(dialog.clone()),
-            receiver: RecvHalf {
-                dialog,
-                bytes: Vec::new(),
-                pending: None,
-                ended: false,
-                values: PhantomData,
-            },
+            receiver: RecvHalf { intake: Intake::of(dialog), values: PhantomData },
         }
     }
 
@@ -293,15 +288,9 @@ impl<Tx> fmt::Debug for SendHalf<Tx> {
 /// The receiving direction of a stream.
 #[must_use = "dropping the receiving half tells the peer that nobody reads"]
 pub struct RecvHalf<Rx> {
-    dialog: Arc<Dialog>,
-    bytes: Vec<u8>,
-    pending: Option<Receiving>,
-    ended: bool,
+    intake: Intake,
     values: PhantomData<fn() -> Rx>,
 }
-
-/// A receive that was begun by `poll_next` and has not ended yet.
-type Receiving = Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>>> + Send + Sync>>;
 
 impl<Rx: DeserializeOwned> RecvHalf<Rx> {
     /// Receives the next value; `None` after a graceful end (the peer's `close`, or the callee's
@@ -314,15 +303,7 @@ impl<Rx: DeserializeOwned> RecvHalf<Rx> {
     /// # Cancel safety
     /// Dropped before it is done, it has taken nothing: the next receive gets the value.
     pub async fn recv(&mut self) -> Result<Option<Rx>> {
-        if let Some(pending) = &mut self.pending {
-            let received = pending.as_mut().await;
-            self.pending = None;
-            return received?.map(|bytes| decode_value(&bytes, &self.dialog)).transpose();
-        }
-        match self.dialog.recv(&mut self.bytes).await? {
-            Received::Value => decode_value(&self.bytes, &self.dialog).map(Some),
-            Received::End => Ok(None),
-        }
+        self.intake.recv(decode_value).await?.transpose()
     }
 }
 
@@ -336,7 +317,7 @@ impl<Rx> RecvHalf<Rx> {
 
     /// The same with so much kept, of encoded values, for those that are slower than the fastest.
     pub fn subscribe_within(mut self, window: Capacity) -> Subscriber<Rx> {
-        self.pending = None;
+        self.intake.forget();
         Subscriber::first(self, window)
     }
 
@@ -351,18 +332,18 @@ impl<Rx> RecvHalf<Rx> {
     /// - [`Overrun::DropOldest`]: the oldest are dropped, and [`dropped`](Self::dropped) counts them.
     /// - [`Overrun::LatestOnly`]: all but the newest are.
     pub fn on_overrun(self, overrun: Overrun) -> Self {
-        self.dialog.on_overrun(overrun);
+        self.dialog().on_overrun(overrun);
         self
     }
 
     /// How many values were dropped so far, each for a newer one. Logged once, with the half's end.
     pub fn dropped(&self) -> u64 {
-        self.dialog.dropped()
+        self.dialog().dropped()
     }
 
     /// The dialog that it receives from.
     pub(crate) fn dialog(&self) -> &Arc<Dialog> {
-        &self.dialog
+        self.intake.dialog()
     }
 }
 
@@ -375,38 +356,19 @@ impl<Rx: DeserializeOwned + Unpin> Stream for RecvHalf<Rx> {
 
     /// As `recv`; an error ends the stream.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let dialog = self.dialog.clone();
-        let pending = self.pending.get_or_insert_with(|| {
-            Box::pin(async move {
-                let mut bytes = Vec::new();
-                match dialog.recv(&mut bytes).await? {
-                    Received::Value => Ok(Some(bytes)),
-                    Received::End => Ok(None),
-                }
-            })
-        });
-        let received = std::task::ready!(pending.as_mut().poll(cx));
-        self.pending = None;
-        self.ended = !matches!(received, Ok(Some(_)));
-        Poll::Ready(match received {
-            Ok(bytes) => bytes.map(|bytes| decode_value(&bytes, &self.dialog)),
-            Err(error) => Some(Err(error)),
-        })
+        self.intake.poll_next(decode_value, cx).map(|next| next.map(|value| value?))
     }
 }
 
 impl<Rx> Drop for RecvHalf<Rx> {
     fn drop(&mut self) {
-        self.pending = None;
-        self.dialog.reader_dropped();
+        self.intake.forget();
+        self.dialog().reader_dropped();
     }
 }
 
 impl<Rx> fmt::Debug for RecvHalf<Rx> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecvHalf").field("dialog", &self.dialog.id).finish()
+        f.debug_struct("RecvHalf").field("dialog", &self.dialog().id).finish()
     }
 }

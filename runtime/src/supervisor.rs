@@ -8,7 +8,7 @@ mod task;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use event_listener::{Event as Signal, listener};
+use event_listener::Event as Signal;
 use futures_lite::FutureExt;
 use hatchery_proto::nursery::ladder::{Ladder, Policy};
 use hatchery_proto::{
@@ -24,6 +24,7 @@ use crate::driver::clock;
 use crate::driver::link::{Link, lock};
 use crate::error::{Error, Result};
 use crate::trace::Trace;
+use crate::wait;
 
 /// A child, as its parent's handles share it.
 pub(crate) struct Child {
@@ -184,13 +185,7 @@ impl Child {
     }
 
     async fn wait<T>(&self, mut ready: impl FnMut(&State) -> Option<T>) -> T {
-        loop {
-            listener!(self.changed => changed);
-            if let Some(value) = ready(&lock(&self.state)) {
-                return value;
-            }
-            changed.await;
-        }
+        wait::until(&self.changed, || ready(&lock(&self.state))).await
     }
 
     /// Waits until the child is up, or says why it never will be.

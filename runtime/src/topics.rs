@@ -11,7 +11,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use event_listener::{Event as Signal, listener};
+use event_listener::Event as Signal;
 use futures_lite::FutureExt;
 use hatchery_proto::{Capacity, Overrun};
 use serde::de::DeserializeOwned;
@@ -21,6 +21,7 @@ use crate::driver::link::lock;
 use crate::endpoint::encode;
 use crate::error::{ErrorKind, Result};
 use crate::stream::{MsgStream, SendHalf};
+use crate::wait;
 
 pub use subscription::Subscription;
 
@@ -193,13 +194,7 @@ impl<K, V> Publisher<K, V> {
     }
 
     async fn until<T>(&self, mut ready: impl FnMut(&mut State<K>) -> Option<T>) -> T {
-        loop {
-            listener!(self.changed => changed);
-            if let Some(value) = ready(&mut lock(&self.state)) {
-                return value;
-            }
-            changed.await;
-        }
+        wait::until(&self.changed, || ready(&mut lock(&self.state))).await
     }
 }
 
@@ -396,14 +391,7 @@ where
         sender: &SendHalf<Published<K, V>>,
     ) -> Result<()> {
         loop {
-            let next = loop {
-                listener!(ready => more);
-                if let Some(next) = lock(&self.state).next_for(number) {
-                    break next;
-                }
-                more.await;
-            };
-            match next {
+            match wait::until(ready, || lock(&self.state).next_for(number)).await {
                 Next::Send(value) => sender.send_encoded(&value).await?,
                 Next::Missed(missed) => sender.send(Published::Lagged(missed)).await?,
                 Next::Overran => return Err(sender.overran()),

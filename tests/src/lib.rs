@@ -28,6 +28,7 @@ pub mod build;
 pub mod cells;
 pub mod deep;
 pub mod dropping;
+pub mod events;
 pub mod explore;
 pub mod groups;
 pub mod hostile;

@@ -12,7 +12,7 @@ use hatchery::{
 };
 use hatchery_tests::cells::{Cell, linked};
 use hatchery_tests::sign::{Last, Sign, raise, soon};
-use hatchery_tests::worker::{self, alive};
+use hatchery_tests::worker::{self, alive, echo};
 
 type Talk = Context<Starts<()>, Sends<u64>, Receives<u64>>;
 
@@ -25,18 +25,6 @@ async fn sends_and_fails(cx: Talk, closes: bool) -> Result<u64> {
         stream.close().await?;
     }
     Err(Error::message("the cause"))
-}
-
-/// Sends back what comes, to the end.
-#[hatchery::context]
-async fn echoes(cx: Talk) -> Result<u64> {
-    let mut stream = cx.started(()).await?.open_stream();
-    let mut count = 0;
-    while let Some(value) = stream.recv().await? {
-        stream.send(value).await?;
-        count += 1;
-    }
-    Ok(count)
 }
 
 /// Sends far more than a window, whoever reads it, then has something else to do, and returns.
@@ -99,7 +87,7 @@ async fn with_worker(body: impl AsyncFnOnce(&Portal) -> Result<()>) -> Result<()
 async fn str_07_the_end_of_a_stream_is_no_error_that_could_leave_a_block() -> Result<()> {
     with_worker(async |worker| {
         let count = worker
-            .with_context(echoes(), async |mut cx, ()| {
+            .with_context(echo(), async |mut cx, ()| {
                 let mut stream = cx.open_stream()?;
                 stream.send(1).await?;
                 stream.close().await?;

@@ -12,19 +12,7 @@ use hatchery::{
     Capacity, Context, ContextState, ErrorKind, MsgStream, OpenContext, Portal, Receives, Result,
     Sends, Starts, Subscriber,
 };
-use hatchery_tests::worker::with_worker;
-
-/// Sends everything back, until its opener sends no more.
-#[hatchery::context]
-async fn echo(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<u64> {
-    let mut stream = cx.started(()).await?.open_stream();
-    let mut count = 0;
-    while let Some(value) = stream.recv().await? {
-        stream.send(value).await?;
-        count += 1;
-    }
-    Ok(count)
-}
+use hatchery_tests::worker::{echo, with_worker};
 
 /// Sends so many numbers, and returns.
 #[hatchery::context]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_io::{Timer, block_on};
@@ -18,6 +18,7 @@ use hatchery_tests::dropping::{Polled, at_every_await, poll_times, public_future
 use hatchery_tests::leaks::{Baseline, exclusive};
 use hatchery_tests::procfs::{self, Process};
 use hatchery_tests::tidy;
+use hatchery_tests::worker::{HELD, Held, held};
 use libtest_mimic::{Arguments, Trial};
 
 #[path = "dropping/cases.rs"]
@@ -102,29 +103,6 @@ fn warm() {
 }
 
 // What the cases have in common.
-
-/// How many of the guarded tasks of this process are alive.
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-struct Held;
-
-impl Held {
-    fn new() -> Self {
-        HELD.fetch_add(1, Ordering::AcqRel);
-        Self
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        HELD.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-#[hatchery::endpoint]
-async fn held() -> usize {
-    HELD.load(Ordering::Acquire)
-}
 
 #[hatchery::endpoint]
 async fn double(n: u64) -> u64 {

@@ -7,12 +7,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use futures_lite::future::pending;
 use hatchery::{
     Context, Error, Nursery, OpenContext, Receives, Result, Sends, Starts, on_exit, open_nursery,
     shield,
 };
+use hatchery_tests::sign::{raise, raised};
 
 /// Ten times what an end that waits for nothing may take.
 const SOON: Duration = Duration::from_secs(3);
@@ -49,14 +49,9 @@ fn note(folder: &str, word: &str) -> Result<()> {
     file.and_then(|mut file| writeln!(file, "{word}")).map_err(Error::new)
 }
 
-fn sign(folder: &str, name: &str) -> Result<()> {
-    fs::write(Path::new(folder).join(name), "").map_err(Error::new)
-}
-
-async fn signed(folder: &str, name: &str) {
-    while !Path::new(folder).join(name).exists() {
-        Timer::after(Duration::from_millis(1)).await;
-    }
+/// A sign in that folder.
+fn sign(folder: &str, name: &str) -> String {
+    format!("{folder}/{name}")
 }
 
 #[hatchery::endpoint]
@@ -71,7 +66,7 @@ async fn works(folder: String) -> Result<u64> {
         let folder = folder.clone();
         on_exit(move || note(&folder, hook));
     }
-    signed(&folder, "return").await;
+    raised(&sign(&folder, "return")).await;
     note(&folder, "main")?;
     Ok(42)
 }
@@ -98,7 +93,7 @@ async fn open_work(
     })
     .await;
     if slow {
-        shield(signed(&folder, "go")).await;
+        shield(raised(&sign(&folder, "go"))).await;
     }
     note(&folder, &format!("work {name}"))?;
     ended
@@ -123,7 +118,7 @@ async fn p_c7_a_main_task_that_ends_by_itself_ends_what_is_open_in_the_order_of_
         let (second, ()) = actor.open_context(open("second", false)).await?;
         let (slow, ()) = actor.open_context(open("slow", true)).await?;
         let begin = Instant::now();
-        sign(&folder, "return")?;
+        raise(&sign(&folder, "return"), "");
         ends(&first).await;
         ends(&second).await;
         // One task is still at it: nothing that comes later has happened, and no work is taken.
@@ -135,7 +130,7 @@ async fn p_c7_a_main_task_that_ends_by_itself_ends_what_is_open_in_the_order_of_
             !words.iter().any(|word| word.contains("hook") || word == "work slow"),
             "{words:?}"
         );
-        sign(&folder, "go")?;
+        raise(&sign(&folder, "go"), "");
         ends(&slow).await;
         kept = Some(slow);
         let result = actor.result::<works>().await?;

@@ -1,28 +1,22 @@
 //! Signals that reach a single actor: what it does, and what its nursery is told.
 
 use std::future::pending;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hatchery::{Cause, Error, ErrorKind, ExitStatus, Result, on_exit, open_nursery, shield};
 use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::Signal;
+use hatchery_tests::sign::{Sign, raise};
 use hatchery_tests::worker::{alive, with_worker};
 
 /// Ten times what an end that waits for nothing may take.
 const SOON: Duration = Duration::from_secs(3);
 
-fn note(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("signals-{name}-{}", std::process::id()))
-}
-
 /// Takes its time to clean up once it is cancelled, and has an exit hook leave a note.
-
 #[hatchery::endpoint]
-async fn cleans_up(note: PathBuf) -> Result<()> {
-    let hooked = note.clone();
-    on_exit(move || std::fs::write(hooked, "hook").map_err(Error::new));
-    std::fs::write(&note, "up").map_err(Error::new)?;
+async fn cleans_up(up: String, hook: String) -> Result<()> {
+    on_exit(move || raise(&hook, ""));
+    raise(&up, "");
     let waits = hatchery::cancel_scope(async |_scope| pending::<Result<()>>().await);
     let ended = waits.await;
     shield(async_io::Timer::after(Duration::from_millis(20))).await;
@@ -30,34 +24,24 @@ async fn cleans_up(note: PathBuf) -> Result<()> {
 }
 
 /// Never comes back to its executor; has an exit hook leave a note.
-
 #[hatchery::endpoint]
-async fn hears_nothing(note: PathBuf) -> Result<()> {
-    let hooked = note.clone();
-    on_exit(move || std::fs::write(hooked, "hook").map_err(Error::new));
-    std::fs::write(&note, "up").map_err(Error::new)?;
+async fn hears_nothing(up: String, hook: String) -> Result<()> {
+    on_exit(move || raise(&hook, ""));
+    raise(&up, "");
     loop {
         std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Waits until a file is there.
-async fn appears(note: &std::path::Path) {
-    while !note.exists() {
-        async_io::Timer::after(Duration::from_millis(2)).await;
     }
 }
 
 #[hatchery::test]
 async fn sig_10_a_sigterm_to_one_actor_ends_it_in_its_order_and_its_nursery_is_told() -> Result<()>
 {
-    let note = note("one");
-    let _ = std::fs::remove_file(&note);
+    let (up, hook) = (Sign::new("up"), Sign::new("hook"));
     let since = Instant::now();
     let ended = open_nursery(async |nursery| {
         nursery.start_actor("sibling").await?;
-        let worker = nursery.run_in_actor("worker", cleans_up(note.clone())).await?;
-        appears(&note).await;
+        let worker = nursery.run_in_actor("worker", cleans_up(up.path(), hook.path())).await?;
+        up.raised().await;
         let process = Process::of(worker.id().pid.cast_signed()).expect("it lives");
         process.signal(Signal::TERM);
         pending::<Result<()>>().await
@@ -70,34 +54,32 @@ async fn sig_10_a_sigterm_to_one_actor_ends_it_in_its_order_and_its_nursery_is_t
         ("worker", &Cause::Signal(15)),
         "{error:?}"
     );
-    assert_eq!(std::fs::read_to_string(&note).map_err(Error::new)?, "hook");
-    std::fs::remove_file(&note).map_err(Error::new)
+    assert!(hook.is_raised());
+    Ok(())
 }
 
 #[hatchery::test]
 async fn can_12_the_hooks_of_an_actor_that_hears_nothing_run_at_its_sigterm() -> Result<()> {
-    let note = note("deaf");
-    let _ = std::fs::remove_file(&note);
+    let (up, hook) = (Sign::new("up"), Sign::new("hook"));
     let since = Instant::now();
     let ended = open_nursery(async |nursery| {
-        nursery.run_in_actor("worker", hears_nothing(note.clone())).await?;
-        appears(&note).await;
+        nursery.run_in_actor("worker", hears_nothing(up.path(), hook.path())).await?;
+        up.raised().await;
         Err::<(), _>(Error::message("enough"))
     });
     let error = ended.await.unwrap_err();
     assert!(error.to_string().contains("enough"), "{error:?}");
     assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
-    assert_eq!(std::fs::read_to_string(&note).map_err(Error::new)?, "hook");
-    std::fs::remove_file(&note).map_err(Error::new)
+    assert!(hook.is_raised());
+    Ok(())
 }
 
 #[hatchery::test]
 async fn a_deaf_actor_that_gets_a_sigterm_dies_of_it() -> Result<()> {
-    let note = note("alone");
-    let _ = std::fs::remove_file(&note);
+    let (up, hook) = (Sign::new("up"), Sign::new("hook"));
     let ended = open_nursery(async |nursery| {
-        let worker = nursery.run_in_actor("worker", hears_nothing(note.clone())).await?;
-        appears(&note).await;
+        let worker = nursery.run_in_actor("worker", hears_nothing(up.path(), hook.path())).await?;
+        up.raised().await;
         let process = Process::of(worker.id().pid.cast_signed()).expect("it lives");
         process.signal(Signal::TERM);
         pending::<Result<()>>().await
@@ -105,8 +87,8 @@ async fn a_deaf_actor_that_gets_a_sigterm_dies_of_it() -> Result<()> {
     let error = ended.await.unwrap_err();
     let exit = error.exit().unwrap_or_else(|| panic!("{error:?}"));
     assert_eq!(exit.status, Some(ExitStatus::Signal { number: 15, core: false }), "{error:?}");
-    assert_eq!(std::fs::read_to_string(&note).map_err(Error::new)?, "hook");
-    std::fs::remove_file(&note).map_err(Error::new)
+    assert!(hook.is_raised());
+    Ok(())
 }
 
 #[hatchery::test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::future::{Future, pending};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_lite::{Stream, StreamExt as _, future, stream};
@@ -13,7 +13,7 @@ use hatchery::{
     Call, CallError, CancelStatus, Cause, Context, Error, ErrorKind, Never, Nursery, Portal,
     Receives, Result, Sends, Starts, StreamEndpoint, open_nursery, shield, timeout,
 };
-use hatchery_tests::worker::{with_mortal, with_worker};
+use hatchery_tests::worker::{Held, held, with_mortal, with_worker};
 use serde::{Deserialize, Serialize};
 
 #[path = "sources/kinds.rs"]
@@ -38,28 +38,7 @@ async fn all<E: StreamEndpoint>(worker: &Portal, call: Call<E>) -> Result<Vec<E:
 
 // How many producers live in this process, and what they have yielded.
 
-static HELD: AtomicUsize = AtomicUsize::new(0);
 static YIELDED: AtomicU64 = AtomicU64::new(0);
-
-struct Held;
-
-impl Held {
-    fn new() -> Self {
-        HELD.fetch_add(1, Ordering::AcqRel);
-        Self
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        HELD.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-#[hatchery::endpoint]
-async fn held() -> usize {
-    HELD.load(Ordering::Acquire)
-}
 
 #[hatchery::endpoint]
 async fn yielded() -> u64 {

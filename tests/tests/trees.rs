@@ -483,10 +483,10 @@ fn f_23_a_whole_tree_that_was_stopped_during_a_teardown_ends_unforced() {
 }
 
 /// A grove whose root is the first process of a container; which process that is, out here.
-fn contained_grove() -> (Running, Process) {
+fn contained_grove(how: &[&str]) -> (Running, Process) {
     let grove = build::built(Kind::Bin, "grove");
     let container = ["--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"];
-    let mut running = Program::at("unshare").args(container).arg(grove).start();
+    let mut running = Program::at("unshare").args(container).arg(grove).args(how).start();
     assert!(running.wait_for_output("ready"));
     let outside = running.process().pid;
     let tree = running.tree();
@@ -496,7 +496,7 @@ fn contained_grove() -> (Running, Process) {
 
 #[test]
 fn f_19_f_22_a_first_process_of_a_container_ends_its_tree_on_a_term() {
-    let (running, root) = contained_grove();
+    let (running, root) = contained_grove(&[]);
     let tree = running.tree();
     assert_eq!(tree.len(), 5, "{tree:?}");
     assert!(root.signal(Signal::TERM));
@@ -506,13 +506,13 @@ fn f_19_f_22_a_first_process_of_a_container_ends_its_tree_on_a_term() {
     assert_gone(&tree);
 }
 
-/// Between two looks of a process that adopts.
-const LOOKS: Duration = Duration::from_millis(100);
+/// Between two looks at a process.
+const LOOK: Duration = Duration::from_millis(10);
 
 #[test]
 fn f_19_what_comes_into_a_container_from_outside_is_reaped_but_not_ended_by_its_first_process() {
-    let (running, root) = contained_grove();
-    let script = "sleep 1000 & sleep 3 & echo here; read go";
+    let (mut running, root) = contained_grove(&["says-looks"]);
+    let script = "sleep 1000 & sleep 1001 & echo here; read go";
     let mut into = Command::new("nsenter");
     into.args(["--user", "--pid", "--preserve-credentials", "--target", &root.pid.to_string()]);
     into.args(["sh", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -523,18 +523,19 @@ fn f_19_what_comes_into_a_container_from_outside_is_reaped_but_not_ended_by_its_
         let mut all = Process::all().into_iter();
         all.find(|one| one.command_line() == line && is_below(one, shell.id())).expect(line)
     };
-    let (stays, passes) = (sleeps("sleep 1000"), sleeps("sleep 3"));
-    // It is reaped if it was seen with another parent: so many looks are taken meanwhile.
-    wait_for_readable([], LOOKS * 10);
+    let (stays, passes) = (sleeps("sleep 1000"), sleeps("sleep 1001"));
+    // It is reaped if it was seen with another parent: by the look after the one that may have been
+    // under way.
+    let said = String::from_utf8_lossy(running.output()).into_owned();
+    let looks = said.lines().filter(|line| line.starts_with("look ")).count();
+    assert!(running.wait_for_output(&format!("look {}\n", looks + 1)));
     drop(shell.stdin.take());
     shell.wait().expect("the shell");
     let now = |one: &Process| Process::of(one.pid).filter(|now| now.is(one));
-    wait_for_any_exit(std::slice::from_ref(&passes), Duration::from_secs(30));
-    let until = Instant::now() + LOOKS * 100;
-    while now(&passes).is_some() {
-        assert!(Instant::now() < until, "it is not reaped: {:?}", now(&passes));
-        wait_for_readable([], LOOKS / 10);
-    }
+    passes.kill();
+    // Ten seconds at most, a hundred times what it takes.
+    let reaped = (0..1000).any(|_| now(&passes).is_none() || wait_for_readable([], LOOK));
+    assert!(reaped, "{:?}", now(&passes));
     let left = now(&stays).expect("nobody ends it");
     assert_eq!((left.parent, left.state), (root.pid, 'S'), "{left}");
     // Its container goes, and it with that.

@@ -90,6 +90,7 @@ async fn watch(shared: Arc<Shared>, mut family: Family, was_one: bool) {
         listener!(shared.stopping => stopping);
         let stop = shared.stop.load(Ordering::Acquire);
         let left = family.look(stop);
+        tracing::trace!(known = family.theirs.len(), left, "has looked at what is below");
         if stop {
             last_looks = last_looks.saturating_sub(1);
             if !left || last_looks == 0 {

@@ -4,11 +4,13 @@
 //!
 //! With `in-a-task` a task of the root's nursery has started them; with `broken` the first one then
 //! closes its link, which nobody told it to. With `takes-its-time FILE` it prints `waiting`, and
-//! `ending` when it is asked to end, which it does once there is that file.
+//! `ending` when it is asked to end, which it does once there is that file. With `says-looks` a root
+//! that adopts prints `look N` for each look that it takes.
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::future::pending;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_io::Timer;
@@ -16,6 +18,7 @@ use hatchery::{
     Context, Error, LocalPortal, Receives, Result, Sends, Starts, cancel_scope, on_exit,
     open_nursery, shield,
 };
+use hatchery_tests::events::at_each_look;
 use hatchery_tests::procfs::descriptors;
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
@@ -103,6 +106,11 @@ async fn main() -> Result<()> {
                 pending().await
             })
             .await
+        }
+        Some("says-looks") => {
+            let looks = AtomicUsize::new(0);
+            at_each_look(move || println!("look {}", looks.fetch_add(1, Ordering::SeqCst)));
+            grows(Idles::Not).await
         }
         Some("broken") => grows(Idles::Broken).await,
         Some("takes-its-time") => {

@@ -4,10 +4,13 @@
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_io::Timer;
 use hatchery::{Containment, Error, Options, Result, open_nursery, open_root_actor};
+use hatchery_tests::events::at_each_look;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Has a shell start a process that outlives it; says which.
 #[hatchery::endpoint]
@@ -17,6 +20,9 @@ async fn leaves(what: String) -> Result<u32> {
     let out = shell.args(["-c", &script]).stderr(Stdio::null()).output().map_err(Error::new)?;
     String::from_utf8_lossy(&out.stdout).trim().parse().map_err(Error::new)
 }
+
+/// How often this root has looked at what is below it.
+static LOOKS: AtomicUsize = AtomicUsize::new(0);
 
 /// The state of a process, and its parent.
 fn look(pid: u32) -> Option<(char, u32)> {
@@ -40,8 +46,13 @@ async fn body() -> Result<()> {
         let worker = nursery.start_actor("worker").await?;
         let stays = worker.run(leaves("sleep 1000".into())).await?;
         until(|| look(stays).is_some_and(|(_, parent)| parent == own)).await;
-        // One that ends by itself is reaped while its actor lives, the other is left alone.
-        let passes = worker.run(leaves("sleep 0.5".into())).await?;
+        // One that ends without its actor is reaped while its actor lives, the other is left alone.
+        let passes = worker.run(leaves("sleep 1001".into())).await?;
+        let before = LOOKS.load(Ordering::SeqCst);
+        // One look may have been under way; the next has seen it alive.
+        until(|| LOOKS.load(Ordering::SeqCst) >= before + 2).await;
+        let ends = i32::try_from(passes).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(ends, Signal::KILL).expect("a process that lives");
         until(|| look(passes).is_none()).await;
         assert!(look(stays).is_some_and(|(state, _)| state != 'Z'), "its actor lives");
         worker.cancel().await?;
@@ -56,6 +67,9 @@ async fn body() -> Result<()> {
 
 fn main() -> Result<()> {
     hatchery::init();
+    at_each_look(|| {
+        LOOKS.fetch_add(1, Ordering::SeqCst);
+    });
     let first = std::env::args().nth(1).is_some_and(|argument| argument == "first");
     let options = match first {
         true => Options::new(),

@@ -1,8 +1,11 @@
 //! Hits before an actor runs anything of its program's: on its command line, since nothing else has
 //! reached it by then.
 
-use super::{Hit, Phase};
 use rustix::process::{Pid, getppid};
+use tracing::Level;
+
+use super::{Hit, Phase};
+use crate::events::at_each;
 
 /// Introduces a hit on the command line of an actor.
 const OPTION: &str = "--be-hit";
@@ -46,30 +49,6 @@ fn has_parent() -> bool {
 /// In an actor that is given a log filter of its own: does `deed` when it has been told what it is to
 /// be and has not said that it is up. At most once in a process.
 pub fn at_settings(deed: impl Fn() + Send + Sync + 'static) {
-    tracing::subscriber::set_global_default(AtSettings(deed)).unwrap_or(());
-}
-
-/// Hears that the actor's settings were applied: with a filter of its own, that is an event.
-struct AtSettings<F>(F);
-
-impl<F: Fn() + Send + Sync + 'static> tracing::Subscriber for AtSettings<F> {
-    fn enabled(&self, about: &tracing::Metadata<'_>) -> bool {
-        about.target() == "hatchery::log"
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        (self.0)();
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
+    // With a filter of its own, that its settings were applied is an event.
+    at_each("hatchery::log", Level::DEBUG, deed);
 }

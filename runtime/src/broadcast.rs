@@ -14,12 +14,12 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use hatchery_proto::Capacity;
-use serde::de::DeserializeOwned;
 
 use crate::dialog::{Dialog, Received};
 use crate::driver::link::lock;
-use crate::error::{Error, Result};
-use crate::stream::{RecvHalf, decode_value};
+use crate::error::{Error, ErrorKind, Result};
+use crate::intake::decoded;
+use crate::stream::RecvHalf;
 
 /// One of several readers of a stream, from [`RecvHalf::subscribe`]: each gets every value that
 /// arrives while it is there.
@@ -49,7 +49,8 @@ struct Shared<Rx> {
 
 /// What comes next for one reader.
 enum Next {
-    Value(Arc<[u8]>),
+    /// With its number.
+    Value(Arc<[u8]>, u64),
     Lagged(u64),
     End,
 }
@@ -121,12 +122,13 @@ impl Ring {
         };
         let kept = self.kept.get_mut(usize::try_from(place).ok()?)?;
         reader.next += 1;
+        let number = reader.next;
         kept.wanted -= 1;
         let value = kept.value.clone();
         if kept.wanted == 0 {
             self.drop_first();
         }
-        Some(Next::Value(value))
+        Some(Next::Value(value, number))
     }
 
     /// Keeps what is in the buffer for every reader, and no more than the window in all.
@@ -202,7 +204,7 @@ impl<Rx> Subscriber<Rx> {
     }
 }
 
-impl<Rx: DeserializeOwned> Subscriber<Rx> {
+impl<Rx> Subscriber<Rx> {
     /// Receives the next value; `None` after a graceful end, for every reader and for ever.
     ///
     /// # Errors
@@ -228,7 +230,9 @@ impl<Rx: DeserializeOwned> Subscriber<Rx> {
     fn look_at(&self, next: Next) -> Option<Result<Option<Rx>>> {
         let dialog = self.shared.half.dialog();
         match next {
-            Next::Value(bytes) => Some(decode_value(&bytes, dialog).map(Some)),
+            Next::Value(bytes, number) => {
+                Some(decoded(dialog, number, &bytes, self.shared.half.take()).map(Some))
+            }
             Next::End => Some(Ok(None)),
             Next::Lagged(missed) if self.skips => {
                 let (task, actor) = (&dialog.task, &dialog.peer);
@@ -240,10 +244,10 @@ impl<Rx: DeserializeOwned> Subscriber<Rx> {
     }
 }
 
-impl<Rx: DeserializeOwned> Stream for Subscriber<Rx> {
+impl<Rx> Stream for Subscriber<Rx> {
     type Item = Result<Rx>;
 
-    /// As `recv`; an error other than `Lagged` or `Codec` ends the stream.
+    /// As `recv`; an error other than `Lagged` ends the stream.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         while !self.ended {
             let pending = match &mut self.pending {
@@ -258,7 +262,10 @@ impl<Rx: DeserializeOwned> Stream for Subscriber<Rx> {
             match next.map(|next| self.look_at(next)) {
                 Ok(None) => {}
                 Ok(Some(Ok(Some(value)))) => return Poll::Ready(Some(Ok(value))),
-                Ok(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Ok(Some(Err(error))) => {
+                    self.ended = !matches!(error.kind(), ErrorKind::Lagged(_));
+                    return Poll::Ready(Some(Err(error)));
+                }
                 Ok(Some(Ok(None))) => self.ended = true,
                 Err(error) => {
                     self.ended = true;
@@ -298,7 +305,7 @@ mod tests {
 
     fn had(ring: &mut Ring, name: u64) -> Vec<u8> {
         let next = || match ring.take(name) {
-            Some(Next::Value(value)) => value.first().copied(),
+            Some(Next::Value(value, _)) => value.first().copied(),
             _ => None,
         };
         std::iter::from_fn(next).collect()
@@ -310,7 +317,7 @@ mod tests {
         let [fast, slow, gone] = [(); 3].map(|()| ring.join());
         (0..4).for_each(|value| keep(&mut ring, value));
         assert_eq!(had(&mut ring, fast), [0, 1, 2, 3]);
-        assert!(matches!(ring.take(slow), Some(Next::Value(_))));
+        assert!(matches!(ring.take(slow), Some(Next::Value(..))));
         assert_eq!((ring.kept.len(), ring.bytes), (4, 40), "one has had none of them");
         ring.leave(gone);
         assert_eq!((ring.kept.len(), ring.bytes), (3, 30));

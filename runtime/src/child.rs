@@ -14,13 +14,14 @@ use hatchery_proto::{
 };
 
 use crate::actor::{Actor, Caller, Exposed};
+use crate::codec::{Codec as _, Postcard};
 use crate::driver::clock;
 use crate::driver::entry::{self, ChildEntry};
 use crate::driver::identity;
 use crate::driver::link::{Link, Loops};
 use crate::driver::watch;
 use crate::ending::LastWords;
-use crate::endpoint::{Failed, Job};
+use crate::endpoint::{self, Failed, Job};
 use crate::error::{Error, Result};
 use crate::hooks;
 use crate::serving::{self, Serving};
@@ -72,7 +73,7 @@ async fn start(entry: ChildEntry) -> Result<i32> {
         .link
         .try_clone()
         .map_err(|error| Error::os("taking over the link to the parent", error))?;
-    let connection = Connection::new(config, clock::now());
+    let connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
     let news = Arc::new(Signal::new());
     let ring = news.clone();
     let serving = Serving::new(
@@ -170,10 +171,13 @@ impl Life {
             // A daemon serves until it is cancelled.
             None => Ok(Box::pin(std::future::pending())),
             Some(MainTask { endpoint, schema, args }) => {
+                let codec = endpoint::find(&endpoint).map_or(Postcard::NUMBER, |entry| entry.codec);
                 let call = Incoming {
                     endpoint,
                     kind: Kind::Call,
                     schema,
+                    // Its schema tells of it.
+                    codec,
                     args,
                     deadline: None,
                     trace: None,

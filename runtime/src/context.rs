@@ -1,58 +1,53 @@
 //! Contexts: a task here and a task there, linked for life.
 //!
 //! The callee holds a [`Context`], the opener an [`OpenContext`]. Whose error is raised and whose is
-//! absorbed is decided in `judge`, in one place.
+//! absorbed is decided in `block`, in one place.
 
+pub(crate) mod block;
 mod body;
 
 use std::fmt;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_lite::FutureExt;
-use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::{ActorId, Cancelled, Cause, Outcome};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::actor::Actor;
-use crate::current::Within;
+use crate::codec::{self, Codec, Put, Take, decode, encode_by};
 use crate::dialog::Dialog;
-use crate::endpoint::{
-    ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf, decode, encode,
-};
-use crate::error::{self, EndpointError, Error, ErrorKind, Never, Result};
+use crate::endpoint::{ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf};
+use crate::error::{EndpointError, Error, Never, Result};
 use crate::stream::MsgStream;
-use crate::task::{self, Ended, Scope};
+use crate::task;
 
 /// The type of a context's first value.
 #[derive(Debug)]
-pub struct Starts<T>(PhantomData<fn() -> T>);
+pub struct Starts<T>(Put<T>);
 
 /// The type of what a context's callee sends.
 #[derive(Debug)]
-pub struct Sends<T>(PhantomData<fn() -> T>);
+pub struct Sends<T>(Put<T>);
 
 /// The type of what a context's callee receives.
 #[derive(Debug)]
-pub struct Receives<T>(PhantomData<fn() -> T>);
+pub struct Receives<T>(Take<T>);
 
 /// The callee's end of a context, the first argument of a
 /// [`#[hatchery::context]`](macro@crate::context) endpoint.
 ///
 /// It starts once, by value, so that starting twice and streaming before starting do not compile
 /// (P-D6). The context ends with the endpoint's return; one that returns without having started
-/// fails at the opener.
+/// fails at the opener. [`CurrentContext::cancel`](crate::CurrentContext::cancel) cancels it from here.
 #[must_use = "a context that is never started fails at its opener"]
 pub struct Context<First = Starts<()>, Out = Sends<Never>, In = Receives<Never>> {
     dialog: Arc<Dialog>,
-    types: Types<First, Out, In>,
+    /// How the values of each become bytes and back.
+    starts: First,
+    sends: Out,
+    receives: In,
 }
-
-/// Says that the types are only talked about.
-type Types<First, Out, In> = PhantomData<fn() -> (First, Out, In)>;
 
 /// An open dialog that its callee is about to be given.
 #[doc(hidden)]
@@ -72,7 +67,7 @@ pub trait ContextArgument: Send + 'static {
     type Received: Serialize + DeserializeOwned + Send + 'static;
 
     #[doc(hidden)]
-    fn over(seat: Seat) -> Self;
+    fn over<C: Codec>(seat: Seat) -> Self;
 }
 
 impl<First, Out, In> ContextArgument for Context<Starts<First>, Sends<Out>, Receives<In>>
@@ -85,8 +80,13 @@ where
     type Sent = Out;
     type Received = In;
 
-    fn over(seat: Seat) -> Self {
-        Self { dialog: seat.0, types: PhantomData }
+    fn over<C: Codec>(seat: Seat) -> Self {
+        Self {
+            dialog: seat.0,
+            starts: Starts(C::encode),
+            sends: Sends(C::encode),
+            receives: Receives(codec::take::<C, In>),
+        }
     }
 }
 
@@ -100,9 +100,9 @@ impl<First: Serialize, Out, In> Context<Starts<First>, Sends<Out>, Receives<In>>
     /// # Cancel safety
     /// Does its work when first polled.
     pub async fn started(self, first: First) -> Result<Started<Out, In>> {
-        let bytes = encode(&first, "the first value of", &self.dialog.task)?;
+        let bytes = encode_by(self.starts.0, &first, "the first value of", &self.dialog.task)?;
         self.dialog.start(&bytes).await?;
-        Ok(Started { dialog: self.dialog, types: PhantomData })
+        Ok(Started { dialog: self.dialog, put: self.sends.0, take: self.receives.0 })
     }
 }
 
@@ -123,15 +123,16 @@ impl<First, Out, In> fmt::Debug for Context<First, Out, In> {
 #[derive(Debug)]
 pub struct Started<Out, In> {
     dialog: Arc<Dialog>,
-    types: PhantomData<fn() -> (Out, In)>,
+    put: Put<Out>,
+    take: Take<In>,
 }
 
-impl<Out: Serialize, In: DeserializeOwned> Started<Out, In> {
+impl<Out, In> Started<Out, In> {
     /// Opens this side's stream. By value: a context has one (P-D6).
     pub fn open_stream(self) -> MsgStream<Out, In> {
         // Cannot be refused: this handle is the only one and is consumed.
         let _ = self.dialog.open_stream();
-        MsgStream::over(self.dialog)
+        MsgStream::over(self.dialog, self.put, self.take)
     }
 }
 
@@ -216,13 +217,14 @@ impl<E: ContextEndpoint> OpenContext<E> {
                 });
             }
         };
-        let first = decode(&bytes, "the first value of", E::NAME).inspect_err(|error| {
-            // The callee is to know which value it was: the drop alone would not say (P-C5).
-            if let Some(actor) = Actor::running() {
-                let cause = Cause::OpenerFailed(Box::new(error.to_report(E::NAME)));
-                dialog.cancel(by_us(cause), actor.settings().grace());
-            }
-        })?;
+        let first =
+            decode::<E::Codec, _>(&bytes, "the first value of", E::NAME).inspect_err(|error| {
+                // The callee is to know which value it was: the drop alone would not say (P-C5).
+                if let Some(actor) = Actor::running() {
+                    let cause = Cause::OpenerFailed(Box::new(error.to_report(E::NAME)));
+                    dialog.cancel(by_us(cause), actor.settings().grace());
+                }
+            })?;
         Ok((Self { dialog, scoped: false, endpoint: PhantomData }, first))
     }
 
@@ -239,7 +241,7 @@ impl<E: ContextEndpoint> OpenContext<E> {
     pub fn open_stream(&mut self) -> Result<MsgStream<Received<E>, Sent<E>>> {
         self.dialog.check_not_cancelled()?;
         self.dialog.open_stream()?;
-        Ok(MsgStream::over(self.dialog.clone()))
+        Ok(MsgStream::over(self.dialog.clone(), E::Codec::encode, codec::take::<E::Codec, Sent<E>>))
     }
 
     /// Whether this side has asked the far task to end.
@@ -299,6 +301,7 @@ impl<E: ContextEndpoint> OpenContext<E> {
     /// Dropping the future loses nothing.
     pub async fn result(&self) -> Result<ValueOf<E>, ErrorOf<E>> {
         let outcome = self.dialog.finished().await;
+        self.dialog.told.tell();
         value_of::<E>(&outcome, &self.dialog)
     }
 
@@ -314,162 +317,28 @@ impl<E: ContextEndpoint> OpenContext<E> {
     }
 }
 
-/// What the end of a block comes to, given its value and the far task's outcome: the one place that
-/// decides what is absorbed and what is raised (P-C4).
-fn judge<T, X: From<Error>>(value: T, outcome: &Outcome, dialog: &Dialog) -> Result<T, X> {
-    match outcome {
-        Outcome::Returned(_) => Ok(value),
-        Outcome::Cancelled(by)
-            if dialog.cancel_asked() && by.canceller == task::current_actor_id() =>
-        {
-            Ok(value)
-        }
-        // The body has seen how it ended and chose to end well.
-        _ if dialog.will_be_told() => Ok(value),
-        other => Err(X::from(Error::from_outcome(other, &dialog.peer, &dialog.task))),
-    }
-}
-
-/// The scope form of a context: runs `body`, then joins, or cancels and drains.
-pub(crate) async fn with_context<E, F, Fut, T, X>(
-    mut context: OpenContext<E>,
-    first: First<E>,
-    body: F,
-) -> Result<T, X>
-where
-    E: ContextEndpoint,
-    F: FnOnce(OpenContext<E>, First<E>) -> Fut,
-    Fut: Future<Output = Result<T, X>>,
-    X: From<Error> + fmt::Display + 'static,
-{
-    context.scoped = true;
-    in_scope(context.dialog.clone(), E::NAME, true, || body(context, first)).await
-}
-
-/// Runs a body with an open dialog, then joins the far task, or cancels and drains.
-///
-/// A failure of the far task has the body dropped at its next await; that of a one-way stream finds
-/// it behind the items.
-pub(crate) async fn in_scope<Fut, T, X>(
-    dialog: Arc<Dialog>,
-    name: &str,
-    is_context: bool,
-    body: impl FnOnce() -> Fut,
-) -> Result<T, X>
-where
-    Fut: Future<Output = Result<T, X>>,
-    X: From<Error> + fmt::Display + 'static,
-{
-    let Some(actor) = Actor::running() else { return Err(X::from(Error::gone(&dialog.peer))) };
-    let mut scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
-    if is_context {
-        scope = scope.of_context(Some(Within::block_of(&dialog)));
-    }
-    scope.set_holding(true);
-    let by = || scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
-    let (ended, failed) = body::run(body(), &dialog, &scope, &actor, is_context).await;
-    let share = scope.share();
-    match ended {
-        Ended::Returned(Ok(value)) if !failed => {
-            if dialog.cancels_on_exit() {
-                dialog.cancel(by_us(Cause::ScopeEnding), actor.settings().grace());
-            }
-            // A cancel that comes while the block joins is handed on.
-            let late = async {
-                scope.until_due().await;
-                dialog.cancel_within(by(), scope.share());
-                std::future::pending().await
-            };
-            let outcome = dialog.finished().or(late).await;
-            match scope.cancelled() {
-                Some(by) => Err(X::from(cancelled(by, &outcome, &dialog))),
-                None => judge(value, &outcome, &dialog),
-            }
-        }
-        Ended::Returned(Err(error)) if !failed => {
-            let rest = scope.cancelled().map(|_| share);
-            Err(body_failed(error, &dialog, name, &actor, rest).await)
-        }
-        Ended::Dropped if !failed => {
-            let outcome = dialog.finished().await;
-            Err(X::from(cancelled(by(), &outcome, &dialog)))
-        }
-        // The far task's failure ended the body: what failed in there since then is the lesser.
-        ended => {
-            let outcome = dialog.finished().await;
-            let error = Error::from_outcome(&outcome, &dialog.peer, name);
-            let since = match ended {
-                Ended::Returned(Err(since)) => Some(error::of_block(&since)),
-                _ => None,
-            };
-            let since = since.into_iter().filter(|since| {
-                // What it heard of the far task in its clean-up is no failure beside that one.
-                since.cancelled().is_none() && since.report().message != error.report().message
-            });
-            let since = since.collect();
-            Err(X::from(error.with_others(since)))
-        }
-    }
-}
-
-/// What a block that was cancelled from around comes to: no cancel hides an error of the far task,
-/// which may be all that is told of what is below it (P-C2).
-fn cancelled(by: Cancelled, outcome: &Outcome, dialog: &Dialog) -> Error {
-    match outcome {
-        Outcome::Failed { .. } => Error::from_outcome(outcome, &dialog.peer, &dialog.task),
-        _ => Error::cancelled_by(by),
-    }
-}
-
-/// Cancels the far task because the body has failed, and waits for its end, within `rest` where that
-/// is all there is; gives the error to raise.
-async fn body_failed<X>(
-    error: X,
-    dialog: &Dialog,
-    name: &str,
-    actor: &Actor,
-    rest: Option<Duration>,
-) -> X
-where
-    X: From<Error> + fmt::Display + 'static,
-{
-    let known = error::of_block(&error);
-    let report = known.to_report(name);
-    let reads_no_more = *known.kind() == ErrorKind::ReceiverGone;
-    let by = by_us(Cause::OpenerFailed(Box::new(report)));
-    match rest {
-        Some(rest) => dialog.cancel_within(by, rest),
-        None => dialog.cancel(by, actor.settings().grace()),
-    }
-    let outcome = dialog.finished().await;
-    // A task that fails, or that another has cancelled, drops its stream first: that is the echo, its
-    // own end the cause.
-    let is_cause = match &outcome {
-        Outcome::Returned(_) => false,
-        Outcome::Cancelled(by) => by.canceller != task::current_actor_id(),
-        _ => true,
-    };
-    if reads_no_more && is_cause {
-        return X::from(Error::from_outcome(&outcome, &dialog.peer, &dialog.task));
-    }
-    error
-}
-
 /// The result of a dialog, typed.
 pub(crate) fn value_of<E: Endpoint>(
     outcome: &Outcome,
     dialog: &Dialog,
 ) -> Result<ValueOf<E>, ErrorOf<E>> {
-    match outcome {
-        Outcome::Returned(bytes) => decode(bytes, "the result of", E::NAME).map_err(Into::into),
-        other => Err(failure::<E>(other, &dialog.peer)),
+    match (outcome, dialog.check_decoded()) {
+        (Outcome::Returned(bytes), _) => returned::<E>(bytes),
+        // This side has cancelled it for that.
+        (Outcome::Cancelled(_), Err(undecoded)) => Err(undecoded.into()),
+        (other, _) => Err(failure::<E>(other, &dialog.peer)),
     }
+}
+
+/// A result, decoded.
+pub(crate) fn returned<E: Endpoint>(bytes: &[u8]) -> Result<ValueOf<E>, ErrorOf<E>> {
+    decode::<E::Codec, _>(bytes, "the result of", E::NAME).map_err(Into::into)
 }
 
 pub(crate) fn failure<E: Endpoint>(outcome: &Outcome, peer: &ActorId) -> ErrorOf<E> {
     match outcome {
         Outcome::Failed { report, payload } => {
-            <<E::Return as EndpointReturn>::Error as EndpointError>::from_wire(
+            <<E::Return as EndpointReturn>::Error as EndpointError>::from_wire::<E::Codec>(
                 report.clone(),
                 payload,
             )

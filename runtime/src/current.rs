@@ -4,19 +4,23 @@
 //! decided here.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
-use hatchery_proto::ActorId;
+use hatchery_proto::actor::scopes::ScopeId;
+use hatchery_proto::{ActorId, Cause};
 
+use crate::actor::Actor;
+use crate::context::by_us;
 use crate::dialog::Dialog;
+use crate::driver::clock;
 use crate::task;
 
 /// What can be known of a context by what runs in it, however far below: in the far task and in the
 /// opener's [`with_context`](crate::Portal::with_context) block, in the nurseries and tasks of both,
 /// and in what these call.
 ///
-/// For what has to know on whose behalf it works, such as logs, quotas and checks of who asks. It owns
-/// nothing and holds nothing open.
+/// For what has to know on whose behalf it works, such as logs, quotas and checks of who asks, or has
+/// to end that. It owns nothing and holds nothing open.
 ///
 /// ```
 /// use hatchery::{Context, CurrentContext, Result, Starts};
@@ -40,19 +44,35 @@ pub struct CurrentContext(Arc<Within>);
 pub(crate) struct Within {
     endpoint: Arc<str>,
     peer: ActorId,
-    is_callee: bool,
+    end: End,
+}
+
+/// Which end of the context that is.
+enum End {
+    /// The opener's block.
+    Block(Weak<Dialog>),
+    /// The far task, with its scope once it has one.
+    Task(Weak<Actor>, OnceLock<ScopeId>),
 }
 
 impl Within {
     /// That of the opener's block.
-    pub(crate) fn block_of(dialog: &Dialog) -> Arc<Self> {
+    pub(crate) fn block_of(dialog: &Arc<Dialog>) -> Arc<Self> {
         let (endpoint, peer) = (dialog.task.clone(), dialog.peer.clone());
-        Arc::new(Self { endpoint, peer, is_callee: false })
+        Arc::new(Self { endpoint, peer, end: End::Block(Arc::downgrade(dialog)) })
     }
 
     /// That of the far task.
-    pub(crate) fn task_of(endpoint: &str, opener: ActorId) -> Arc<Self> {
-        Arc::new(Self { endpoint: endpoint.into(), peer: opener, is_callee: true })
+    pub(crate) fn task_of(endpoint: &str, opener: ActorId, actor: &Arc<Actor>) -> Arc<Self> {
+        let end = End::Task(Arc::downgrade(actor), OnceLock::new());
+        Arc::new(Self { endpoint: endpoint.into(), peer: opener, end })
+    }
+
+    /// Says which scope is the far task's.
+    pub(crate) fn is_scope(&self, scope: ScopeId) {
+        if let End::Task(_, slot) = &self.end {
+            let _ = slot.set(scope);
+        }
     }
 }
 
@@ -74,7 +94,42 @@ impl CurrentContext {
 
     /// Whether the running code is at the far end, the endpoint's; else it is at the opener's.
     pub fn is_callee(&self) -> bool {
-        self.0.is_callee
+        matches!(self.0.end, End::Task(..))
+    }
+
+    /// Whether it was cancelled, as far as is known at this end: by this side, or, at the far end, by
+    /// anyone.
+    pub fn is_cancelled(&self) -> bool {
+        match &self.0.end {
+            End::Block(dialog) => dialog.upgrade().is_some_and(|dialog| dialog.cancel_asked()),
+            End::Task(actor, scope) => {
+                actor.upgrade().zip(scope.get()).is_some_and(|(actor, scope)| {
+                    actor.scopes(|scopes| scopes.cancelled(*scope).is_some())
+                })
+            }
+        }
+    }
+
+    /// Cancels the context from this end, and returns at once; again, it does nothing more.
+    ///
+    /// In the opener's block: as [`OpenContext::cancel`](crate::OpenContext::cancel) without the
+    /// waiting. In the far task: that task is cancelled, innermost scopes first, within the grace of
+    /// its actor, and ends at its next await that is not shielded. Its opener is told that the task's
+    /// own actor has cancelled it, which is an error there (P-C4). Nothing else in that actor ends.
+    pub fn cancel(&self) {
+        match &self.0.end {
+            End::Block(dialog) => {
+                if let Some(dialog) = dialog.upgrade() {
+                    dialog.cancel_here();
+                }
+            }
+            End::Task(actor, scope) => {
+                if let Some((actor, scope)) = actor.upgrade().zip(scope.get()) {
+                    let (by, grace) = (by_us(Cause::Asked), actor.settings().grace());
+                    actor.scopes(|scopes| scopes.cancel(*scope, clock::now(), by, grace));
+                }
+            }
+        }
     }
 }
 

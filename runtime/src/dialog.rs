@@ -3,13 +3,13 @@
 //! Waits and wakes. Which message may be sent when is decided in the core; a refusal of the core
 //! becomes an error here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use event_listener::Event as Signal;
 use hatchery_proto::{
-    ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Misuse, Outcome, Overrun, Recv,
+    ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Outcome, Overrun, Recv,
     SendError,
 };
 
@@ -19,6 +19,11 @@ use crate::driver::link::Link;
 use crate::error::{Error, Result};
 use crate::task;
 use crate::wait;
+
+mod refused;
+mod told;
+
+use told::Told;
 
 /// Which end of a dialog this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +49,12 @@ pub(crate) struct Dialog {
     started: AtomicBool,
     /// Whether a stream was opened on this side: there is at most one (P-D6).
     opened: AtomicBool,
-    /// Operations that would see the dialog's end by themselves.
-    waiting: AtomicUsize,
-    /// Whether such an operation has told its caller of the end.
-    told: AtomicBool,
+    /// What the body of the block around this side knows of its end.
+    pub(crate) told: Told,
     /// Whether this side asked for a cancel: its own cancel is absorbed (P-C4).
     asked: AtomicBool,
+    /// What was received here and could not be decoded, which ends it.
+    undecoded: OnceLock<Error>,
     /// Whether a clean end of the block around it cancels it instead of joining it.
     cancels: AtomicBool,
     released: AtomicBool,
@@ -97,9 +102,9 @@ impl Dialog {
             reading: AtomicBool::new(false),
             started: AtomicBool::new(false),
             opened: AtomicBool::new(false),
-            waiting: AtomicUsize::new(0),
-            told: AtomicBool::new(false),
+            told: Told::default(),
             asked: AtomicBool::new(false),
+            undecoded: OnceLock::new(),
             cancels: AtomicBool::new(false),
             released: AtomicBool::new(false),
         })
@@ -112,21 +117,17 @@ impl Dialog {
 
     /// The same, counted as an operation that will tell its caller of the dialog's end.
     pub(crate) async fn wait_told<T>(&self, ready: impl FnMut() -> Option<Result<T>>) -> Result<T> {
-        let _waiting = Waiting::on(&self.waiting);
+        let _waits = self.told.waits();
         let result = self.wait(ready).await;
         if result.is_err() {
-            self.told.store(true, Ordering::Release);
+            self.told.tell();
         }
         result
     }
 
-    /// Whether somebody else will tell the owner that the dialog has ended, or has done so.
-    pub(crate) fn will_be_told(&self) -> bool {
-        self.told.load(Ordering::Acquire) || self.waiting.load(Ordering::Acquire) > 0
-    }
-
     /// Sends one value; waits for credit.
     pub(crate) async fn send(&self, bytes: &[u8]) -> Result<()> {
+        self.check_decoded()?;
         self.wait_told(|| match view!(self, |view, _now| view.send(bytes)) {
             Some(Ok(())) => Some(Ok(())),
             Some(Err(SendError::Full)) => None,
@@ -138,13 +139,14 @@ impl Dialog {
 
     /// Sends one value if there is room for it now; says whether there was.
     pub(crate) fn try_send(&self, bytes: &[u8]) -> Result<bool> {
+        self.check_decoded()?;
         let failed = match view!(self, |view, _now| view.send(bytes)) {
             Some(Ok(())) => return Ok(true),
             Some(Err(SendError::Full)) => return Ok(false),
             Some(Err(refused)) => self.refused(&refused),
             None => self.end_error(),
         };
-        self.told.store(true, Ordering::Release);
+        self.told.tell();
         Err(failed)
     }
 
@@ -155,6 +157,9 @@ impl Dialog {
 
     /// The same if there is an answer now.
     pub(crate) fn received(&self, out: &mut Vec<u8>) -> Option<Result<Received>> {
+        if let Err(error) = self.check_decoded() {
+            return Some(Err(error));
+        }
         match view!(self, |view, _now| view.recv(out)) {
             Some(Recv::Value) => Some(Ok(Received::Value)),
             Some(Recv::Empty) => None,
@@ -232,7 +237,7 @@ impl Dialog {
 
     /// Opener: waits for the outcome. With nobody left to send or read, says so first (P-D8).
     pub(crate) async fn finished(&self) -> Outcome {
-        let _waiting = Waiting::on(&self.waiting);
+        let _waits = self.told.waits();
         self.wait(|| {
             self.leave();
             self.outcome().or_else(|| self.is_gone().then(lost))
@@ -284,6 +289,11 @@ impl Dialog {
         });
     }
 
+    /// Opener: the same, because the code here asks for it.
+    pub(crate) fn cancel_here(&self) {
+        self.cancel(by_us(Cause::Asked), grace());
+    }
+
     /// The same for a task that was itself asked to end within `rest`, and waits no longer (P-C1).
     pub(crate) fn cancel_within(&self, by: Cancelled, rest: Duration) {
         self.asked.store(true, Ordering::Release);
@@ -296,13 +306,26 @@ impl Dialog {
 
     /// Opener: asks the far task to end, waits until it has, and says how that came out (P-C1).
     pub(crate) async fn ends(&self) -> CancelStatus {
-        let actor = Actor::running();
-        let grace = actor.map_or(Duration::from_millis(500), |actor| actor.settings().grace());
-        self.cancel(by_us(Cause::Asked), grace);
-        match self.finished().await {
+        self.cancel_here();
+        let outcome = self.finished().await;
+        if self.is_own_cancel(&outcome) {
+            // Which is what was asked for: a body goes on.
+            self.told.tell();
+        }
+        match outcome {
             Outcome::Lost(LostCause::Unresponsive) => CancelStatus::TimedOut,
             Outcome::Lost(_) | Outcome::Died(_) => CancelStatus::Gone,
             _ => CancelStatus::Done,
+        }
+    }
+
+    /// Whether it ended by this side's own cancel of this very dialog.
+    pub(crate) fn is_own_cancel(&self, outcome: &Outcome) -> bool {
+        match outcome {
+            Outcome::Cancelled(by) => {
+                self.cancel_asked() && by.canceller == task::current_actor_id()
+            }
+            _ => false,
         }
     }
 
@@ -364,6 +387,24 @@ impl Dialog {
         }
     }
 
+    /// Ends this dialog for a value that could not be decoded. The far task is told by the cause of its
+    /// cancel, or by this task's failure (P-C5, P-C2).
+    pub(crate) fn break_off(&self, error: Error) {
+        self.told.tell();
+        let error = self.undecoded.get_or_init(|| error);
+        if self.side == Side::Opener {
+            let cause = Cause::OpenerFailed(Box::new(error.to_report(&self.task)));
+            self.cancel(by_us(cause), grace());
+        }
+        // Others may wait for what does not come any more.
+        self.signal.notify(usize::MAX);
+    }
+
+    /// The value that could not be decoded, if there was one.
+    pub(crate) fn check_decoded(&self) -> Result<()> {
+        self.undecoded.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
     /// Opens this side's stream: once (P-D6).
     pub(crate) fn open_stream(&self) -> Result<()> {
         if self.opened.swap(true, Ordering::AcqRel) {
@@ -397,59 +438,6 @@ impl Dialog {
         }
         self.stop_reading();
     }
-
-    /// What the dialog's end is to an operation that runs into it.
-    pub(crate) fn end_error(&self) -> Error {
-        match (self.side, self.outcome()) {
-            (_, Some(Outcome::Returned(_))) => Error::misuse(format!(
-                "using the stream of `{}` on actor {} after its task has returned (P-D7)",
-                self.task, self.peer
-            )),
-            (_, Some(outcome)) => Error::from_outcome(&outcome, &self.peer, &self.task),
-            (Side::Opener, None) if self.released.load(Ordering::Acquire) => {
-                Error::misuse(format!(
-                    "using the stream of `{}` on actor {} after its context was dropped",
-                    self.task, self.peer
-                ))
-            }
-            _ => match self.asked_by() {
-                Some(by) => Error::cancelled_by(by),
-                None => Error::from_outcome(&lost(), &self.peer, &self.task),
-            },
-        }
-    }
-
-    /// Callee: who has asked its task to end, and why (P-C5).
-    fn asked_by(&self) -> Option<Cancelled> {
-        self.link.with(|connection, _| {
-            let callee = connection.callee(self.id)?;
-            callee.cancel_request().map(|request| request.by.clone())
-        })
-    }
-
-    fn refused(&self, refused: &SendError) -> Error {
-        match refused {
-            // An opener that fails drops its stream first: that is the echo, the cancel the cause.
-            SendError::ReceiverGone => match self.asked_by() {
-                Some(by) => Error::cancelled_by(by),
-                None => Error::receiver_gone(&self.peer),
-            },
-            SendError::Overrun => Error::overrun_there(&self.peer, &self.task),
-            SendError::Ended | SendError::Cancelling => match self.outcome() {
-                Some(_) => self.end_error(),
-                None if self.side == Side::Callee => self.end_error(),
-                // Asked for here, and the far task has not ended yet.
-                None => Error::cancelled_by(by_us(Cause::Asked)),
-            },
-            other => {
-                Error::misuse(format!("sending to `{}` on actor {}: {other}", self.task, self.peer))
-            }
-        }
-    }
-
-    fn misused(&self, misuse: &Misuse) -> Error {
-        Error::misuse(format!("`{}` with actor {}: {misuse}", self.task, self.peer))
-    }
 }
 
 impl Drop for Dialog {
@@ -460,22 +448,11 @@ impl Drop for Dialog {
     }
 }
 
+/// The grace of a cancel that comes from this actor.
+fn grace() -> Duration {
+    Actor::running().map_or(Duration::from_millis(500), |actor| actor.settings().grace())
+}
+
 fn lost() -> Outcome {
     Outcome::Lost(LostCause::LinkEnded)
-}
-
-/// Counts an operation while it waits.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn on(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Knows how values become bytes and back. Does not know links.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -14,6 +14,7 @@ use linkme::distributed_slice;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codec::{self, Codec, Postcard, encode};
 use crate::context::{ContextArgument, Seat};
 use crate::dialog::Dialog;
 use crate::error::{EndpointError, Error, Never, Result};
@@ -22,14 +23,18 @@ use crate::source;
 /// A function that can be run in another actor. Implemented by [`endpoint`](crate::endpoint) and
 /// [`context`](macro@crate::context), never by hand.
 ///
-/// The name on the wire is the function's path; the schema is a hash of that name, the signature
-/// as it is written and the attribute's `schema = N`. Two programs that disagree about it refuse
-/// each other's calls instead of misreading them.
+/// The name on the wire is the function's path; the schema is a hash of that name, the signature as it
+/// is written, its codec and the attribute's `schema = N`. Two programs that disagree about it refuse
+/// each other's calls. What is behind the name of a type is not part of it: where its fields change
+/// and programs of before are still there, raise `schema = N`, or use a codec whose fields have names
+/// ([`codec`](crate::codec)).
 pub trait Endpoint: Send + Sync + 'static {
     /// The name on the wire.
     const NAME: &'static str;
     /// What both ends must agree on.
     const SCHEMA: u64;
+    /// How its values become bytes.
+    type Codec: Codec;
     /// The arguments, as a tuple.
     type Args: Serialize + DeserializeOwned + Send + 'static;
     /// What the function returns.
@@ -200,7 +205,7 @@ impl<E: Endpoint> Call<E> {
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        encode(&self.args, "the arguments of", E::NAME)
+        encode::<E::Codec, _>(&self.args, "the arguments of", E::NAME)
     }
 }
 
@@ -250,6 +255,7 @@ pub struct Entry {
     pub(crate) name: &'static str,
     pub(crate) schema: u64,
     pub(crate) kind: Kind,
+    pub(crate) codec: u8,
     pub(crate) prepare: Prepare,
 }
 
@@ -262,28 +268,26 @@ impl std::fmt::Debug for Entry {
 impl Entry {
     /// The entry of a call endpoint.
     pub const fn call<E: CallEndpoint>() -> Self {
-        Self { name: E::NAME, schema: E::SCHEMA, kind: Kind::Call, prepare: prepare_call::<E> }
+        Self::of::<E>(Kind::Call, prepare_call::<E>)
     }
 
     /// The entry of a context endpoint.
     pub const fn context<E: ContextEndpoint>() -> Self {
-        Self {
-            name: E::NAME,
-            schema: E::SCHEMA,
-            kind: Kind::Context,
-            prepare: prepare_context::<E>,
-        }
+        Self::of::<E>(Kind::Context, prepare_context::<E>)
     }
 
     /// The entry of a stream endpoint.
     pub const fn stream<E: StreamEndpoint>() -> Self {
-        Self { name: E::NAME, schema: E::SCHEMA, kind: Kind::Stream, prepare: prepare_stream::<E> }
+        Self::of::<E>(Kind::Stream, prepare_stream::<E>)
     }
 
     /// The entry of what does not compile.
     pub const fn none<E: Endpoint>() -> Self {
-        let prepare: Prepare = |_, _| Err("it is no endpoint".to_owned());
-        Self { name: E::NAME, schema: E::SCHEMA, kind: Kind::Call, prepare }
+        Self::of::<E>(Kind::Call, |_, _| Err("it is no endpoint".to_owned()))
+    }
+
+    const fn of<E: Endpoint>(kind: Kind, prepare: Prepare) -> Self {
+        Self { name: E::NAME, schema: E::SCHEMA, kind, codec: E::Codec::NUMBER, prepare }
     }
 }
 
@@ -322,7 +326,7 @@ fn prepare_context<E: ContextEndpoint>(
     let args = decode_args::<E>(args)?;
     let Some(dialog) = dialog else { return Err("a context needs a dialog".to_owned()) };
     Ok(Box::pin(async move {
-        let context = E::Context::over(Seat(dialog.clone()));
+        let context = E::Context::over::<E::Codec>(Seat(dialog.clone()));
         let returned = E::run(context, args).await;
         if !dialog.has_started() {
             let error = Error::misuse(
@@ -334,7 +338,11 @@ fn prepare_context<E: ContextEndpoint>(
                 Err(error) => failed::<E>(&error),
             });
         }
-        ending::<E>(returned)
+        // A task may do without a value that could not be decoded; its opener has to hear of it.
+        ending::<E>(returned).and_then(|value| match dialog.check_decoded() {
+            Ok(()) => Ok(value),
+            Err(undecoded) => Err(Failed::from_error(&undecoded, E::NAME)),
+        })
     }))
 }
 
@@ -349,46 +357,40 @@ fn prepare_stream<E: StreamEndpoint>(
 
 pub(crate) fn ending<E: Endpoint>(returned: E::Return) -> Ending {
     match returned.into_result() {
-        Ok(value) => encode(&value, "the result of", E::NAME)
+        Ok(value) => encode::<E::Codec, _>(&value, "the result of", E::NAME)
             .map_err(|error| Failed::from_error(&error, E::NAME)),
         Err(error) => Err(failed::<E>(&error)),
     }
 }
 
 pub(crate) fn failed<E: Endpoint>(error: &DeclaredBy<E>) -> Failed {
-    let (report, payload) = error.to_wire(E::NAME);
+    let (report, payload) = error.to_wire::<E::Codec>(E::NAME);
     Failed { report: Box::new(report), payload }
 }
 
 fn decode_args<E: Endpoint>(args: &[u8]) -> std::result::Result<E::Args, String> {
-    match postcard::take_from_bytes(args) {
-        Ok((args, [])) => Ok(args),
-        Ok((_, rest)) => Err(format!("the arguments have {} bytes too many", rest.len())),
-        Err(error) => Err(format!("the arguments do not decode: {error}")),
-    }
+    codec::take::<E::Codec, _>(args)
+        .map_err(|error| format!("the arguments could not be decoded: {error}"))
 }
 
-pub(crate) fn encode<T: Serialize>(value: &T, what: &str, name: &str) -> Result<Vec<u8>> {
-    postcard::to_allocvec(value).map_err(|error| Error::codec(&format!("{what} `{name}`"), error))
+/// The codecs of this program's endpoints.
+pub(crate) fn codecs() -> &'static [u8] {
+    static CODECS: OnceLock<Vec<u8>> = OnceLock::new();
+    CODECS.get_or_init(|| {
+        let codecs: BTreeSet<u8> = ENDPOINTS.iter().map(|entry| entry.codec).collect();
+        codecs.into_iter().collect()
+    })
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str, name: &str) -> Result<T> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok(_) => {
-            Err(Error::codec(&format!("{what} `{name}`"), postcard::Error::DeserializeBadEncoding))
-        }
-        Err(error) => Err(Error::codec(&format!("{what} `{name}`"), error)),
-    }
-}
-
-/// The hash that both ends compare: FNV-1a over name, signature and number.
+/// The hash that both ends compare: FNV-1a over name, signature and number, and, for a codec other
+/// than postcard, its name.
 #[doc(hidden)]
-pub const fn schema(name: &str, signature: &str, number: u64) -> u64 {
+pub const fn schema<C: Codec>(name: &str, signature: &str, number: u64) -> u64 {
     let hash = hash(0xcbf2_9ce4_8422_2325, name.as_bytes());
     let hash = self::hash(hash, &[0]);
     let hash = self::hash(hash, signature.as_bytes());
-    self::hash(hash, &number.to_le_bytes())
+    let hash = self::hash(hash, &number.to_le_bytes());
+    if C::NUMBER == Postcard::NUMBER { hash } else { self::hash(hash, C::NAME.as_bytes()) }
 }
 
 const fn hash(mut state: u64, bytes: &[u8]) -> u64 {

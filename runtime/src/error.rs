@@ -18,6 +18,7 @@ use hatchery_proto::{
 };
 pub use typed::{CallError, EndpointError, Never};
 
+use crate::codec::CodecError;
 use crate::task;
 
 /// A result whose error is [`Error`].
@@ -37,6 +38,8 @@ struct Detail {
     source: Option<Box<dyn StdError + Send + Sync>>,
     /// The other failures of its nursery, where that was here.
     others: Vec<Error>,
+    /// It is the end of a block whose context this actor itself has cancelled (P-C4).
+    absorbed: bool,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -149,7 +152,7 @@ impl Error {
         report: Report,
         source: Option<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self(Arc::new(Detail { kind, report, source, others: Vec::new() }))
+        Self(Arc::new(Detail { kind, report, source, others: Vec::new(), absorbed: false }))
     }
 
     #[track_caller]
@@ -180,8 +183,8 @@ impl Error {
     }
 
     #[track_caller]
-    pub(crate) fn codec(what: &str, error: postcard::Error) -> Self {
-        let message = format!("{what} could not be encoded or decoded: {error}");
+    pub(crate) fn codec(what: fmt::Arguments<'_>, error: &CodecError) -> Self {
+        let message = format!("{what}: {error}");
         Self::local(ErrorKind::Codec, Code::Error, message)
     }
 
@@ -352,7 +355,23 @@ impl Error {
             report,
             source: Some(Box::new(SharedSource(self))),
             others: all,
+            absorbed: false,
         }))
+    }
+
+    /// The same where it is no failure, and an error only since there is no value to give.
+    pub(crate) fn absorbed(self) -> Self {
+        Self(Arc::new(Detail {
+            kind: self.0.kind.clone(),
+            report: self.0.report.clone(),
+            others: self.0.others.clone(),
+            source: Some(Box::new(SharedSource(self))),
+            absorbed: true,
+        }))
+    }
+
+    pub(crate) fn is_absorbed(&self) -> bool {
+        self.0.absorbed
     }
 
     /// This failure in short, for the list of another, and those that are listed with it.
@@ -406,6 +425,20 @@ pub(crate) fn of_block<E: fmt::Display + 'static>(error: &E) -> Error {
         Report::new(fresh_id(), Code::Error, task::current_actor_id(), error.to_string());
     report.type_name = std::any::type_name::<E>().to_owned();
     Error::from_parts(ErrorKind::Failed, report, None)
+}
+
+/// A body's own error: absorbed where it only hands on a cancel.
+pub(crate) fn handed_on<E: 'static>(error: E) -> E {
+    let mut slot = Some(error);
+    if let Some(known) = (&mut slot as &mut dyn Any).downcast_mut::<Option<Error>>()
+        && known.as_ref().is_some_and(|error| error.cancelled().is_some())
+    {
+        *known = known.take().map(Error::absorbed);
+    }
+    match slot {
+        Some(error) => error,
+        None => unreachable!("the slot is only ever refilled"),
+    }
 }
 
 /// The body's own error, with the others' where it can hold them.

@@ -1,18 +1,21 @@
-//! What comes in on a dialog, still encoded, as everything that receives takes it: by an async call or
-//! as a stream, whichever comes next. What a value is, and what an error, is its holder's business.
+//! What comes in on a dialog, as everything that receives takes it: by an async call or as a stream,
+//! whichever comes next. A value that cannot be decoded ends the dialog.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use crate::codec::Take;
 use crate::dialog::{Dialog, Received};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The receiving end of a dialog.
 pub(crate) struct Intake {
     dialog: Arc<Dialog>,
     bytes: Vec<u8>,
+    /// How many values have come.
+    count: u64,
     pending: Option<Receiving>,
     ended: bool,
 }
@@ -22,34 +25,39 @@ type Receiving = Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>>> + Send + S
 
 impl Intake {
     pub(crate) fn of(dialog: Arc<Dialog>) -> Self {
-        Self { dialog, bytes: Vec::new(), pending: None, ended: false }
+        Self { dialog, bytes: Vec::new(), count: 0, pending: None, ended: false }
     }
 
     pub(crate) fn dialog(&self) -> &Arc<Dialog> {
         &self.dialog
     }
 
-    /// Takes the next value, as `decode` makes it of its bytes; `None` after a graceful end. Dropped
-    /// before it is done, it has taken nothing.
-    pub(crate) async fn recv<T>(
-        &mut self,
-        decode: impl FnOnce(&[u8], &Dialog) -> T,
-    ) -> Result<Option<T>> {
+    /// Takes the next value; `None` after a graceful end. Dropped before it is done, it has taken
+    /// nothing.
+    pub(crate) async fn recv<T>(&mut self, take: Take<T>) -> Result<Option<T>> {
         if let Some(pending) = &mut self.pending {
             let received = pending.as_mut().await;
             self.pending = None;
-            return Ok(received?.map(|bytes| decode(&bytes, &self.dialog)));
+            return received?.map(|bytes| self.decoded(&bytes, take)).transpose();
         }
-        Ok(match self.dialog.recv(&mut self.bytes).await? {
-            Received::Value => Some(decode(&self.bytes, &self.dialog)),
-            Received::End => None,
-        })
+        match self.dialog.recv(&mut self.bytes).await? {
+            Received::Value => {
+                self.count += 1;
+                decoded(&self.dialog, self.count, &self.bytes, take).map(Some)
+            }
+            Received::End => Ok(None),
+        }
+    }
+
+    fn decoded<T>(&mut self, bytes: &[u8], take: Take<T>) -> Result<T> {
+        self.count += 1;
+        decoded(&self.dialog, self.count, bytes, take)
     }
 
     /// The same as a stream, which an error ends.
     pub(crate) fn poll_next<T>(
         &mut self,
-        decode: impl FnOnce(&[u8], &Dialog) -> T,
+        take: Take<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<T>>> {
         if self.ended {
@@ -68,8 +76,11 @@ impl Intake {
         });
         let received = ready!(pending.as_mut().poll(cx));
         self.pending = None;
+        let received = received.and_then(|bytes| {
+            let value = bytes.map(|bytes| self.decoded(&bytes, take));
+            value.transpose()
+        });
         self.ended = !matches!(received, Ok(Some(_)));
-        let received = received.map(|bytes| bytes.map(|bytes| decode(&bytes, &self.dialog)));
         Poll::Ready(received.transpose())
     }
 
@@ -77,4 +88,18 @@ impl Intake {
     pub(crate) fn forget(&mut self) {
         self.pending = None;
     }
+}
+
+/// The value of that number that has come on a dialog. One that is none ends the dialog, and nothing
+/// else, with both sides told which it was.
+pub(crate) fn decoded<T>(dialog: &Dialog, number: u64, bytes: &[u8], take: Take<T>) -> Result<T> {
+    take(bytes).map_err(|error| {
+        let (task, peer) = (&dialog.task, &dialog.peer);
+        let error = Error::codec(
+            format_args!("value {number} from `{task}` on actor {peer} could not be decoded"),
+            &error,
+        );
+        dialog.break_off(error.clone());
+        error
+    })
 }

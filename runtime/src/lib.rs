@@ -59,6 +59,7 @@
 //!
 //! # Features
 //! - `log` (on by default): [`Options::log`] prints `tracing` events to standard error.
+//! - `messagepack`: the codec [`codec::MessagePack`], for programs that are not rebuilt together.
 //! - `test-support`: [`macro@test`], and the hook by which test binaries can be run as actors.
 
 #![cfg_attr(not(feature = "test-support"), forbid(unsafe_code))]
@@ -68,6 +69,7 @@ mod actor;
 mod broadcast;
 mod cache;
 mod child;
+pub mod codec;
 mod context;
 mod current;
 mod dialog;

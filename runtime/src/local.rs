@@ -7,8 +7,8 @@ use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::{ActorId, Outcome, Terminal};
 
 use crate::actor::Actor;
-use crate::context::failure;
-use crate::endpoint::{Call, CallEndpoint, ErrorOf, Job, ValueOf, decode, ending};
+use crate::context::{failure, returned};
+use crate::endpoint::{Call, CallEndpoint, ErrorOf, Job, ValueOf, ending};
 use crate::error::{Error, Result};
 use crate::serving;
 use crate::task::Scope;
@@ -62,7 +62,7 @@ impl LocalPortal {
         };
         let outcome = match terminal {
             Terminal::Return(bytes) => {
-                return decode(&bytes, "the result of", E::NAME).map_err(Into::into);
+                return returned::<E>(&bytes);
             }
             Terminal::Failed { report, payload } => Outcome::Failed { report, payload },
             Terminal::Cancelled(by) => Outcome::Cancelled(by),

@@ -402,10 +402,13 @@ impl Nursery {
                 Ended::Returned(Err(panic)) => Some(panic),
                 Ended::Returned(Ok(value)) => value.into_error(),
             };
-            // The echo of its own cancel, handed on by a scope inside it, is no failure.
-            let echo =
-                asked.is_some() && failure.as_ref().is_none_or(|error| error.cancelled().is_some());
-            of_task.member_ended(id, failure.filter(|_| !echo), asked.is_some());
+            // The echo of its own cancel, handed on by a scope inside it, is no failure; nor is the end
+            // of a block whose context was cancelled from here (P-C4).
+            let echo = |error: &Error| {
+                error.is_absorbed() || (asked.is_some() && error.cancelled().is_some())
+            };
+            let failure = failure.filter(|error| !echo(error));
+            of_task.member_ended(id, failure, asked.is_some());
         });
         // The task may have ended already; then it is not a member any more.
         match lock(&inner.state).members.get_mut(&id) {

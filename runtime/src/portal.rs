@@ -9,10 +9,11 @@ use hatchery_proto::{ActorId, ExitReport, Kind, Misuse, Outcome, StartWish};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codec::{Codec, Postcard, decode, encode};
 use crate::context::{self, CancelStatus, First, OpenContext, value_of};
 use crate::dialog::{Dialog, Side};
 use crate::endpoint::{
-    Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf, decode, encode,
+    Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf,
 };
 use crate::error::{Error, Result};
 use crate::source::{self, Source};
@@ -82,8 +83,10 @@ impl Portal {
     /// the far task fails first, `body` is cancelled, unless it was waiting on this context and so
     /// heard of it itself: what is open in it ends, innermost first, and it is dropped at its next
     /// await (P-C2). If `body` fails, the far task is cancelled with that error as the cause and
-    /// waited for (P-C5). A cancel from this side is no error (P-C4); a `body` that hands on what its
-    /// stream says of that cancel has failed, as with any error.
+    /// waited for (P-C5). A cancel from this side is no error (P-C4): of a `body` that goes on, the
+    /// value is returned. One that hands on what its stream says of that cancel, or that waits for
+    /// something else when another task has asked for it, and so is cancelled, has no value to give: the
+    /// block's error is that cancel then, and no failure for the nursery whose task it ends.
     ///
     /// # Errors
     /// The body's own error, or the far task's. What fails in `body` while that one ends it is listed
@@ -102,7 +105,7 @@ impl Portal {
     {
         let (context, first) =
             self.open_context(call).await.map_err(|error| X::from(error.into()))?;
-        context::with_context(context, first, body).await
+        context::block::with_context(context, first, body).await
     }
 
     /// Opens a one-way stream: starts the producer's task, and gives what it yields.
@@ -188,7 +191,7 @@ impl Portal {
         self.child.check_main(E::NAME)?;
         let outcome = self.child.outcome().await;
         match &outcome {
-            Outcome::Returned(bytes) => decode(bytes, "the result of", E::NAME).map_err(Into::into),
+            Outcome::Returned(bytes) => context::returned::<E>(bytes),
             other => Err(context::failure::<E>(other, &self.child.id())),
         }
     }
@@ -267,26 +270,39 @@ impl Portal {
         name: &str,
         args: impl Serialize,
     ) -> Result<T> {
-        let args = encode(&args, "the arguments of", name)?;
-        let dialog = self.open_as(name, StartWish::UNKNOWN_SCHEMA, args, Kind::Call).await?;
+        self.call_named_in::<Postcard, T>(name, args).await
+    }
+
+    /// The same for an endpoint that speaks another codec.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn call_named_in<C: Codec, T: DeserializeOwned>(
+        &self,
+        name: &str,
+        args: impl Serialize,
+    ) -> Result<T> {
+        let args = encode::<C, _>(&args, "the arguments of", name)?;
+        let wish = wish(name, StartWish::UNKNOWN_SCHEMA, Kind::Call);
+        let dialog = self.open_as(StartWish { codec: C::NUMBER, ..wish }, args).await?;
         match dialog.finished().await {
-            Outcome::Returned(bytes) => decode(&bytes, "the result of", name),
+            Outcome::Returned(bytes) => decode::<C, _>(&bytes, "the result of", name),
             other => Err(Error::from_outcome(&other, &dialog.peer, name)),
         }
     }
 
     async fn open<E: Endpoint>(&self, call: Call<E>, kind: Kind) -> Result<Arc<Dialog>> {
-        self.open_as(E::NAME, E::SCHEMA, call.encode()?, kind).await
+        let codec = E::Codec::NUMBER;
+        let wish = StartWish { codec, ..wish(E::NAME, E::SCHEMA, kind) };
+        self.open_as(wish, call.encode()?).await
     }
 
     /// Opens a dialog; waits for a free slot where the peer has as many as it takes (P-W5).
-    async fn open_as(
-        &self,
-        endpoint: &str,
-        schema: u64,
-        args: Vec<u8>,
-        kind: Kind,
-    ) -> Result<Arc<Dialog>> {
+    async fn open_as(&self, wish: StartWish<'_>, args: Vec<u8>) -> Result<Arc<Dialog>> {
+        let endpoint = wish.endpoint;
         let link = self.child.link()?;
         loop {
             listener!(link.slots() => slot);
@@ -294,7 +310,7 @@ impl Portal {
             let trace = Trace::current();
             let started = link.with(|connection, now| {
                 let trace = trace.as_ref().map(Trace::as_bytes);
-                let wish = StartWish { endpoint, kind, schema, deadline, trace };
+                let wish = StartWish { deadline, trace, ..wish };
                 connection.start(now, wish, &args)
             });
             match started {
@@ -307,6 +323,11 @@ impl Portal {
             }
         }
     }
+}
+
+/// The wish to open an endpoint in postcard.
+fn wish(endpoint: &str, schema: u64, kind: Kind) -> StartWish<'_> {
+    StartWish { endpoint, kind, schema, codec: Postcard::NUMBER, deadline: None, trace: None }
 }
 
 impl fmt::Debug for Portal {

@@ -89,10 +89,13 @@ impl Serving {
         let actor = self.actor.clone();
         let trace = Trace::received(incoming.trace.as_deref());
         let within = (incoming.kind == Kind::Context)
-            .then(|| Within::task_of(&incoming.endpoint, peer_of(link)));
+            .then(|| Within::task_of(&incoming.endpoint, peer_of(link), &actor));
         let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body)
             .of_trace(trace)
-            .of_context(within);
+            .of_context(within.clone());
+        if let Some(within) = within {
+            within.is_scope(scope.id());
+        }
         lock(&self.tasks).insert(id, scope.id());
         // A cancel that came before the scope was known has to be seen here.
         self.apply_cancel(link, id);
@@ -192,6 +195,13 @@ pub(crate) fn prepare(
         let message = "the two programs were built from different signatures of it; build both \
                        from the same source"
             .to_owned();
+        return Err((Refusal::SchemaMismatch, message));
+    }
+    if entry.codec != incoming.codec {
+        let message = format!(
+            "it speaks codec {}, and was called in codec {} (0 is postcard); call it in its own",
+            entry.codec, incoming.codec
+        );
         return Err((Refusal::SchemaMismatch, message));
     }
     let dialog = (entry.kind != Kind::Call).then(dialog);

@@ -14,11 +14,10 @@ use futures_core::Stream;
 use futures_lite::{FutureExt as _, StreamExt as _, future};
 use hatchery_proto::ActorId;
 
-use crate::context::{CancelStatus, failure, in_scope};
+use crate::codec::{self, encode};
+use crate::context::{CancelStatus, block::in_scope, failure};
 use crate::dialog::Dialog;
-use crate::endpoint::{
-    DeclaredBy, Ending, ErrorOf, Failed, StreamEndpoint, decode, encode, failed,
-};
+use crate::endpoint::{DeclaredBy, Ending, ErrorOf, Failed, StreamEndpoint, failed};
 use crate::error::{Error, Result};
 use crate::intake::Intake;
 use crate::task;
@@ -63,10 +62,7 @@ impl<E: StreamEndpoint> Source<E> {
         if self.cancelled {
             return Ok(None);
         }
-        match self.intake.recv(|bytes, _| Self::item(bytes)).await {
-            Ok(item) => item.transpose(),
-            Err(error) => Err(self.typed(error)),
-        }
+        self.intake.recv(codec::take::<E::Codec, _>).await.map_err(|error| self.typed(error))
     }
 
     /// Cancels the producer, waits until it has ended, and says how that came out (P-C1). Items that
@@ -86,14 +82,12 @@ impl<E: StreamEndpoint> Source<E> {
         self.intake.dialog()
     }
 
-    fn item(bytes: &[u8]) -> Result<E::Item, ErrorOf<E>> {
-        decode(bytes, "an item of", E::NAME).map_err(Into::into)
-    }
-
     fn typed(&self, error: Error) -> ErrorOf<E> {
         match self.dialog().outcome() {
-            Some(outcome) => failure::<E>(&outcome, &self.dialog().peer),
-            None => error.into(),
+            Some(outcome) if self.dialog().check_decoded().is_ok() => {
+                failure::<E>(&outcome, &self.dialog().peer)
+            }
+            _ => error.into(),
         }
     }
 }
@@ -106,8 +100,8 @@ impl<E: StreamEndpoint> Stream for Source<E> {
         if self.cancelled {
             return Poll::Ready(None);
         }
-        let received = ready!(self.intake.poll_next(|bytes, _| Self::item(bytes), cx));
-        Poll::Ready(received.map(|item| item.unwrap_or_else(|error| Err(self.typed(error)))))
+        let received = ready!(self.intake.poll_next(codec::take::<E::Codec, _>, cx));
+        Poll::Ready(received.map(|item| item.map_err(|error| self.typed(error))))
     }
 }
 
@@ -146,7 +140,7 @@ pub(crate) async fn produce<E: StreamEndpoint>(args: E::Args, dialog: &Dialog) -
     let mut sent = 0_u32;
     while let Some(item) = items.next().await {
         let bytes = item.map_err(|error| failed::<E>(&error)).and_then(|item| {
-            encode(&item, "an item of", E::NAME)
+            encode::<E::Codec, _>(&item, "an item of", E::NAME)
                 .map_err(|error| Failed::from_error(&error, E::NAME))
         })?;
         let done = async { Some(dialog.send(&bytes).await) };

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,12 +9,10 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use futures_sink::Sink;
 use hatchery_proto::{Capacity, Overrun};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::broadcast::Subscriber;
+use crate::codec::{Put, Take, encode_by};
 use crate::dialog::Dialog;
-use crate::endpoint::{decode, encode};
 use crate::error::{Error, Result};
 use crate::intake::Intake;
 
@@ -33,10 +30,10 @@ pub struct MsgStream<Tx, Rx> {
 
 impl<Tx, Rx> MsgStream<Tx, Rx> {
     /// The stream of a dialog on which `open_stream` was just granted.
-    pub(crate) fn over(dialog: Arc<Dialog>) -> Self {
+    pub(crate) fn over(dialog: Arc<Dialog>, put: Put<Tx>, take: Take<Rx>) -> Self {
         Self {
-            sender: SendHalf::over(dialog.clone()),
-            receiver: RecvHalf { intake: Intake::of(dialog), values: PhantomData },
+            sender: SendHalf::over(dialog.clone(), put),
+            receiver: RecvHalf { intake: Intake::of(dialog), take },
         }
     }
 
@@ -62,7 +59,7 @@ impl<Tx, Rx> MsgStream<Tx, Rx> {
     }
 }
 
-impl<Tx: Serialize, Rx: DeserializeOwned> MsgStream<Tx, Rx> {
+impl<Tx, Rx> MsgStream<Tx, Rx> {
     /// See [`SendHalf::send`].
     ///
     /// # Errors
@@ -102,7 +99,7 @@ impl<Tx, Rx> fmt::Debug for MsgStream<Tx, Rx> {
     }
 }
 
-impl<Tx: Unpin, Rx: DeserializeOwned + Unpin> Stream for MsgStream<Tx, Rx> {
+impl<Tx: Unpin, Rx: Unpin> Stream for MsgStream<Tx, Rx> {
     type Item = Result<Rx>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -110,7 +107,7 @@ impl<Tx: Unpin, Rx: DeserializeOwned + Unpin> Stream for MsgStream<Tx, Rx> {
     }
 }
 
-impl<Tx: Serialize + Unpin, Rx: Unpin> Sink<Tx> for MsgStream<Tx, Rx> {
+impl<Tx: Unpin, Rx: Unpin> Sink<Tx> for MsgStream<Tx, Rx> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -167,19 +164,23 @@ impl<Tx> std::error::Error for TrySendError<Tx> {}
 pub struct SendHalf<Tx> {
     dialog: Arc<Dialog>,
     pending: Option<Sending>,
-    values: PhantomData<fn(Tx)>,
+    put: Put<Tx>,
 }
 
 /// A send that was begun by `start_send` and has not ended yet.
 type Sending = Pin<Box<dyn Future<Output = Result<()>> + Send + Sync>>;
 
 impl<Tx> SendHalf<Tx> {
-    fn over(dialog: Arc<Dialog>) -> Self {
-        Self { dialog, pending: None, values: PhantomData }
+    fn over(dialog: Arc<Dialog>, put: Put<Tx>) -> Self {
+        Self { dialog, pending: None, put }
+    }
+
+    fn encode(&self, value: &Tx) -> Result<Vec<u8>> {
+        encode_by(self.put, value, "a value for", &self.dialog.task)
     }
 }
 
-impl<Tx: Serialize> SendHalf<Tx> {
+impl<Tx> SendHalf<Tx> {
     /// Sends one value; waits while the peer's window is full (P-W1).
     ///
     /// Done when the value is handed over whole, not when the peer has read it.
@@ -192,7 +193,7 @@ impl<Tx: Serialize> SendHalf<Tx> {
     /// # Cancel safety
     /// Dropped before it is done, it has sent nothing; a value is never sent in part.
     pub async fn send(&self, value: Tx) -> Result<()> {
-        let bytes = encode(&value, "a value for", &self.dialog.task)?;
+        let bytes = self.encode(&value)?;
         self.dialog.send(&bytes).await
     }
 
@@ -211,8 +212,7 @@ impl<Tx: Serialize> SendHalf<Tx> {
     /// # Errors
     /// `Full` with the value where it has none; else as [`send`](Self::send).
     pub fn try_send(&self, value: Tx) -> Result<(), TrySendError<Tx>> {
-        let sent = encode(&value, "a value for", &self.dialog.task)
-            .and_then(|bytes| self.dialog.try_send(&bytes));
+        let sent = self.encode(&value).and_then(|bytes| self.dialog.try_send(&bytes));
         match sent {
             Ok(true) => Ok(()),
             Ok(false) => Err(TrySendError::Full(value)),
@@ -236,11 +236,11 @@ impl<Tx: Serialize> SendHalf<Tx> {
 impl<Tx> Clone for SendHalf<Tx> {
     fn clone(&self) -> Self {
         self.dialog.sender_added();
-        Self::over(self.dialog.clone())
+        Self::over(self.dialog.clone(), self.put)
     }
 }
 
-impl<Tx: Serialize> Sink<Tx> for SendHalf<Tx> {
+impl<Tx> Sink<Tx> for SendHalf<Tx> {
     type Error = Error;
 
     /// Ready once the value before has been handed over.
@@ -249,7 +249,7 @@ impl<Tx: Serialize> Sink<Tx> for SendHalf<Tx> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, value: Tx) -> Result<()> {
-        let bytes = encode(&value, "a value for", &self.dialog.task)?;
+        let bytes = self.encode(&value)?;
         let dialog = self.dialog.clone();
         self.pending = Some(Box::pin(async move { dialog.send(&bytes).await }));
         Ok(())
@@ -289,21 +289,22 @@ impl<Tx> fmt::Debug for SendHalf<Tx> {
 #[must_use = "dropping the receiving half tells the peer that nobody reads"]
 pub struct RecvHalf<Rx> {
     intake: Intake,
-    values: PhantomData<fn() -> Rx>,
+    take: Take<Rx>,
 }
 
-impl<Rx: DeserializeOwned> RecvHalf<Rx> {
+impl<Rx> RecvHalf<Rx> {
     /// Receives the next value; `None` after a graceful end (the peer's `close`, or the callee's
     /// return). Asked again, it gives the same answer.
     ///
     /// # Errors
-    /// The dialog's outcome where it ended otherwise than by a return; `Codec` where a value does
-    /// not decode, which takes that value and leaves the stream usable.
+    /// The dialog's outcome where it ended otherwise than by a return; `Codec` where a value does not
+    /// decode. That ends this dialog and no other: the opener's far task is cancelled for it, the
+    /// callee's own result is that error, and whatever is sent or received from then on fails with it.
     ///
     /// # Cancel safety
     /// Dropped before it is done, it has taken nothing: the next receive gets the value.
     pub async fn recv(&mut self) -> Result<Option<Rx>> {
-        self.intake.recv(decode_value).await?.transpose()
+        self.intake.recv(self.take).await
     }
 }
 
@@ -341,22 +342,24 @@ impl<Rx> RecvHalf<Rx> {
         self.dialog().dropped()
     }
 
+    /// How its values are decoded.
+    pub(crate) fn take(&self) -> Take<Rx> {
+        self.take
+    }
+
     /// The dialog that it receives from.
     pub(crate) fn dialog(&self) -> &Arc<Dialog> {
         self.intake.dialog()
     }
 }
 
-pub(crate) fn decode_value<Rx: DeserializeOwned>(bytes: &[u8], dialog: &Dialog) -> Result<Rx> {
-    decode(bytes, "a value from", &dialog.task)
-}
-
-impl<Rx: DeserializeOwned + Unpin> Stream for RecvHalf<Rx> {
+impl<Rx: Unpin> Stream for RecvHalf<Rx> {
     type Item = Result<Rx>;
 
     /// As `recv`; an error ends the stream.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.intake.poll_next(decode_value, cx).map(|next| next.map(|value| value?))
+        let take = self.take;
+        self.intake.poll_next(take, cx)
     }
 }
 

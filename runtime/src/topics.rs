@@ -17,8 +17,9 @@ use hatchery_proto::{Capacity, Overrun};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::codec::{Postcard, encode};
 use crate::driver::link::lock;
-use crate::endpoint::encode;
+
 use crate::error::{ErrorKind, Result};
 use crate::stream::{MsgStream, SendHalf};
 use crate::wait;
@@ -284,7 +285,8 @@ where
         if !lock(&self.state).consumers.values().any(wants) {
             return Ok(0);
         }
-        let value = encode(&Published::Value(topic, value), "a value of", "a publisher")?;
+        let value =
+            encode::<Postcard, _>(&Published::Value(topic, value), "a value of", "a publisher")?;
         let value: Arc<[u8]> = value.into();
         let mut count = 0;
         for consumer in lock(&self.state).consumers.values_mut().filter(|one| wants(one)) {

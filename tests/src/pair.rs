@@ -308,7 +308,14 @@ pub fn actor(number: u32) -> ActorId {
 /// A wish for an endpoint of this kind.
 #[must_use]
 pub fn wish(kind: Kind) -> StartWish<'static> {
-    StartWish { endpoint: "tests::endpoint", kind, schema: 7, deadline: None, trace: None }
+    StartWish {
+        endpoint: "tests::endpoint",
+        kind,
+        schema: 7,
+        codec: 0,
+        deadline: None,
+        trace: None,
+    }
 }
 
 /// Somebody's request to cancel.

@@ -7,7 +7,6 @@
 //! | STR-21 | `tri_09_…` in `caches.rs` |
 //! | RPC-06 | with the registrar: an actor has portals to those below it only |
 //! | ERR-08 | an interrupt is the root's alone: `sig_04_an_interrupt_…` in `trees.rs` |
-//! | MSG-05 | an endpoint's types are fixed when it is compiled |
 //! | MSG-07 | nothing but the core writes on a link: no value of another kind can be given to it |
 //! | PUB-01 | a source is any async function of the type that is asked for: nothing is declared |
 //! | PUB-02 | topics and what feeds them are arguments: their types are checked |

@@ -387,7 +387,7 @@ async fn brd_06_closing_one_leaves_the_others_and_with_the_last_the_sender_is_to
 }
 
 #[hatchery::test]
-async fn brd_01_a_value_that_does_not_decode_is_told_to_each_and_passed_over() -> Result<()> {
+async fn brd_01_a_value_that_does_not_decode_is_told_to_each_and_ends_the_stream() -> Result<()> {
     with_worker(async |worker| {
         let (mut cx, ()) = worker.open_context(sends_no_number()).await?;
         let (_, mut first) = cx.open_stream()?.subscribe();
@@ -396,9 +396,16 @@ async fn brd_01_a_value_that_does_not_decode_is_told_to_each_and_passed_over() -
             assert_eq!(reader.recv().await?, Some(Odd(true)));
             let error = reader.recv().await.unwrap_err();
             assert_eq!(*error.kind(), ErrorKind::Codec, "{error:?}");
-            assert_eq!(reader.recv().await?, Some(Odd(true)));
-            assert_eq!(reader.recv().await?, None);
+            assert!(error.to_string().contains("value 2 from"), "{error}");
         }
+        for reader in [first, second] {
+            let left: Vec<_> = reader.collect().await;
+            assert!(
+                left.iter().all(|value| *value.as_ref().unwrap_err().kind() == ErrorKind::Codec)
+            );
+            assert_eq!(left.len(), 1);
+        }
+        // It had returned before this side had come to that value.
         cx.result().await
     })
     .await

@@ -349,16 +349,19 @@ async fn is_cancelled_while_it_starts(sign: String, here: String) -> Result<()> 
 #[hatchery::test]
 async fn spn_14_so_does_one_whose_parent_is_an_actor_that_is_cancelled() -> Result<()> {
     let (sign, here) = (Note::new("middle-sign"), Note::new("middle-here"));
-    open_nursery(async |nursery: Nursery| {
+    let ended = open_nursery(async |nursery: Nursery| {
         let middle = nursery.start_actor("middle").await?;
         let ended = middle.run(is_cancelled_while_it_starts(sign.path(), here.path())).await;
         let begin = Instant::now();
         let error = ended.unwrap_err();
         assert!(error.cancelled().is_some(), "{error:?}");
         assert!(sign.0.exists(), "it ended before its actor could come up");
-        middle.cancel().await?;
+        middle.ended().await;
         assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
         Ok::<_, Error>(())
-    })
-    .await
+    });
+    // It was not we who asked it to end.
+    let error = ended.await.unwrap_err();
+    assert_eq!(error.cancelled().map(|by| by.canceller.name.as_str()), Some("middle"), "{error:?}");
+    Ok(())
 }

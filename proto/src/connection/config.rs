@@ -46,6 +46,8 @@ pub struct StartWish<'a> {
     pub kind: Kind,
     /// The hash of its signature, or [`UNKNOWN_SCHEMA`](Self::UNKNOWN_SCHEMA).
     pub schema: u64,
+    /// How payloads are encoded: 0 is postcard.
+    pub codec: u8,
     /// What is left of the opener's deadline (P-C8).
     pub deadline: Option<Duration>,
     /// Trace context, passed on as it is.

@@ -93,6 +93,7 @@ pub struct Connection {
     budget: u64,
     refusals: u32,
     recorder: recorder::Recorder,
+    codecs: &'static [u8],
 }
 
 impl Connection {
@@ -140,8 +141,16 @@ impl Connection {
             budget: config.limits.budget(),
             refusals: 0,
             recorder: recorder::Recorder::default(),
+            codecs: &[],
             config,
         }
+    }
+
+    /// The same for a program that speaks these codecs as well as postcard: a `Start` in any other is
+    /// refused (P-D2).
+    #[must_use]
+    pub fn speaking(self, codecs: &'static [u8]) -> Self {
+        Self { codecs, ..self }
     }
 
     // Looks.
@@ -242,7 +251,8 @@ impl Connection {
         }
         self.may_open()?;
         let kind = Kind::Actor;
-        let wish = StartWish { endpoint: "", kind, schema: 0, deadline: None, trace };
+        let codec = body::POSTCARD;
+        let wish = StartWish { endpoint: "", kind, schema: 0, codec, deadline: None, trace };
         let head = self.head(&wish, spec.len())?;
         self.actor_opened = true;
         self.open(DialogId::ACTOR, kind, head, spec);
@@ -288,7 +298,7 @@ impl Connection {
                 endpoint: wish.endpoint,
                 kind: wish.kind,
                 schema: wish.schema,
-                codec: body::POSTCARD,
+                codec: wish.codec,
                 credit: self.config.limits.window,
                 deadline: wish.deadline,
                 trace: wish.trace,

@@ -197,7 +197,7 @@ impl Connection {
             Some((Refusal::TooManyDialogs, format!("{max} dialogs are open")))
         } else if self.goodbye_sent || (self.actor_over && !id.is_actor()) {
             Some((Refusal::ShuttingDown, "the actor is ending".to_owned()))
-        } else if start.codec != body::POSTCARD {
+        } else if start.codec != body::POSTCARD && !self.codecs.contains(&start.codec) {
             Some((Refusal::BadArguments, format!("codec {} is unknown", start.codec)))
         } else {
             None
@@ -319,6 +319,7 @@ fn incoming(start: &Start<'_>) -> Incoming {
         endpoint: start.endpoint.to_owned(),
         kind: start.kind,
         schema: start.schema,
+        codec: start.codec,
         args: Vec::new(),
         deadline: start.deadline,
         trace: start.trace.map(<[u8]>::to_vec),

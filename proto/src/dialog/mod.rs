@@ -40,6 +40,8 @@ pub struct Incoming {
     pub kind: Kind,
     /// The opener's idea of its signature.
     pub schema: u64,
+    /// How payloads are encoded.
+    pub codec: u8,
     /// The arguments, as raw bytes.
     pub args: Vec<u8>,
     /// What is left of the opener's deadline (P-C8).

@@ -21,8 +21,8 @@ pub(crate) enum Kind {
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream, kind: Kind) -> Result<TokenStream> {
     let allowed: &[_] = match kind {
-        Kind::Endpoint => &["name", "schema", "call", "stream", "item"],
-        Kind::Context => &["name", "schema"],
+        Kind::Endpoint => &["name", "schema", "codec", "call", "stream", "item"],
+        Kind::Context => &["name", "schema", "codec"],
     };
     let options = Options::parse(options, allowed)?;
     let function: ItemFn = parse2(item)?;
@@ -178,13 +178,19 @@ impl Parts {
             Some(number) => quote!(#number),
             None => quote!(0),
         };
+        let codec = match &self.options.codec {
+            Some(given) => quote!(#given),
+            None => quote!(#library::codec::Postcard),
+        };
         let shape = self.shape();
         let types: Vec<_> = self.arguments.iter().map(|argument| &argument.ty).collect();
         let returns = self.returns();
         quote! {
             impl #library::Endpoint for #name {
                 const NAME: &'static str = #wire_name;
-                const SCHEMA: u64 = #library::__private::schema(Self::NAME, #shape, #number);
+                const SCHEMA: u64 =
+                    #library::__private::schema::<#codec>(Self::NAME, #shape, #number);
+                type Codec = #codec;
                 type Args = (#(#types,)*);
                 type Return = #returns;
             }

@@ -16,6 +16,7 @@ pub(crate) struct Options {
     pub(crate) call: bool,
     pub(crate) stream: bool,
     pub(crate) item: Option<Type>,
+    pub(crate) codec: Option<Type>,
 }
 
 enum Setting {
@@ -26,6 +27,7 @@ enum Setting {
     Call,
     Stream,
     Item(Box<Type>),
+    Codec(Box<Type>),
 }
 
 impl Parse for Setting {
@@ -47,6 +49,7 @@ impl Parse for Setting {
             "schema" => Ok(Self::Schema(input.parse()?)),
             "options" => Ok(Self::Options(Box::new(input.parse()?))),
             "item" => Ok(Self::Item(Box::new(input.parse()?))),
+            "codec" => Ok(Self::Codec(Box::new(input.parse()?))),
             other => Err(Error::new(key.span(), format!("`{other}` is no option here"))),
         }
     }
@@ -67,6 +70,7 @@ impl Options {
                 Setting::Call => "call",
                 Setting::Stream => "stream",
                 Setting::Item(_) => "item",
+                Setting::Codec(_) => "codec",
             };
             if name != "crate" && !allowed.contains(&name) {
                 return Err(Error::new_spanned(span, format!("`{name}` is no option here")));
@@ -79,6 +83,7 @@ impl Options {
                 Setting::Call => options.call = true,
                 Setting::Stream => options.stream = true,
                 Setting::Item(item) => options.item = Some(*item),
+                Setting::Codec(codec) => options.codec = Some(*codec),
             }
         }
         if options.call && options.stream {

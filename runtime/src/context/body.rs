@@ -34,7 +34,7 @@ pub(super) async fn run<F: Future>(
     };
     let interrupts = || {
         let interrupts =
-            dialog.has_failed() && !dialog.will_be_told() && scope.cancelled().is_none();
+            dialog.has_failed() && !dialog.told.will_be() && scope.cancelled().is_none();
         if interrupts {
             // It waits for nobody any more: all of the grace is for what is in the body.
             scope.set_holding(false);
@@ -48,7 +48,10 @@ pub(super) async fn run<F: Future>(
     poll_fn(|cx| {
         loop {
             // The body first: if it is waiting on this context, it hears of the end by itself.
-            if let Poll::Ready(ended) = task::poll_in(scope, &mut body, before, cx) {
+            let in_body = dialog.told.in_body();
+            let polled = task::poll_in(scope, &mut body, before, cx);
+            drop(in_body);
+            if let Poll::Ready(ended) = polled {
                 return Poll::Ready((ended, failed));
             }
             if failed || !is_context {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Error;
+use crate::codec::{self, Codec};
 use crate::task;
 
 /// A failed call to an endpoint that declares its error type.
@@ -75,11 +76,11 @@ pub trait EndpointError: Sized + Send + 'static {
 
     /// The report and the typed bytes that go over the link.
     #[doc(hidden)]
-    fn to_wire(&self, task: &str) -> (Report, Vec<u8>);
+    fn to_wire<C: Codec>(&self, task: &str) -> (Report, Vec<u8>);
 
     /// What the opener makes of them.
     #[doc(hidden)]
-    fn from_wire(report: Box<Report>, payload: &[u8]) -> Self::CallError;
+    fn from_wire<C: Codec>(report: Box<Report>, payload: &[u8]) -> Self::CallError;
 }
 
 impl<E> EndpointError for E
@@ -88,15 +89,18 @@ where
 {
     type CallError = CallError<E>;
 
-    fn to_wire(&self, task: &str) -> (Report, Vec<u8>) {
+    fn to_wire<C: Codec>(&self, task: &str) -> (Report, Vec<u8>) {
         let mut report = Error::describe(self, std::any::type_name::<E>());
         report.location = None;
         report.hops.push(Hop { actor: task::current_actor_id(), task: task.to_owned() });
-        (report, postcard::to_allocvec(self).unwrap_or_default())
+        // What has no bytes goes as its text alone.
+        let mut payload = Vec::new();
+        let put = C::encode(self, &mut payload);
+        (report, if put.is_ok() { payload } else { Vec::new() })
     }
 
-    fn from_wire(report: Box<Report>, payload: &[u8]) -> CallError<E> {
-        match postcard::from_bytes(payload) {
+    fn from_wire<C: Codec>(report: Box<Report>, payload: &[u8]) -> CallError<E> {
+        match codec::take::<C, E>(payload) {
             Ok(error) if report.code == Code::Error => CallError::Endpoint { error, report },
             _ => CallError::Other(Error::from_report(*report)),
         }
@@ -106,11 +110,11 @@ where
 impl EndpointError for Error {
     type CallError = Self;
 
-    fn to_wire(&self, task: &str) -> (Report, Vec<u8>) {
+    fn to_wire<C: Codec>(&self, task: &str) -> (Report, Vec<u8>) {
         (self.to_report(task), Vec::new())
     }
 
-    fn from_wire(report: Box<Report>, _payload: &[u8]) -> Self {
+    fn from_wire<C: Codec>(report: Box<Report>, _payload: &[u8]) -> Self {
         Self::from_report(*report)
     }
 }
@@ -118,11 +122,11 @@ impl EndpointError for Error {
 impl EndpointError for Never {
     type CallError = Error;
 
-    fn to_wire(&self, _task: &str) -> (Report, Vec<u8>) {
+    fn to_wire<C: Codec>(&self, _task: &str) -> (Report, Vec<u8>) {
         match *self {}
     }
 
-    fn from_wire(report: Box<Report>, _payload: &[u8]) -> Error {
+    fn from_wire<C: Codec>(report: Box<Report>, _payload: &[u8]) -> Error {
         Error::from_report(*report)
     }
 }

@@ -11,6 +11,7 @@ use hatchery_proto::nursery::MemberKind;
 use hatchery_proto::nursery::ladder::Policy;
 
 use super::{Member, Nursery};
+use crate::codec::{Postcard, encode};
 use crate::driver::entry;
 use crate::driver::link::lock;
 use crate::driver::process::{Program, SpawnRequest, Stdin};
@@ -146,8 +147,7 @@ impl ActorBuilder {
                 self.name
             )));
         }
-        let spec = postcard::to_allocvec(&self.spec)
-            .map_err(|error| Error::codec("the specification of an actor", error))?;
+        let spec = encode::<Postcard, _>(&self.spec, "the specification of actor", &self.name)?;
         let kind = MemberKind::Actor { daemon: main.is_none() };
         let id = inner.add(kind, &format!("actor `{}`", self.name))?;
         let child = Child::new(&inner.actor, &self.name, main, self.connect);

@@ -22,6 +22,7 @@ use crate::driver::process::{
 };
 use crate::driver::spawner::{self, Pending};
 use crate::driver::{clock, procfs};
+use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::serving::Serving;
 use crate::trace::Trace;
@@ -196,7 +197,7 @@ fn begin(child: &Arc<Child>, spawned: Spawned, spec: &[u8]) -> Result<Body> {
         me: child.actor.id().clone(),
         limits: child.actor.settings().limits.clone(),
     };
-    let mut connection = Connection::new(config, clock::now());
+    let mut connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
     connection
         .start_actor_traced(clock::now(), spec, child.trace.as_ref().map(Trace::as_bytes))
         .map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;

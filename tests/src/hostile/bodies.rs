@@ -58,6 +58,7 @@ fn judged(tag: Tag, body: &[u8], canonical: bool) {
         endpoint: "endpoint",
         kind: Kind::Call,
         schema: 0,
+        codec: 0,
         deadline: None,
         trace: None,
     };

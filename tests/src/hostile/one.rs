@@ -132,6 +132,7 @@ impl World {
             endpoint: "endpoint",
             kind,
             schema: 0,
+            codec: 0,
             deadline: (deadline & 1 == 1).then(|| Duration::from_millis(deadline.into())),
             trace: None,
         };

@@ -112,7 +112,14 @@ fn bound(limits: &Limits) -> usize {
 fn carried(report: Report, payload: usize) {
     let (id, code) = (report.id, report.code);
     let (mut opener, mut callee) = greeted(&small_limits());
-    let wish = StartWish { endpoint: "", kind: Kind::Call, schema: 0, deadline: None, trace: None };
+    let wish = StartWish {
+        endpoint: "",
+        kind: Kind::Call,
+        schema: 0,
+        codec: 0,
+        deadline: None,
+        trace: None,
+    };
     let dialog = opener.start(BEGIN, wish, b"").expect("a dialog");
     exchange(&mut opener, &mut callee);
     let report = Box::new(report);

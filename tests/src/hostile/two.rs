@@ -148,7 +148,7 @@ impl Two {
     fn open(&mut self, end: usize, script: &mut Script<'_>) {
         let kind = [Kind::Call, Kind::Stream, Kind::Context, Kind::Context][script.below(4)];
         let endpoint = "endpoint";
-        let wish = StartWish { endpoint, kind, schema: 0, deadline: None, trace: None };
+        let wish = StartWish { endpoint, kind, schema: 0, codec: 0, deadline: None, trace: None };
         let args = vec![0; usize::from(script.byte()) * 16];
         if let Ok(id) = self.ends[end].start(self.now, wish, &args) {
             let known = self.dialogs.insert(id, Track::default());

@@ -391,6 +391,7 @@ impl World {
             endpoint: "world::task",
             kind,
             schema: 7,
+            codec: 0,
             deadline,
             trace: None,
         };

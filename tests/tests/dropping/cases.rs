@@ -57,6 +57,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("with_trace", Case::InRoot(|| hatchery::run(in_trace()))),
     ("LocalPortal::run", Case::InRoot(many::local)),
     ("Portal::call_named", Case::InRoot(many::named)),
+    ("Portal::call_named_in", Case::InRoot(many::named_in)),
     ("foreign", Case::InRoot(linked::on_another_executor)),
     ("gather", Case::InRoot(many::gathered)),
     ("gather_contexts", Case::InRoot(many::contexts)),

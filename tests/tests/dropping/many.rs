@@ -3,6 +3,7 @@
 use super::*;
 use futures_lite::StreamExt as _;
 use futures_lite::future;
+use hatchery::codec::Postcard;
 use hatchery::{
     ActorPool, Cluster, Endpoint, Fleet, Held as Up, LocalPortal, gather, gather_contexts,
     open_cluster, open_pool,
@@ -27,6 +28,21 @@ pub(super) fn named() -> Result<()> {
     with_worker(async |worker| {
         at_every_await(async |polls| {
             let call = worker.call_named::<u64>(<double_late as Endpoint>::NAME, (3_u64,));
+            let ended = poll_times(call, polls).await.done().transpose()?;
+            is_at_rest(worker).await?;
+            assert!(matches!(ended, None | Some(6)), "{ended:?}");
+            Ok::<_, hatchery::Error>(ended.is_some())
+        })
+        .await?;
+        Ok(())
+    })
+}
+
+pub(super) fn named_in() -> Result<()> {
+    with_worker(async |worker| {
+        at_every_await(async |polls| {
+            let name = <double_late as Endpoint>::NAME;
+            let call = worker.call_named_in::<Postcard, u64>(name, (3_u64,));
             let ended = poll_times(call, polls).await.done().transpose()?;
             is_at_rest(worker).await?;
             assert!(matches!(ended, None | Some(6)), "{ended:?}");

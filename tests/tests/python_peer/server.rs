@@ -243,7 +243,14 @@ impl Server {
 
     fn open(&mut self, name: &str, kind: Kind, args: &[u8]) -> DialogId {
         let endpoint = &format!("python::{name}");
-        let wish = StartWish { endpoint, kind, schema: 0, deadline: None, trace: Some(b"trace") };
+        let wish = StartWish {
+            endpoint,
+            kind,
+            schema: 0,
+            codec: 0,
+            deadline: None,
+            trace: Some(b"trace"),
+        };
         let now = self.now();
         self.core.start(now, wish, args).expect("a dialog")
     }

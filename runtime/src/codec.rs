@@ -1,0 +1,150 @@
+//! Codecs: how values become bytes and back, one kind for each endpoint.
+//!
+//! Does not know links or dialogs. What is decoded is bounded here, whatever the codec: [`MAX_DEPTH`].
+
+mod limits;
+#[cfg(feature = "messagepack")]
+mod messagepack;
+mod postcard;
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::{DeserializeOwned, DeserializeSeed};
+
+pub use self::limits::MAX_DEPTH;
+#[cfg(feature = "messagepack")]
+pub use self::messagepack::MessagePack;
+pub use self::postcard::Postcard;
+use crate::error::{Error, Result};
+
+/// How the values of an endpoint become bytes and back: its arguments, its first value, what it
+/// sends and receives, its result and its typed error.
+///
+/// [`Postcard`] is the default: small and fast, for programs that are built from the same source. A
+/// codec that writes the names of fields, such as `MessagePack` (feature `messagepack`), lets a type
+/// gain fields with a default while programs of before are still there. An endpoint says which it
+/// speaks: `#[hatchery::endpoint(codec = MessagePack)]`. Two programs that disagree about it refuse
+/// each other's calls.
+///
+/// ```
+/// use hatchery::codec::{Codec, CodecError};
+/// use serde::{Serialize, de::DeserializeSeed};
+///
+/// /// Text that people can read.
+/// struct Json;
+///
+/// impl Codec for Json {
+///     const NUMBER: u8 = 128;
+///     const NAME: &'static str = "json";
+///
+///     fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+///         serde_json::to_writer(out, value).map_err(CodecError::new)
+///     }
+///
+///     fn decode<'de, S>(seed: S, bytes: &'de [u8]) -> Result<S::Value, CodecError>
+///     where
+///         S: DeserializeSeed<'de>,
+///     {
+///         let mut json = serde_json::Deserializer::from_slice(bytes);
+///         let value = seed.deserialize(&mut json).map_err(CodecError::new)?;
+///         json.end().map_err(CodecError::new)?;
+///         Ok(value)
+///     }
+/// }
+///
+/// #[hatchery::endpoint(codec = Json)]
+/// async fn double(n: u64) -> u64 {
+///     2 * n
+/// }
+/// ```
+pub trait Codec: Send + Sync + 'static {
+    /// Names it on the wire, in the `Start` of a call. 0 is [`Postcard`], 1 `MessagePack`; 2 to 127
+    /// are kept for codecs of this library, 128 to 255 are free.
+    const NUMBER: u8;
+    /// Names it in errors, and is part of an endpoint's schema.
+    const NAME: &'static str;
+
+    /// Appends the bytes of a value.
+    ///
+    /// # Errors
+    /// Where it has none in this codec. What was appended by then is ignored.
+    fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError>;
+
+    /// Makes a value of all of the bytes. How deep it nests and how many parts it has is bounded by
+    /// `seed`, for every codec alike ([`MAX_DEPTH`]). How much room it takes is not: a sequence of
+    /// large enums may take several hundred times its bytes, of which there are at most
+    /// `max_message` ([`Limits`](crate::Limits)).
+    ///
+    /// # Errors
+    /// Where they are those of no such value, or are more than its bytes.
+    fn decode<'de, S: DeserializeSeed<'de>>(
+        seed: S,
+        bytes: &'de [u8],
+    ) -> Result<S::Value, CodecError>;
+}
+
+/// Why a value has no bytes, or bytes are no such value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecError(String);
+
+impl CodecError {
+    /// That, in words.
+    pub fn new(what: impl fmt::Display) -> Self {
+        Self(what.to_string())
+    }
+
+    /// The value has ended and its bytes have not.
+    pub(crate) fn left_over(count: usize) -> Self {
+        Self(format!("{count} bytes are left over after it"))
+    }
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CodecError {}
+
+/// How values of one type become bytes.
+pub(crate) type Put<T> = fn(&T, &mut Vec<u8>) -> Result<(), CodecError>;
+
+/// How bytes become values of one type.
+pub(crate) type Take<T> = fn(&[u8]) -> Result<T, CodecError>;
+
+/// Makes a value of all of the bytes, within the limits.
+pub(crate) fn take<C: Codec, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let budget = limits::Budget::of(bytes);
+    let taken = C::decode(limits::Limited::new(PhantomData::<T>, &budget), bytes);
+    taken.map_err(|error| match budget.why() {
+        // Not every codec's error has words of its own.
+        Some(why) if !error.0.contains(&why) => CodecError(why),
+        _ => error,
+    })
+}
+
+pub(crate) fn encode<C: Codec, T: Serialize>(value: &T, what: &str, name: &str) -> Result<Vec<u8>> {
+    encode_by(C::encode, value, what, name)
+}
+
+pub(crate) fn encode_by<T>(put: Put<T>, value: &T, what: &str, name: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match put(value, &mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) => {
+            Err(Error::codec(format_args!("{what} `{name}` could not be encoded"), &error))
+        }
+    }
+}
+
+pub(crate) fn decode<C: Codec, T: DeserializeOwned>(
+    bytes: &[u8],
+    what: &str,
+    name: &str,
+) -> Result<T> {
+    take::<C, T>(bytes)
+        .map_err(|error| Error::codec(format_args!("{what} `{name}` could not be decoded"), &error))
+}

@@ -1,0 +1,387 @@
+//! What may be decoded: how deep a value nests, how many parts it has, and how much room is made for
+//! parts that are only announced. Wraps the deserializer of any codec; reads no bytes itself.
+//!
+//! Also keeps why a value was not taken: not every codec has room for words.
+//!
+//! A value that nests without end overflows the stack, which no program survives, and one of a
+//! million parts without bytes keeps it busy: the peer that sends either is not to decide that.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+
+/// How deep what is decoded may nest: every sequence, map, struct, enum, option and newtype counts.
+pub const MAX_DEPTH: usize = 256;
+
+/// Parts that a value may have beyond one for each of its bytes: such as take none.
+const FREE_PARTS: usize = 65_536;
+
+/// What is left for one value.
+pub(crate) struct Budget {
+    depth: Cell<usize>,
+    parts: Cell<usize>,
+    /// No more parts that take a byte are to come.
+    most: usize,
+    why: RefCell<Option<String>>,
+}
+
+/// A codec's error, with its words where they are ours to keep.
+#[derive(Debug)]
+pub(crate) struct Kept<E> {
+    error: E,
+    why: Option<String>,
+}
+
+impl<E> From<E> for Kept<E> {
+    fn from(error: E) -> Self {
+        Self { error, why: None }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Kept<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<E: std::error::Error> std::error::Error for Kept<E> {}
+
+impl<E: Error> Error for Kept<E> {
+    fn custom<T: fmt::Display>(why: T) -> Self {
+        let why = why.to_string();
+        Self { error: E::custom(&why), why: Some(why) }
+    }
+}
+
+impl Budget {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let most = bytes.len();
+        let parts = most.saturating_add(FREE_PARTS);
+        Self { depth: Cell::new(MAX_DEPTH), parts: Cell::new(parts), most, why: RefCell::default() }
+    }
+
+    /// Why the value was not taken, where that was said.
+    pub(crate) fn why(self) -> Option<String> {
+        self.why.into_inner()
+    }
+
+    /// What the codec is told of it.
+    fn keep<E>(&self, kept: Kept<E>) -> E {
+        if kept.why.is_some() {
+            self.why.replace(kept.why);
+        }
+        kept.error
+    }
+
+    fn part<E: Error>(&self) -> Result<(), E> {
+        let Some(left) = self.parts.get().checked_sub(1) else {
+            return Err(E::custom("it has more parts than its bytes can tell of"));
+        };
+        self.parts.set(left);
+        Ok(())
+    }
+
+    /// Goes one deeper for as long as `f` runs.
+    fn deeper<T, E: Error>(&self, f: impl FnOnce() -> Result<T, Kept<E>>) -> Result<T, E> {
+        let Some(left) = self.depth.get().checked_sub(1) else {
+            let why = format_args!("it nests more than {MAX_DEPTH} deep");
+            return Err(self.keep(Kept::custom(why)));
+        };
+        self.depth.set(left);
+        let done = f();
+        self.depth.set(left.saturating_add(1));
+        done.map_err(|kept| self.keep(kept))
+    }
+}
+
+/// A part of a deserializer, or what is given to one, that keeps to a budget.
+pub(crate) struct Limited<'b, T> {
+    inner: T,
+    budget: &'b Budget,
+}
+
+impl<'b, T> Limited<'b, T> {
+    pub(crate) const fn new(inner: T, budget: &'b Budget) -> Self {
+        Self { inner, budget }
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Limited<'_, S> {
+    type Value = S::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<S::Value, D::Error> {
+        let taken = self.inner.deserialize(Limited::new(from, self.budget));
+        taken.map_err(|kept| self.budget.keep(kept))
+    }
+}
+
+/// The same for each of the ways to ask for a value.
+macro_rules! ask {
+    ($($ask:ident($($argument:ident: $type:ty),*);)*) => {$(
+        fn $ask<V>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, Self::Error>
+        where
+            V: Visitor<'de>,
+        {
+            let visitor = Limited::new(visitor, self.budget);
+            self.inner.$ask($($argument,)* visitor).map_err(Kept::from)
+        }
+    )*};
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<'_, D> {
+    type Error = Kept<D::Error>;
+
+    ask! {
+        deserialize_any();
+        deserialize_bool();
+        deserialize_i8();
+        deserialize_i16();
+        deserialize_i32();
+        deserialize_i64();
+        deserialize_i128();
+        deserialize_u8();
+        deserialize_u16();
+        deserialize_u32();
+        deserialize_u64();
+        deserialize_u128();
+        deserialize_f32();
+        deserialize_f64();
+        deserialize_char();
+        deserialize_str();
+        deserialize_string();
+        deserialize_bytes();
+        deserialize_byte_buf();
+        deserialize_option();
+        deserialize_unit();
+        deserialize_unit_struct(name: &'static str);
+        deserialize_newtype_struct(name: &'static str);
+        deserialize_seq();
+        deserialize_tuple(len: usize);
+        deserialize_tuple_struct(name: &'static str, len: usize);
+        deserialize_map();
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]);
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]);
+        deserialize_identifier();
+        deserialize_ignored_any();
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
+    }
+}
+
+/// What has no parts goes through as it is.
+macro_rules! see {
+    ($($see:ident: $type:ty,)*) => {$(
+        fn $see<E: Error>(self, value: $type) -> Result<V::Value, E> {
+            self.inner.$see(value).map_err(|kept| self.budget.keep(kept))
+        }
+    )*};
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Limited<'_, V> {
+    type Value = V::Value;
+
+    see! {
+        visit_bool: bool,
+        visit_i8: i8,
+        visit_i16: i16,
+        visit_i32: i32,
+        visit_i64: i64,
+        visit_i128: i128,
+        visit_u8: u8,
+        visit_u16: u16,
+        visit_u32: u32,
+        visit_u64: u64,
+        visit_u128: u128,
+        visit_f32: f32,
+        visit_f64: f64,
+        visit_char: char,
+        visit_str: &str,
+        visit_borrowed_str: &'de str,
+        visit_string: String,
+        visit_bytes: &[u8],
+        visit_borrowed_bytes: &'de [u8],
+        visit_byte_buf: Vec<u8>,
+    }
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.expecting(f)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<V::Value, E> {
+        self.inner.visit_none().map_err(|kept| self.budget.keep(kept))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
+        self.inner.visit_unit().map_err(|kept| self.budget.keep(kept))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<V::Value, D::Error> {
+        self.budget.deeper(|| self.inner.visit_some(Limited::new(from, self.budget)))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<V::Value, D::Error> {
+        self.budget.deeper(|| self.inner.visit_newtype_struct(Limited::new(from, self.budget)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<V::Value, A::Error> {
+        self.budget.deeper(|| self.inner.visit_seq(Limited::new(parts, self.budget)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, parts: A) -> Result<V::Value, A::Error> {
+        self.budget.deeper(|| self.inner.visit_map(Limited::new(parts, self.budget)))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, from: A) -> Result<V::Value, A::Error> {
+        self.budget.deeper(|| self.inner.visit_enum(Limited::new(from, self.budget)))
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limited<'_, A> {
+    type Error = Kept<A::Error>;
+
+    fn next_element_seed<S>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error>
+    where
+        S: DeserializeSeed<'de>,
+    {
+        self.budget.part::<Self::Error>()?;
+        self.inner.next_element_seed(Limited::new(seed, self.budget)).map_err(Kept::from)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.inner.size_hint().map(|parts| parts.min(self.budget.most))
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Limited<'_, A> {
+    type Error = Kept<A::Error>;
+
+    fn next_key_seed<S>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error>
+    where
+        S: DeserializeSeed<'de>,
+    {
+        self.budget.part::<Self::Error>()?;
+        self.inner.next_key_seed(Limited::new(seed, self.budget)).map_err(Kept::from)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<S::Value, Self::Error> {
+        self.inner.next_value_seed(Limited::new(seed, self.budget)).map_err(Kept::from)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.inner.size_hint().map(|parts| parts.min(self.budget.most))
+    }
+}
+
+impl<'de, 'b, A: EnumAccess<'de>> EnumAccess<'de> for Limited<'b, A> {
+    type Error = Kept<A::Error>;
+    type Variant = Limited<'b, A::Variant>;
+
+    fn variant_seed<S>(self, seed: S) -> Result<(S::Value, Self::Variant), Self::Error>
+    where
+        S: DeserializeSeed<'de>,
+    {
+        let budget = self.budget;
+        let (value, variant) = self.inner.variant_seed(Limited::new(seed, budget))?;
+        Ok((value, Limited::new(variant, budget)))
+    }
+}
+
+impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limited<'_, A> {
+    type Error = Kept<A::Error>;
+
+    fn unit_variant(self) -> Result<(), Self::Error> {
+        self.inner.unit_variant().map_err(Kept::from)
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<S::Value, Self::Error> {
+        self.inner.newtype_variant_seed(Limited::new(seed, self.budget)).map_err(Kept::from)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.inner.tuple_variant(len, Limited::new(visitor, self.budget)).map_err(Kept::from)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.inner.struct_variant(fields, Limited::new(visitor, self.budget)).map_err(Kept::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde::Deserialize;
+    use serde::de::{IgnoredAny, SeqAccess, Visitor};
+
+    use super::*;
+    use crate::codec::{Postcard, take};
+
+    #[derive(Debug, Deserialize)]
+    struct Nest(#[allow(dead_code, reason = "it is the depth that counts")] Option<Box<Nest>>);
+
+    #[test]
+    fn a_value_may_nest_to_the_limit_and_no_deeper() {
+        // A newtype and an option for each level, and a newtype at the end.
+        let nest = |levels: usize| take::<Postcard, Nest>(&[vec![1; levels], vec![0]].concat());
+        let most = (MAX_DEPTH - 1) / 2;
+        nest(most).unwrap();
+        let error = nest(most + 1).unwrap_err();
+        assert_eq!(error.to_string(), "it nests more than 256 deep");
+    }
+
+    #[test]
+    fn room_is_made_only_for_parts_that_can_come() {
+        struct Room(Option<usize>);
+
+        impl<'de> Deserialize<'de> for Room {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                struct Looks;
+                impl<'de> Visitor<'de> for Looks {
+                    type Value = Room;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a sequence")
+                    }
+
+                    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Room, A::Error> {
+                        let room = Room(parts.size_hint());
+                        while parts.next_element::<IgnoredAny>().is_ok_and(|part| part.is_some()) {}
+                        Ok(room)
+                    }
+                }
+                from.deserialize_seq(Looks)
+            }
+        }
+        // Two to the 20th, announced in three bytes.
+        let bytes = [0x80, 0x80, 0x40];
+        let Room(room) = take::<Postcard, Room>(&bytes).unwrap();
+        assert!(room.is_none_or(|room| room <= bytes.len()), "{room:?}");
+        assert!(take::<Postcard, HashMap<u64, u64>>(&bytes).is_err());
+    }
+
+    #[test]
+    fn parts_without_bytes_are_counted() {
+        assert_eq!(take::<Postcard, Vec<()>>(&[100]).unwrap().len(), 100);
+        let error = take::<Postcard, Vec<()>>(&[0xff, 0xff, 0xff, 0xff, 0x0f]).unwrap_err();
+        assert_eq!(error.to_string(), "it has more parts than its bytes can tell of");
+    }
+}

@@ -1,0 +1,54 @@
+//! Postcard: the codec that every program speaks.
+
+use postcard::ser_flavors::Flavor;
+use serde::Serialize;
+use serde::de::DeserializeSeed;
+
+use super::{Codec, CodecError};
+
+/// Values without names, in as few bytes as they need. Both programs have to be built from the same
+/// types.
+#[derive(Clone, Copy, Debug)]
+pub struct Postcard;
+
+impl Codec for Postcard {
+    const NUMBER: u8 = 0;
+    const NAME: &'static str = "postcard";
+
+    fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        postcard::serialize_with_flavor(value, Append(out)).map_err(CodecError::new)
+    }
+
+    fn decode<'de, S: DeserializeSeed<'de>>(
+        seed: S,
+        bytes: &'de [u8],
+    ) -> Result<S::Value, CodecError> {
+        let mut from = postcard::Deserializer::from_bytes(bytes);
+        let value = seed.deserialize(&mut from).map_err(CodecError::new)?;
+        match from.finalize().map_err(CodecError::new)? {
+            [] => Ok(value),
+            rest => Err(CodecError::left_over(rest.len())),
+        }
+    }
+}
+
+/// Appends to what is there.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Append<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}

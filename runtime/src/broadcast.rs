@@ -280,6 +280,13 @@ impl<Rx> Stream for Subscriber<Rx> {
 // Nothing in it is pinned in place: what waits is in a box.
 impl<Rx> Unpin for Subscriber<Rx> {}
 
+impl<Rx> Clone for Subscriber<Rx> {
+    /// As [`subscribe`](Self::subscribe): the clone gets what arrives from now on.
+    fn clone(&self) -> Self {
+        self.subscribe()
+    }
+}
+
 impl<Rx> Drop for Subscriber<Rx> {
     fn drop(&mut self) {
         self.pending = None;

@@ -213,14 +213,17 @@ where
         O: FnOnce(Held<V>) -> Opens,
         Opens: Future<Output = Result<()>> + Send + 'static,
     {
-        let (entries, key, entry) = (self.entries.clone(), key.clone(), entry.clone());
+        let (entries, key, life) = (self.entries.clone(), key.clone(), entry.clone());
         let opens = open(Held::place(&entry.board, 0));
-        let life = Life { entries, key, entry, ended: None };
-        self.nursery.spawn(async move {
+        let life = Life { entries, key, entry: life, ended: None };
+        let spawned = self.nursery.try_spawn(async move {
             let board = life.entry.board.clone();
             let ended = board.see_through(0, opens).await;
             life.end(ended);
         });
+        if let Err(error) = spawned {
+            lock(&entry.state).ended = Some(Err(error));
+        }
     }
 }
 

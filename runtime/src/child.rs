@@ -2,7 +2,11 @@
 //!
 //! Gives the process's exit code; the entry in the driver ends the process with it.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
@@ -16,7 +20,7 @@ use hatchery_proto::{
 use crate::actor::{Actor, Caller, Exposed};
 use crate::codec::{Codec as _, Postcard};
 use crate::driver::clock;
-use crate::driver::entry::{self, ChildEntry};
+use crate::driver::entry::{self, ChildEntry, Entry};
 use crate::driver::identity;
 use crate::driver::link::{Link, Loops};
 use crate::driver::watch;
@@ -30,6 +34,38 @@ use crate::task::{self, Scope};
 use crate::trace::Trace;
 use crate::ward::OwnActor;
 use crate::{dialog, log};
+
+/// Must come first in the `main` of a program that starts actors: in a process that was started as
+/// an actor, it runs that actor and does not return. In any other process it does nothing.
+///
+/// `#[hatchery::main]` begins with it.
+pub fn init() {
+    init_on(async_io::block_on);
+}
+
+/// As [`init`], with every actor of this program run by `host`, which blocks on its life: so its tasks
+/// are polled where that has them polled, within a tokio runtime for example, whose timers, sockets and
+/// `spawn` they can use then as any code there can.
+///
+/// In a process that is no actor, `host` is not called. What an endpoint has spawned elsewhere is not
+/// this library's: [`foreign`](crate::foreign) links it.
+///
+/// ```
+/// use tokio::runtime::Builder;
+///
+/// hatchery::init_on(|life| {
+///     let tokio = Builder::new_current_thread().enable_all().build();
+///     tokio.expect("a runtime for the actor").block_on(life)
+/// });
+/// ```
+pub fn init_on(host: impl FnOnce(ActorLife) -> ActorEnd) {
+    match entry::take_entry() {
+        Entry::NotAChild => {}
+        Entry::Orphan => entry::exit(never_was()),
+        Entry::Failed(error) => entry::exit(failed(&error)),
+        Entry::Child(entry) => entry::exit(run(entry, host)),
+    }
+}
 
 /// What a process that was started as an actor does when its parent is gone before it is one: the
 /// exit hooks that it has taken; gives its exit code.
@@ -47,19 +83,52 @@ pub(crate) fn failed(error: &std::io::Error) -> i32 {
     never_was()
 }
 
-/// Runs the actor that this process was started as; returns the process's exit code.
-pub(crate) fn run(entry: ChildEntry) -> i32 {
+/// The whole life of the actor that this process was started as, for an executor of the program's own:
+/// see [`init_on`](crate::init_on).
+#[must_use = "an actor that is not run does not come up"]
+pub struct ActorLife(Pin<Box<dyn Future<Output = ActorEnd>>>);
+
+/// That an actor's life was run to its end.
+#[must_use = "`init_on` takes it"]
+pub struct ActorEnd(i32);
+
+impl Future for ActorLife {
+    type Output = ActorEnd;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ActorEnd> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for ActorLife {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorLife").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ActorEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorEnd").finish_non_exhaustive()
+    }
+}
+
+/// Runs the actor that this process was started as, on `host`; returns the process's exit code.
+pub(crate) fn run(entry: ChildEntry, host: impl FnOnce(ActorLife) -> ActorEnd) -> i32 {
     if let Err(error) = watch::start(entry.parent_pid, OwnActor) {
         tracing::warn!(%error, "no thread watches the parent; its link still does");
     }
     task::hook_panics();
-    match task::start_reactor().and_then(|()| async_io::block_on(start(entry))) {
-        Ok(code) => code,
-        Err(error) => {
+    let life = async {
+        let lived = match task::start_reactor() {
+            Ok(()) => start(entry).await,
+            Err(error) => Err(error),
+        };
+        ActorEnd(lived.unwrap_or_else(|error| {
             entry::complain(&format!("the actor could not be started: {error}"));
             1
-        }
-    }
+        }))
+    };
+    host(ActorLife(Box::pin(life))).0
 }
 
 async fn start(entry: ChildEntry) -> Result<i32> {

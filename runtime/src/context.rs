@@ -284,7 +284,8 @@ impl<E: ContextEndpoint> OpenContext<E> {
 
     /// Has a clean end of the [`with_context`](crate::Portal::with_context) block around it cancel
     /// the far task and drain what it still says, instead of waiting for it to end by itself. Such a
-    /// cancel is no error of the block (P-C4).
+    /// cancel is no error of the block (P-C4). A handle that no such block was made for has no such end:
+    /// dropping it cancels the far task in any case.
     pub fn cancel_on_exit(&self) {
         self.dialog.cancel_on_exit();
     }

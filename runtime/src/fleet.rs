@@ -1,7 +1,6 @@
 //! Fleets: many actors of one kind, told apart by name. A cluster hands out their portals; a pool,
 //! next door, hands out their time.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -147,23 +146,23 @@ impl fmt::Debug for Fleet {
 /// The portals of a fleet, by name. Cheap enough to clone; owns nothing.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    portals: BTreeMap<String, Portal>,
+    portals: Vec<(String, Portal)>,
 }
 
 impl Cluster {
     /// The portal of the actor with this name.
     pub fn get(&self, name: &str) -> Option<&Portal> {
-        self.portals.get(name)
+        self.iter().find(|(known, _)| *known == name).map(|(_, portal)| portal)
     }
 
-    /// All of them, in the order of their names.
+    /// All of them, in the order in which they were named or numbered.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Portal)> {
         self.portals.iter().map(|(name, portal)| (name.as_str(), portal))
     }
 
-    /// Their portals alone.
+    /// Their portals alone, in the same order.
     pub fn portals(&self) -> impl Iterator<Item = &Portal> {
-        self.portals.values()
+        self.portals.iter().map(|(_, portal)| portal)
     }
 
     /// How many there are.

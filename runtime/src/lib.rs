@@ -105,6 +105,7 @@ mod ward;
 
 pub use broadcast::Subscriber;
 pub use cache::{Cache, open_cache};
+pub use child::{ActorEnd, ActorLife, init, init_on};
 pub use context::{
     CancelStatus, Context, ContextArgument, ContextState, OpenContext, Receives, Sends, Started,
     Starts,
@@ -128,7 +129,7 @@ pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
 pub use pool::{ActorPool, Jobs, open_pool};
 pub use portal::Portal;
 pub use root::{
-    Containment, MainReturn, Options, Root, cancel_soon, containment, init, open_root_actor, run,
+    Containment, MainReturn, Options, Root, cancel_soon, containment, open_root_actor, run,
     run_with,
 };
 pub use scope::{CancelScope, cancel_scope, deadline, shield, timeout};

@@ -381,14 +381,19 @@ impl Nursery {
         F: Future + Send + 'static,
         F::Output: TaskReturn,
     {
+        if let Err(error) = self.try_spawn(future) {
+            tracing::warn!(%error, "a task was dropped");
+        }
+    }
+
+    /// The same, and says why where the future was dropped.
+    pub(crate) fn try_spawn<F>(&self, future: F) -> Result<()>
+    where
+        F: Future + Send + 'static,
+        F::Output: TaskReturn,
+    {
         let inner = self.inner.clone();
-        let id = match inner.add(MemberKind::Task, "a task") {
-            Ok(id) => id,
-            Err(error) => {
-                tracing::warn!(%error, "a task was dropped");
-                return;
-            }
-        };
+        let id = inner.add(MemberKind::Task, "a task")?;
         let scope = Scope::open(&inner.actor, None, ScopeKind::Body);
         let member = Member::Task { scope: scope.id(), task: None };
         lock(&inner.state).members.insert(id, member);
@@ -415,6 +420,7 @@ impl Nursery {
             Some(Member::Task { task: slot, .. }) => *slot = Some(task),
             _ => task.detach(),
         }
+        Ok(())
     }
 
     /// Asks every actor and task that is in this nursery now to end. Returns at once; the block's end

@@ -17,14 +17,14 @@ use hatchery_proto::{ActorId, Cancelled, Cause, Limits};
 use crate::actor::{Actor, Reign, Settings};
 use crate::driver::adopter::{self, Adopter};
 use crate::driver::cgroup::Group;
-use crate::driver::entry::{self, Entry};
+use crate::driver::entry;
 use crate::driver::signal::Signals;
 use crate::driver::{identity, process, spawner};
 use crate::ending::LastWords;
 use crate::endpoint::Endpoint;
 use crate::error::{self, Error, Result};
+use crate::log;
 use crate::task::{self, Ended, Scope};
-use crate::{child, log};
 
 /// How the root actor is to be.
 #[derive(Clone, Debug)]
@@ -42,9 +42,9 @@ pub enum Containment {
     /// Actors: each is ended by the kernel when its parent is. What they start themselves and leave
     /// behind is not looked after.
     ///
-    /// An actor asks the kernel for that in [`init`]. Before it has come there, it ends since its
-    /// parent is gone; if it is stopped by then, the kernel ends it where whoever adopts it is of
-    /// another session than the root, as the first process of a system is. Where that is not so, or
+    /// An actor asks the kernel for that in [`init`](crate::init). Before it has come there, it ends
+    /// since its parent is gone; if it is stopped by then, the kernel ends it where whoever adopts it is
+    /// of another session than the root, as the first process of a system is. Where that is not so, or
     /// it is stopped only then, it ends as soon as it is let go on.
     #[default]
     KernelChain,
@@ -205,19 +205,6 @@ pub fn containment() -> Result<Containment> {
     })
 }
 
-/// Must come first in the `main` of a program that starts actors: in a process that was started as
-/// an actor, it runs that actor and does not return. In any other process it does nothing.
-///
-/// `#[hatchery::main]` begins with it.
-pub fn init() {
-    match entry::take_entry() {
-        Entry::NotAChild => {}
-        Entry::Orphan => entry::exit(child::never_was()),
-        Entry::Failed(error) => entry::exit(child::failed(&error)),
-        Entry::Child(entry) => entry::exit(child::run(entry)),
-    }
-}
-
 /// Opens the root actor, runs `body` in it, and ends it: when this returns, every process below it
 /// has ended and been reaped.
 ///
@@ -226,7 +213,7 @@ pub fn init() {
 ///
 /// # Errors
 /// The body's own. `Misuse` where this process is an actor already, or where it was started as an
-/// actor and its `main` did not go through [`init`]. `Cancelled` where a signal or
+/// actor and its `main` did not go through [`init`](crate::init). `Cancelled` where a signal or
 /// [`Root::cancel_soon`] ended the tree.
 ///
 /// # Cancel safety

@@ -120,7 +120,7 @@ mod hook {
     #[ctor::ctor(unsafe)]
     fn enter() {
         if !super::TESTS.is_empty() {
-            crate::root::init();
+            crate::child::init();
         }
     }
 }

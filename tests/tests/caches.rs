@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_lite::{FutureExt as _, future};
 use hatchery::{
     Cache, CancelScope, Context, Error, ErrorKind, Held, Nursery, Receives, Result, Sends, Starts,
-    cancel_scope, open_cache, open_nursery,
+    Subscriber, cancel_scope, open_cache, open_nursery,
 };
 use hatchery_tests::worker::with_worker;
 use smol::channel::{Receiver, Sender, bounded};
@@ -271,39 +271,37 @@ async fn numbers(cx: Context<Starts<()>, Sends<u64>, Receives<()>>) -> Result<()
 }
 
 #[hatchery::test]
-async fn tri_09_many_tasks_share_one_stream_through_the_cache() -> Result<()> {
+async fn tri_09_str_21_many_tasks_share_one_stream_through_the_cache() -> Result<()> {
     with_worker(async |worker| {
-        open_cache(async |cache: Cache<&'static str, Receiver<u64>>| {
+        let opened = Arc::new(AtomicUsize::new(0));
+        open_cache(async |cache: Cache<&'static str, Subscriber<u64>>| {
             open_nursery(async |nursery: Nursery| {
                 for _ in 0..10 {
-                    let (cache, worker) = (cache.clone(), worker.clone());
+                    let (cache, worker, opened) = (cache.clone(), worker.clone(), opened.clone());
                     nursery.spawn(async move {
-                        let open = async move |held: Held<Receiver<u64>>| {
-                            let (sender, receiver) = bounded(1);
+                        let open = async move |held: Held<Subscriber<u64>>| {
+                            opened.fetch_add(1, Ordering::SeqCst);
                             let (mut context, ()) = worker.open_context(numbers()).await?;
-                            let mut stream = context.open_stream()?;
-                            let pump = async {
-                                while let Some(number) = stream.recv().await? {
-                                    if sender.send(number).await.is_err() {
-                                        break;
-                                    }
-                                }
-                                Ok::<_, Error>(())
-                            };
-                            let used = async {
-                                held.up(receiver).await;
-                                Ok(())
-                            };
-                            used.or(pump).await?;
+                            let (_, numbers) = context.open_stream()?.subscribe();
+                            held.up(numbers).await;
                             let _ = context.cancel().await;
                             Ok(())
                         };
-                        let body = async |numbers: Receiver<u64>| {
-                            let mut last = None;
+                        // Each has a reader of its own, which misses nothing unless it is told.
+                        let body = async |mut numbers: Subscriber<u64>| {
+                            let mut next = None;
                             for _ in 0..20 {
-                                let number = numbers.recv().await.map_err(Error::new)?;
-                                assert!(last.is_none_or(|last| last < number));
-                                last = Some(number);
+                                match numbers.recv().await {
+                                    Ok(number) => {
+                                        let number = number.expect("they have no end");
+                                        assert!(next.is_none_or(|next| next == number));
+                                        next = Some(number + 1);
+                                    }
+                                    Err(error) => {
+                                        assert!(matches!(error.kind(), ErrorKind::Lagged(_)));
+                                        next = None;
+                                    }
+                                }
                             }
                             Ok::<_, Error>(())
                         };
@@ -314,7 +312,28 @@ async fn tri_09_many_tasks_share_one_stream_through_the_cache() -> Result<()> {
             })
             .await
         })
-        .await
+        .await?;
+        assert_eq!(opened.load(Ordering::SeqCst), 1, "it was open while they came");
+        Ok(())
     })
     .await
+}
+
+#[hatchery::test]
+async fn a_cache_whose_block_has_ended_opens_nothing_any_more() -> Result<()> {
+    let mut kept = None;
+    open_cache(async |cache: Cache<u8, u8>| {
+        kept = Some(cache);
+        Ok::<_, Error>(())
+    })
+    .await?;
+    let cache = kept.expect("it was given");
+    let open = async |held: Held<u8>| {
+        held.up(1).await;
+        Ok(())
+    };
+    let used = cache.with(1, open, async |_value| Ok::<_, Error>(())).await;
+    let error = used.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Misuse, "{error:?}");
+    Ok(())
 }

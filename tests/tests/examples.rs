@@ -71,6 +71,11 @@ fn embedding() {
 }
 
 #[test]
+fn aio_01_guest_an_actor_lives_on_tokio() {
+    prints("guest", "slept 5 ms\ntick 0\ntick 1\ntick 2\ncancelled: true\n");
+}
+
+#[test]
 fn aio_01_aio_02_tokio_actor() {
     prints("tokio_actor", "slept 5 ms on tokio\nworker: that is no sleep\ncancelled: true\n");
 }

@@ -42,7 +42,12 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream, kind: Kind) -> Res
         signature::check_crossing(argument)?;
     }
     if kind == Kind::Context {
-        signature::check_async(&function, "a context")?;
+        signature::check_async(
+            &function,
+            "a context",
+            ": while a plain `fn` runs, nothing else in its actor does; blocking work goes through \
+             `blocking::unblock(…).await`, and work for whole processes to an `ActorPool`",
+        )?;
     }
     let written = Written::of(&options, &function)?;
     let parts =

@@ -63,7 +63,7 @@ pub(crate) fn expand_test(options: TokenStream, item: TokenStream) -> Result<Tok
 fn parse(item: TokenStream, what: &str) -> Result<ItemFn> {
     let function: ItemFn = parse2(item)?;
     signature::check(&function, what)?;
-    signature::check_async(&function, what)?;
+    signature::check_async(&function, what, "")?;
     match function.sig.inputs.first() {
         None => Ok(function),
         Some(first) => Err(Error::new_spanned(first, format!("{what} takes no arguments"))),

@@ -23,11 +23,14 @@ pub(crate) fn check(function: &ItemFn, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a function that is not `async`.
-pub(crate) fn check_async(function: &ItemFn, what: &str) -> Result<()> {
+/// Refuses a function that is not `async`; `why` goes on where that was said.
+pub(crate) fn check_async(function: &ItemFn, what: &str, why: &str) -> Result<()> {
     match function.sig.asyncness {
         Some(_) => Ok(()),
-        None => Err(Error::new_spanned(function.sig.fn_token, format!("{what} is an `async fn`"))),
+        None => {
+            let message = format!("{what} is an `async fn`{why}");
+            Err(Error::new_spanned(function.sig.fn_token, message))
+        }
     }
 }
 

@@ -1,28 +1,37 @@
-//! The limits: blocking reads and writes on a Unix socket, and processes started by `std`.
+//! The limits of single messages and of bulk: blocking reads and writes on a Unix socket.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::bars::Scale;
+use crate::measure::WARM_UP;
 use crate::place::Peer;
-use crate::rows::{Scale, WARM_UP};
 
 /// What is copied at a time.
 pub(crate) const CHUNK: usize = 64 * 1024;
-
-/// A peer that is up and does nothing else.
-pub(crate) fn ready(mut link: UnixStream) -> io::Result<()> {
-    link.write_all(&[1])?;
-    until_end(link.read(&mut [0])).map(drop)
-}
+/// How long whoever spins looks for an answer before it sleeps.
+const SPIN: Duration = Duration::from_micros(50);
 
 /// A peer that sends back 32 bytes each time.
 pub(crate) fn answer(mut link: UnixStream) -> io::Result<()> {
     let mut bytes = [0; 32];
     link.write_all(&[1])?;
     while until_end(link.read_exact(&mut bytes))?.is_some() {
+        link.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// The same by one that looks for a while before it sleeps.
+pub(crate) fn answer_spinning(mut link: UnixStream) -> io::Result<()> {
+    let mut bytes = [0; 32];
+    link.write_all(&[1])?;
+    link.set_nonblocking(true)?;
+    while until_end(read_spinning(&mut link, &mut bytes))?.is_some() {
         link.write_all(&bytes)?;
     }
     Ok(())
@@ -38,54 +47,98 @@ pub(crate) fn count(mut link: UnixStream) -> io::Result<()> {
     link.write_all(&total.to_le_bytes())
 }
 
+/// A peer that takes values whole, each behind its size, and acknowledges it.
+pub(crate) fn take(mut link: UnixStream) -> io::Result<()> {
+    let mut size = [0; 8];
+    link.write_all(&[1])?;
+    while until_end(link.read_exact(&mut size))?.is_some() {
+        let size = u64::from_le_bytes(size);
+        let mut value = Vec::with_capacity(usize::try_from(size).map_err(io::Error::other)?);
+        (&mut link).take(size).read_to_end(&mut value)?;
+        link.write_all(&(value.len() as u64).to_le_bytes())?;
+    }
+    Ok(())
+}
+
 /// Round trips of 32 bytes: how long each takes.
 pub(crate) fn round_trip(scale: Scale) -> io::Result<Duration> {
     let mut peer = Peer::start("answer", scale.other_core)?;
     let mut bytes = [7; 32];
-    let mut once = || {
+    timed(scale.times, || {
         peer.link.write_all(&bytes)?;
         peer.link.read_exact(&mut bytes)
-    };
-    (0..WARM_UP).try_for_each(|_| once())?;
-    let began = Instant::now();
-    (0..scale.times).try_for_each(|_| once())?;
-    Ok(began.elapsed() / scale.times)
+    })
 }
 
-/// How long `bytes` in chunks take, until the peer has counted them.
-pub(crate) fn copy(scale: Scale, bytes: u64) -> io::Result<Duration> {
+/// The same where both ends look for the answer for a while before they sleep.
+pub(crate) fn round_trip_spinning(scale: Scale) -> io::Result<Duration> {
+    let mut peer = Peer::start("answer-spinning", scale.other_core)?;
+    let mut bytes = [7; 32];
+    peer.link.set_nonblocking(true)?;
+    timed(scale.times, || {
+        peer.link.write_all(&bytes)?;
+        read_spinning(&mut peer.link, &mut bytes)
+    })
+}
+
+fn timed(times: u32, mut once: impl FnMut() -> io::Result<()>) -> io::Result<Duration> {
+    (0..WARM_UP).try_for_each(|_| once())?;
+    let began = Instant::now();
+    (0..times).try_for_each(|_| once())?;
+    Ok(began.elapsed() / times)
+}
+
+/// Reads all of `bytes` from a link that does not block.
+fn read_spinning(link: &mut UnixStream, bytes: &mut [u8]) -> io::Result<()> {
+    let (mut began, mut filled) = (Instant::now(), 0);
+    while filled < bytes.len() {
+        match link.read(&mut bytes[filled..]) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if began.elapsed() > SPIN {
+                    poll(&mut [PollFd::new(&*link, PollFlags::IN)], None)?;
+                    began = Instant::now();
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// How long so many chunks take, until the peer has counted their bytes.
+pub(crate) fn copy(scale: Scale) -> io::Result<Duration> {
     let mut peer = Peer::start("count", scale.other_core)?;
     let chunk = vec![7; CHUNK];
     let began = Instant::now();
-    for _ in 0..bytes / CHUNK as u64 {
+    for _ in 0..scale.times {
         peer.link.write_all(&chunk)?;
     }
     peer.link.shutdown(Shutdown::Write)?;
-    let mut total = [0; 8];
-    peer.link.read_exact(&mut total)?;
+    let total = read_number(&mut peer.link)?;
     let took = began.elapsed();
-    check_total(u64::from_le_bytes(total), bytes / CHUNK as u64 * CHUNK as u64)?;
+    check_total(total, u64::from(scale.times) * CHUNK as u64)?;
     Ok(took)
 }
 
-/// How long a tiny program takes from being started to having been waited for.
-pub(crate) fn run_true(scale: Scale) -> io::Result<Duration> {
-    let once = || Command::new("true").status().map(drop);
-    once()?;
+/// How long so many values take, until the peer has each whole in its memory.
+pub(crate) fn values(scale: Scale, size: usize) -> io::Result<Duration> {
+    let mut peer = Peer::start("take", scale.other_core)?;
+    let value = vec![7; size];
     let began = Instant::now();
-    (0..scale.times).try_for_each(|_| once())?;
-    Ok(began.elapsed() / scale.times)
+    for _ in 0..scale.times {
+        peer.link.write_all(&(size as u64).to_le_bytes())?;
+        peer.link.write_all(&value)?;
+        check_total(read_number(&mut peer.link)?, size as u64)?;
+    }
+    Ok(began.elapsed())
 }
 
-/// How long this very program takes from being started to its first byte.
-pub(crate) fn spawn(scale: Scale) -> io::Result<Duration> {
-    let mut took = Duration::ZERO;
-    for _ in 0..scale.times {
-        let began = Instant::now();
-        let _peer = Peer::start("ready", scale.other_core)?;
-        took += began.elapsed();
-    }
-    Ok(took / scale.times)
+pub(crate) fn read_number(link: &mut UnixStream) -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    link.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// An error where not all has arrived.

@@ -1,23 +1,35 @@
-//! What hatchery costs beside what the same work costs without it: `cargo bench -p hatchery`.
+//! How far hatchery is from its limits: `cargo bench -p hatchery --bench limits`.
 //!
-//! Every row has its limit measured in the same run, rounds of all contenders interleaved; the table
-//! shows medians and ratios to the limit. Nothing is asserted: a timing never decides whether
-//! anything passes. `-- --quick` shows that it runs and measures badly, `-- ROW…` runs rows whose
-//! name holds one of the words.
+//! Every bar of the design that is a time, a rate, an amount of memory or a count is a row of one
+//! table, beside the limit that was measured in the same run, rounds of all contenders interleaved,
+//! medians of them. Nothing is asserted: a timing never decides whether anything passes.
 //!
-//! Every sample is a process of its own, this program run again, on cores that were chosen for it.
+//! - `-- --quick`: the whole table in under a minute, badly measured.
+//! - `-- WORD…`: only bars with this id (`B6`), or work whose key holds the word (`calls`).
+//! - `-- --json FILE`, `--svg FILE`: the table for machines, and as a picture. Without `--json` it is
+//!   `tmp/limits.json` in the target folder; a picture is drawn where one is asked for.
+//!
+//! Every sample is a process of its own, this program run again, on cores that were chosen for it,
+//! with processes at both ends of whatever it measures. Programs that count are `strace` (B4) and
+//! `valgrind` (B18); where one is not installed, its row is empty.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is its result")]
 
 use std::env;
 use std::io;
 use std::process::ExitCode;
 
-use crate::rows::Plan;
-
+mod bars;
 mod blocking;
+mod coalesced;
+mod control;
+mod counted;
+mod drawing;
+mod frame;
+mod measure;
 mod place;
-mod rows;
+mod shown;
 mod smallest;
+mod starts;
 mod tree;
 
 fn main() -> ExitCode {
@@ -25,9 +37,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["--sample", row, contender, scale] => rows::sample(row, contender, scale),
+        ["--sample", row, contender, scale] => measure::sample(row, contender, scale),
         ["--peer", name, cores @ ..] => peer(name, cores),
-        _ => rows::run(&Plan::of(&words)),
+        _ => measure::Plan::read().and_then(|plan| measure::run(&plan)),
     };
     match done {
         Ok(code) => code,
@@ -46,9 +58,16 @@ fn peer(name: &str, cores: &[&str]) -> io::Result<ExitCode> {
     }
     let link = place::link_of_peer()?;
     match name {
-        "ready" => blocking::ready(link)?,
+        "ready" => starts::ready(link)?,
         "answer" => blocking::answer(link)?,
+        "answer-spinning" => blocking::answer_spinning(link)?,
         "count" => blocking::count(link)?,
+        "take" => blocking::take(link)?,
+        "answer-all" => coalesced::answer_all(link)?,
+        "count-16" => coalesced::count::<16>(link)?,
+        "count-64" => coalesced::count::<64>(link)?,
+        "count-1024" => coalesced::count::<1024>(link)?,
+        "acknowledge" => control::acknowledge(link)?,
         "smol-answer" => smallest::answer(link)?,
         "smol-count" => smallest::count(link)?,
         "smol-idle" => smallest::idle(link)?,

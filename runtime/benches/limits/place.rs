@@ -47,23 +47,18 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts it, on another core where one is named, and waits until it is up.
     pub(crate) fn start(name: &str, core: Option<usize>) -> io::Result<Self> {
-        let mut peer = Self::spawn(name, core)?;
-        peer.wait_until_up()?;
-        Ok(peer)
-    }
-
-    /// Starts it and does not wait.
-    pub(crate) fn spawn(name: &str, core: Option<usize>) -> io::Result<Self> {
         let (link, theirs) = UnixStream::pair()?;
         let mut command = Command::new(env::current_exe()?);
         command.args(["--peer", name]).args(core.map(|core| core.to_string()));
         let child = command.stdin(OwnedFd::from(theirs)).spawn()?;
-        Ok(Self { child, link })
+        let mut peer = Self { child, link };
+        peer.link.read_exact(&mut [0])?;
+        Ok(peer)
     }
 
-    /// Waits for the byte that says so.
-    pub(crate) fn wait_until_up(&mut self) -> io::Result<()> {
-        self.link.read_exact(&mut [0])
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> io::Result<()> {
+        self.child.wait().map(drop)
     }
 
     /// Its process id.
@@ -91,6 +86,8 @@ pub(crate) fn end_with_parent() -> io::Result<()> {
 
 /// Memory that a process has written to and shares with none, in KiB.
 pub(crate) fn private_dirty(pid: u32) -> io::Result<f64> {
+    // The image's own pages count for as long as they are newer than what is on the disk.
+    fs::File::open(env::current_exe()?)?.sync_all()?;
     field(&format!("/proc/{pid}/smaps_rollup"), "Private_Dirty:")
 }
 

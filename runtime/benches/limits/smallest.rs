@@ -1,19 +1,17 @@
 //! The same in the smallest programs that smol allows: one thread, `block_on`, no tasks.
 
-use std::env;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use smol::Async;
 use smol::future::pending;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
-use smol::process::Command;
 
+use crate::bars::Scale;
 use crate::blocking::{CHUNK, check_total, until_end};
+use crate::measure::{SETTLE, WARM_UP};
 use crate::place::{self, Peer};
-use crate::rows::{SETTLE, Scale, WARM_UP};
 
 /// A peer that sends back 32 bytes each time.
 pub(crate) fn answer(link: UnixStream) -> io::Result<()> {
@@ -67,44 +65,22 @@ pub(crate) fn round_trip(scale: Scale) -> io::Result<Duration> {
     })
 }
 
-/// How long `bytes` in chunks take, until the peer has counted them.
-pub(crate) fn copy(scale: Scale, bytes: u64) -> io::Result<Duration> {
+/// How long so many chunks take, until the peer has counted their bytes.
+pub(crate) fn copy(scale: Scale) -> io::Result<Duration> {
     let peer = Peer::start("smol-count", scale.other_core)?;
     smol::block_on(async {
         let mut link = Async::new(peer.link.try_clone()?)?;
         let chunk = vec![7; CHUNK];
         let began = Instant::now();
-        for _ in 0..bytes / CHUNK as u64 {
+        for _ in 0..scale.times {
             link.write_all(&chunk).await?;
         }
         link.get_ref().shutdown(std::net::Shutdown::Write)?;
         let mut total = [0; 8];
         link.read_exact(&mut total).await?;
         let took = began.elapsed();
-        check_total(u64::from_le_bytes(total), bytes / CHUNK as u64 * CHUNK as u64)?;
+        check_total(u64::from_le_bytes(total), u64::from(scale.times) * CHUNK as u64)?;
         Ok(took)
-    })
-}
-
-/// How long this very program takes from being started to its first byte, by `async-process`.
-pub(crate) fn spawn(scale: Scale) -> io::Result<Duration> {
-    let program = env::current_exe()?;
-    smol::block_on(async {
-        let mut took = Duration::ZERO;
-        for _ in 0..scale.times {
-            let began = Instant::now();
-            let (link, theirs) = UnixStream::pair()?;
-            let mut command = Command::new(&program);
-            command.args(["--peer", "ready"]).stdin(OwnedFd::from(theirs));
-            let mut child = command.spawn()?;
-            drop(command);
-            let mut link = Async::new(link)?;
-            link.read_exact(&mut [0]).await?;
-            took += began.elapsed();
-            drop(link);
-            child.status().await?;
-        }
-        Ok(took / scale.times)
     })
 }
 

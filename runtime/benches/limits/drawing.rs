@@ -92,13 +92,13 @@ fn drawn(line: &Line, scale: &Scale, top: f64) -> Group {
     let group = Group::new().add(text(16.0, base, &name));
     let Some(times) = line.times(line.ours) else {
         let (ours, t1, t2) = (line.valued(line.ours), line.valued(line.t1), line.valued(line.t2));
-        let words = text(LEFT, base, &format!("{ours}   (T1 {t1}, T2 {t2})"));
+        let words = text(scale.at(1.0), base, &format!("{ours} (T1 {t1}, T2 {t2})"));
         return group.add(words.set("fill", colour(line)));
     };
     let begin = scale.at(1.0).min(scale.at(times));
     let width = (scale.at(times) - scale.at(1.0)).abs().max(1.0);
     let bar = Rectangle::new().set("x", begin).set("y", top + 4.0).set("width", width);
-    let value = format!("{} x   {}", shown(times), line.valued(line.ours));
+    let value = format!("{} x ({})", shown(times), line.valued(line.ours));
     let mut group = group.add(bar.set("height", HEIGHT - 8.0).set("fill", colour(line)));
     let mut end = scale.at(times).max(scale.at(1.0));
     for (tier, wide, dashes) in [(line.t1, 2.0, "none"), (line.t2, 1.0, "3 2")] {

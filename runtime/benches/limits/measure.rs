@@ -64,15 +64,11 @@ impl Plan {
     }
 
     fn rounds(&self, row: &Row) -> usize {
-        match (row.counted, self.quick) {
-            (true, _) => 1,
-            (false, true) => 2,
-            (false, false) => 7,
-        }
+        if self.quick { row.rounds.min(3) } else { row.rounds }
     }
 
     fn times(&self, row: &Row) -> u32 {
-        if self.quick { (row.times / 20).max(1) } else { row.times }
+        if self.quick { (row.times / 10).max(1) } else { row.times }
     }
 }
 

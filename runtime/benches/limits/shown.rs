@@ -84,6 +84,7 @@ impl Line {
 /// A number with as many digits as mean something.
 pub(crate) fn shown(value: f64) -> String {
     let digits = match value {
+        _ if value.fract() == 0.0 => 0,
         100.0.. => 0,
         10.0.. => 1,
         _ => 2,

@@ -1,5 +1,6 @@
 //! The limits of single messages and of bulk: blocking reads and writes on a Unix socket.
 
+use std::hint::black_box;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -47,17 +48,17 @@ pub(crate) fn count(mut link: UnixStream) -> io::Result<()> {
     link.write_all(&total.to_le_bytes())
 }
 
-/// A peer that takes values whole, each behind its size, and acknowledges it.
+/// A peer that takes values whole, each behind its size, and says how much they were.
 pub(crate) fn take(mut link: UnixStream) -> io::Result<()> {
-    let mut size = [0; 8];
+    let (mut size, mut total) = ([0; 8], 0);
     link.write_all(&[1])?;
     while until_end(link.read_exact(&mut size))?.is_some() {
         let size = u64::from_le_bytes(size);
         let mut value = Vec::with_capacity(usize::try_from(size).map_err(io::Error::other)?);
         (&mut link).take(size).read_to_end(&mut value)?;
-        link.write_all(&(value.len() as u64).to_le_bytes())?;
+        total += black_box(value).len() as u64;
     }
-    Ok(())
+    link.write_all(&total.to_le_bytes())
 }
 
 /// Round trips of 32 bytes: how long each takes.
@@ -122,7 +123,7 @@ pub(crate) fn copy(scale: Scale) -> io::Result<Duration> {
     Ok(took)
 }
 
-/// How long so many values take, until the peer has each whole in its memory.
+/// How long so many values take, until the peer has had each whole in its memory.
 pub(crate) fn values(scale: Scale, size: usize) -> io::Result<Duration> {
     let mut peer = Peer::start("take", scale.other_core)?;
     let value = vec![7; size];
@@ -130,9 +131,12 @@ pub(crate) fn values(scale: Scale, size: usize) -> io::Result<Duration> {
     for _ in 0..scale.times {
         peer.link.write_all(&(size as u64).to_le_bytes())?;
         peer.link.write_all(&value)?;
-        check_total(read_number(&mut peer.link)?, size as u64)?;
     }
-    Ok(began.elapsed())
+    peer.link.shutdown(Shutdown::Write)?;
+    let total = read_number(&mut peer.link)?;
+    let took = began.elapsed();
+    check_total(total, u64::from(scale.times) * size as u64)?;
+    Ok(took)
 }
 
 pub(crate) fn read_number(link: &mut UnixStream) -> io::Result<u64> {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use hatchery_proto::wire::body::POSTCARD;
 use hatchery_proto::{
     ActorId, Config, Connection, DialogId, Event, Instant, Kind, Limits, LinkKind, Recv, Role,
     StartWish,
@@ -50,6 +51,7 @@ impl Pair {
             endpoint: "x",
             kind: Kind::Context,
             schema: 0,
+            codec: POSTCARD,
             deadline: None,
             trace: None,
         };

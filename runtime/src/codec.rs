@@ -2,6 +2,7 @@
 //!
 //! Does not know links or dialogs. What is decoded is bounded here, whatever the codec: [`MAX_DEPTH`].
 
+mod encoded;
 mod limits;
 #[cfg(feature = "messagepack")]
 mod messagepack;
@@ -13,6 +14,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
+pub(crate) use self::encoded::Encoded;
 pub use self::limits::MAX_DEPTH;
 #[cfg(feature = "messagepack")]
 pub use self::messagepack::MessagePack;
@@ -126,13 +128,13 @@ pub(crate) fn take<C: Codec, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Cod
     })
 }
 
-pub(crate) fn encode<C: Codec, T: Serialize>(value: &T, what: &str, name: &str) -> Result<Vec<u8>> {
+pub(crate) fn encode<C: Codec, T: Serialize>(value: &T, what: &str, name: &str) -> Result<Encoded> {
     encode_by(C::encode, value, what, name)
 }
 
-pub(crate) fn encode_by<T>(put: Put<T>, value: &T, what: &str, name: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match put(value, &mut bytes) {
+pub(crate) fn encode_by<T>(put: Put<T>, value: &T, what: &str, name: &str) -> Result<Encoded> {
+    let mut bytes = Encoded::begin();
+    match put(value, bytes.buffer()) {
         Ok(()) => Ok(bytes),
         Err(error) => {
             Err(Error::codec(format_args!("{what} `{name}` could not be encoded"), &error))

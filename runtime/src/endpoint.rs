@@ -14,7 +14,7 @@ use linkme::distributed_slice;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec::{self, Codec, Postcard, encode};
+use crate::codec::{self, Codec, Encoded, Postcard, encode};
 use crate::context::{ContextArgument, Seat};
 use crate::dialog::Dialog;
 use crate::error::{EndpointError, Error, Never, Result};
@@ -204,7 +204,7 @@ impl<E: Endpoint> Call<E> {
         Self { args, endpoint: PhantomData }
     }
 
-    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+    pub(crate) fn encode(&self) -> Result<Encoded> {
         encode::<E::Codec, _>(&self.args, "the arguments of", E::NAME)
     }
 }
@@ -358,6 +358,7 @@ fn prepare_stream<E: StreamEndpoint>(
 pub(crate) fn ending<E: Endpoint>(returned: E::Return) -> Ending {
     match returned.into_result() {
         Ok(value) => encode::<E::Codec, _>(&value, "the result of", E::NAME)
+            .map(|bytes| bytes.to_vec())
             .map_err(|error| Failed::from_error(&error, E::NAME)),
         Err(error) => Err(failed::<E>(&error)),
     }

@@ -287,7 +287,7 @@ impl Portal {
     ) -> Result<T> {
         let args = encode::<C, _>(&args, "the arguments of", name)?;
         let wish = wish(name, StartWish::UNKNOWN_SCHEMA, Kind::Call);
-        let dialog = self.open_as(StartWish { codec: C::NUMBER, ..wish }, args).await?;
+        let dialog = self.open_as(StartWish { codec: C::NUMBER, ..wish }, &args).await?;
         match dialog.finished().await {
             Outcome::Returned(bytes) => decode::<C, _>(&bytes, "the result of", name),
             other => Err(Error::from_outcome(&other, &dialog.peer, name)),
@@ -297,11 +297,11 @@ impl Portal {
     async fn open<E: Endpoint>(&self, call: Call<E>, kind: Kind) -> Result<Arc<Dialog>> {
         let codec = E::Codec::NUMBER;
         let wish = StartWish { codec, ..wish(E::NAME, E::SCHEMA, kind) };
-        self.open_as(wish, call.encode()?).await
+        self.open_as(wish, &call.encode()?).await
     }
 
     /// Opens a dialog; waits for a free slot where the peer has as many as it takes (P-W5).
-    async fn open_as(&self, wish: StartWish<'_>, args: Vec<u8>) -> Result<Arc<Dialog>> {
+    async fn open_as(&self, wish: StartWish<'_>, args: &[u8]) -> Result<Arc<Dialog>> {
         let endpoint = wish.endpoint;
         let link = self.child.link()?;
         loop {
@@ -311,7 +311,7 @@ impl Portal {
             let started = link.with(|connection, now| {
                 let trace = trace.as_ref().map(Trace::as_bytes);
                 let wish = StartWish { deadline, trace, ..wish };
-                connection.start(now, wish, &args)
+                connection.start(now, wish, args)
             });
             match started {
                 Ok(id) => {

@@ -11,7 +11,7 @@ use futures_sink::Sink;
 use hatchery_proto::{Capacity, Overrun};
 
 use crate::broadcast::Subscriber;
-use crate::codec::{Put, Take, encode_by};
+use crate::codec::{Encoded, Put, Take, encode_by};
 use crate::dialog::Dialog;
 use crate::error::{Error, Result};
 use crate::intake::Intake;
@@ -175,7 +175,7 @@ impl<Tx> SendHalf<Tx> {
         Self { dialog, pending: None, put }
     }
 
-    fn encode(&self, value: &Tx) -> Result<Vec<u8>> {
+    fn encode(&self, value: &Tx) -> Result<Encoded> {
         encode_by(self.put, value, "a value for", &self.dialog.task)
     }
 }

@@ -16,8 +16,13 @@ use crate::wire::body::Done;
 use crate::wire::hello::Hello;
 use crate::wire::{self, CONTINUED, MORE, Tag, body};
 
-/// Buffers that are kept for the next messages, so that a busy stream allocates nothing.
-const SPARE: usize = 16;
+/// So much is kept of buffers for the next messages, so that a busy stream allocates nothing, however
+/// many of them arrive at once.
+const SPARE: usize = 1024 * 1024;
+/// What a buffer takes beside its bytes.
+const SPARE_COST: usize = 64;
+/// Among so many one that fits is looked for.
+const SPARE_LOOKS: usize = 16;
 /// Larger ones are given back to the allocator.
 const SPARE_SIZE: usize = 64 * 1024;
 /// So much may a buffer be larger than twice what it is for.
@@ -34,7 +39,9 @@ pub(super) struct Outbox {
     pub(super) goodbye: Option<GoodbyeReason>,
     /// The write side is gone.
     pub(super) mute: bool,
-    spare: Vec<Vec<u8>>,
+    spare: VecDeque<Vec<u8>>,
+    /// What they take, all of them.
+    spare_size: usize,
 }
 
 impl Outbox {
@@ -50,7 +57,8 @@ impl Outbox {
             pong: false,
             goodbye: None,
             mute: false,
-            spare: Vec::new(),
+            spare: VecDeque::new(),
+            spare_size: 0,
         }
     }
 
@@ -83,7 +91,8 @@ impl Outbox {
         self.control.clear();
         self.starts.clear();
         self.data.clear();
-        self.spare = Vec::new();
+        self.spare = VecDeque::new();
+        self.spare_size = 0;
         self.ping = false;
         self.pong = false;
     }
@@ -107,8 +116,15 @@ impl Outbox {
     /// value that nobody reads would keep it (P-F5).
     pub(super) fn empty_for(&mut self, size: usize) -> Vec<u8> {
         let most = size.saturating_mul(2).saturating_add(SPARE_ROOM);
-        let fitting = self.spare.iter().rposition(|buffer| buffer.capacity() <= most);
-        fitting.map(|place| self.spare.swap_remove(place)).unwrap_or_default()
+        let last = self.spare.iter().enumerate().rev().take(SPARE_LOOKS);
+        let fitting = last.into_iter().find(|(_, buffer)| buffer.capacity() <= most);
+        let taken =
+            fitting.map(|(place, _)| place).and_then(|place| self.spare.swap_remove_back(place));
+        let taken = taken.unwrap_or_default();
+        if taken.capacity() > 0 {
+            self.spare_size = self.spare_size.saturating_sub(taken.capacity() + SPARE_COST);
+        }
+        taken
     }
 
     /// Takes a buffer back.
@@ -116,12 +132,15 @@ impl Outbox {
         if buffer.capacity() == 0 || buffer.capacity() > SPARE_SIZE {
             return;
         }
-        if self.spare.len() >= SPARE {
-            // What is wanted now is kept, not what was wanted once.
-            self.spare.remove(0);
-        }
         buffer.clear();
-        self.spare.push(buffer);
+        self.spare_size = self.spare_size.saturating_add(buffer.capacity() + SPARE_COST);
+        self.spare.push_back(buffer);
+        // What is wanted now is kept, not what was wanted once.
+        while self.spare_size > SPARE
+            && let Some(oldest) = self.spare.pop_front()
+        {
+            self.spare_size = self.spare_size.saturating_sub(oldest.capacity() + SPARE_COST);
+        }
     }
 }
 

@@ -132,7 +132,7 @@ impl ActorBuilder {
         self.spec.main = Some(MainTask {
             endpoint: E::NAME.to_owned(),
             schema: E::SCHEMA,
-            args: call.encode()?,
+            args: call.encode()?.to_vec(),
         });
         self.launch(Some(E::NAME)).await
     }
@@ -164,7 +164,7 @@ impl ActorBuilder {
         let busy = inner.actor.busy_with_child();
         let (of_nursery, of_child) = (inner.clone(), child.clone());
         let supervise = async move {
-            supervisor::supervise(of_child.clone(), request, spec).await;
+            supervisor::supervise(of_child.clone(), request, spec.to_vec()).await;
             let end = of_child.ended().await;
             of_nursery.member_ended(id, of_child.failure(&end), of_child.was_asked());
             drop(busy);

@@ -291,7 +291,7 @@ impl Connection {
         if wish.endpoint.len() > max {
             return Err(Misuse::NameTooLong { max });
         }
-        let mut head = Vec::new();
+        let mut head = Vec::with_capacity(wish.endpoint.len().saturating_add(64));
         body::put(
             &mut head,
             &body::Start {

@@ -137,7 +137,26 @@ impl postcard::ser_flavors::Flavor for Same<'_> {
 /// Appends a body.
 pub(crate) fn put<T: Serialize>(out: &mut Vec<u8>, body: &T) {
     // Fails only where a serializer of ours does, and they do not.
-    if let Ok(bytes) = postcard::to_allocvec(body) {
-        out.extend_from_slice(&bytes);
+    let _ = postcard::serialize_with_flavor(body, Append(out));
+}
+
+/// Appends what is serialized to what is there.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Append<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
     }
 }

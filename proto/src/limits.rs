@@ -99,6 +99,14 @@ impl Capacity {
         Self { items, bytes: 1024 * 1024 }
     }
 
+    /// What else there is room for beside so many values of so many bytes: in bytes, of which each
+    /// value costs [`Limits::FRAME_COST`] at least (P-W7).
+    pub(crate) fn room_beside(&self, items: usize, bytes: usize) -> i64 {
+        let items = i64::try_from(self.items.max(1).saturating_sub(items)).unwrap_or(i64::MAX);
+        let bytes = i64::try_from(self.bytes.saturating_sub(bytes)).unwrap_or(i64::MAX);
+        items.saturating_mul(Limits::FRAME_COST.into()).min(bytes)
+    }
+
     /// Whether so many values of so many bytes are more than may be kept.
     #[must_use]
     pub const fn is_exceeded(&self, items: usize, bytes: usize) -> bool {

@@ -323,9 +323,17 @@ impl<Rx> RecvHalf<Rx> {
     }
 
     /// Says what becomes of values that arrive faster than they are received, of those that have
-    /// arrived before too. Without it their sender waits, and nothing is lost (P-W1).
+    /// arrived before too. Without it their sender waits, and nothing is lost (P-W1): at most
+    /// [`Limits::window`](crate::Limits::window) bytes, each value counted with 16 more, are kept here
+    /// or under way.
     ///
-    /// Otherwise the sender is never held up by this reader, and no more than the [`Capacity`] is
+    /// [`Overrun::WaitWithin`] is a smaller window, by items and by bytes: no more than so many values,
+    /// and no more bytes but for one value, are kept or under way (P-W7). What the sender may still
+    /// send when this is called, at most the window, comes on top once: credit is never taken back.
+    /// Room is given out in bytes, 16 for each item that fits, so that of large values fewer are under
+    /// way than are kept, and the sender waits for an answer the more often, the fewer they are.
+    ///
+    /// With the others the sender is never held up by this reader, and no more than the [`Capacity`] is
     /// kept here (P-W6):
     /// - [`Overrun::Fail`]: one value more is an error. Both sides are told: the peer's next send and
     ///   this reader, once it has had what was kept, fail with

@@ -142,7 +142,9 @@ impl<K: Ord + Clone> Consumer<K> {
                 }
                 Capacity { items: usize::MAX, bytes: usize::MAX }
             }
-            Overrun::Fail(capacity) | Overrun::DropOldest(capacity) => capacity,
+            Overrun::Fail(capacity)
+            | Overrun::DropOldest(capacity)
+            | Overrun::WaitWithin(capacity) => capacity,
             _ => Capacity::default(),
         };
         self.bytes += value.len();
@@ -313,7 +315,7 @@ where
     /// [`serve`](Self::serve) with what becomes of values that this consumer is too slow for, beside
     /// those that its link takes in advance: with [`Overrun::LatestOnly`] it gets the latest of each
     /// topic, and [`Overrun::Fail`] ends its subscription. A publisher waits for nobody:
-    /// [`Overrun::Wait`] is as for `serve`.
+    /// [`Overrun::Wait`] is as for `serve`, and [`Overrun::WaitWithin`] the same with so much kept.
     ///
     /// # Errors
     /// What ended its dialog, where that was not by its leave; `Overrun`; `Codec` where it asks for

@@ -51,7 +51,7 @@ impl Way {
             Overrun::Fail(kept) => (kept, true),
             Overrun::DropOldest(kept) => (kept, false),
             Overrun::LatestOnly => (Capacity { items: 1, bytes: usize::MAX }, false),
-            _ => return,
+            _ => return self.consumed(0),
         };
         let bytes = |all: &VecDeque<(usize, i64)>| all.iter().map(|(size, _)| size).sum::<usize>();
         let at_once = self.waiting.iter_mut().map(|(_, cost)| std::mem::take(cost)).sum();
@@ -69,11 +69,29 @@ impl Way {
         self.consumed(at_once);
     }
 
-    /// Credit goes back in batches of a quarter of the window (P-W1).
+    /// Credit goes back in batches of a quarter of the window (P-W1), or of the room (P-W7).
     fn consumed(&mut self, cost: i64) {
         self.owed += cost;
-        if self.owed >= self.window / 4 {
-            self.balance += std::mem::take(&mut self.owed);
+        let Overrun::WaitWithin(within) = self.overrun else {
+            if self.owed >= self.window / 4 {
+                self.balance += std::mem::take(&mut self.owed);
+            }
+            return;
+        };
+        let bytes: usize = self.waiting.iter().map(|(size, _)| size).sum();
+        let room = |items: usize, bytes: usize| {
+            let items = within.items.max(1).saturating_sub(items) * 16;
+            items.min(within.bytes.saturating_sub(bytes)) as i64
+        };
+        let least = i64::from(self.waiting.is_empty());
+        let left = room(self.waiting.len(), bytes).max(least);
+        if left == 0 {
+            return;
+        }
+        let give = self.owed.min(left - self.balance);
+        if give > 0 && give >= room(0, 0).min(self.window) / 4 {
+            self.owed -= give;
+            self.balance += give;
         }
     }
 }

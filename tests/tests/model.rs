@@ -35,7 +35,7 @@ fn calls() -> impl Strategy<Value = Vec<(u8, Call)>> {
         6 => side().prop_map(Call::Recv),
         1 => side().prop_map(Call::Stop),
         1 => side().prop_map(Call::StopReading),
-        1 => (side(), 0..16_u8, 0..2000_u16)
+        1 => (side(), 0..40_u8, 0..2000_u16)
             .prop_map(|(side, policy, bytes)| Call::OnOverrun(side, policy, bytes)),
         1 => any::<u8>().prop_map(Call::Cancel),
         1 => (0..3000_u16).prop_map(Call::Return),
@@ -59,9 +59,14 @@ fn kind(number: u8) -> Kind {
 }
 
 fn overrun(policy: u8, bytes: u16) -> Overrun {
-    let kept = Capacity { items: usize::from(policy / 4), bytes: bytes.into() };
-    [Overrun::Wait, Overrun::Fail(kept), Overrun::DropOldest(kept), Overrun::LatestOnly]
-        [usize::from(policy % 4)]
+    let kept = Capacity { items: usize::from(policy / 5), bytes: bytes.into() };
+    match policy % 5 {
+        0 => Overrun::Wait,
+        1 => Overrun::Fail(kept),
+        2 => Overrun::DropOldest(kept),
+        3 => Overrun::LatestOnly,
+        _ => Overrun::WaitWithin(kept),
+    }
 }
 
 /// The dialogs so far, each with its model.
@@ -206,7 +211,7 @@ fn log(script: &[(u8, Call)], split: Split, spurious: bool) -> Vec<String> {
 
 proptest! {
     #[test]
-    fn p_d7_p_w1_p_w6_two_cores_do_what_the_model_does(script in calls()) {
+    fn p_d7_p_w1_p_w6_p_w7_two_cores_do_what_the_model_does(script in calls()) {
         let (mut pair, mut known) = (Pair::up_with(&limits()), Known::new());
         for (choice, call) in script {
             apply(&mut pair, &mut known, choice, call);

@@ -1,6 +1,7 @@
 //! Readers that are slower than their senders, and what they chose for that: between processes, from
 //! either side.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_lite::StreamExt as _;
@@ -27,6 +28,7 @@ enum Policy {
     Fail(usize),
     DropOldest(usize),
     LatestOnly,
+    WaitWithin(usize),
 }
 
 impl Policy {
@@ -36,6 +38,7 @@ impl Policy {
             Self::Fail(items) => Overrun::Fail(Capacity { items, bytes: usize::MAX }),
             Self::DropOldest(items) => Overrun::DropOldest(Capacity { items, bytes: usize::MAX }),
             Self::LatestOnly => Overrun::LatestOnly,
+            Self::WaitWithin(items) => Overrun::WaitWithin(Capacity { items, bytes: usize::MAX }),
         })
     }
 }
@@ -298,4 +301,87 @@ async fn str_12_what_is_kept_is_had_by_subscribers_too() -> Result<()> {
         cx.result().await
     })
     .await
+}
+
+/// Sends numbers for as long as it may, and notes each in its process before.
+#[hatchery::context]
+async fn counts(cx: Context<Starts<()>, Sends<u64>, Receives<()>>) -> Result<()> {
+    let stream = cx.started(()).await?.open_stream();
+    for n in 0.. {
+        SENT.store(n, Ordering::Release);
+        stream.send(n).await?;
+    }
+    Ok(())
+}
+
+/// How many have been taken of the sender that waits now.
+static SENT: AtomicU64 = AtomicU64::new(0);
+
+#[hatchery::endpoint]
+async fn sent() -> u64 {
+    SENT.load(Ordering::Acquire)
+}
+
+#[hatchery::test]
+async fn p_w7_a_sender_gets_no_more_than_so_many_values_ahead_of_its_reader() -> Result<()> {
+    const AHEAD: u64 = 8;
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(counts()).await?;
+        let mut stream = Policy::WaitWithin(AHEAD as usize).set(cx.open_stream()?);
+        // What was granted before is used up first.
+        let window = u64::from(hatchery::Limits::default().window);
+        let mut had = 0;
+        while had < 2 * window / 17 {
+            assert_eq!(stream.recv().await?, Some(had));
+            had += 1;
+        }
+        for _ in 0..100 {
+            // It may be on its way to that.
+            let ahead = worker.run(sent()).await? - had;
+            assert!(ahead <= AHEAD, "{ahead} ahead");
+            assert_eq!(stream.recv().await?, Some(had));
+            had += 1;
+        }
+        // With nobody reading it comes that far, but for what is not worth a credit.
+        let started = Instant::now();
+        while worker.run(sent()).await? - had < AHEAD * 3 / 4 {
+            assert!(started.elapsed() < LONG, "it stands still");
+        }
+        // Wide again, it is let go.
+        let mut stream = stream.on_overrun(Overrun::Wait);
+        while worker.run(sent()).await? - had < 10 * AHEAD {
+            assert!(started.elapsed() < LONG, "it stands still");
+        }
+        assert_eq!(stream.recv().await?, Some(had));
+        assert_eq!(cx.cancel().await, CancelStatus::Done);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn p_w7_str_12_a_callee_that_wants_little_ahead_gets_all_of_it() -> Result<()> {
+    let (had, dropped) = {
+        let gate = Gate::new("within");
+        with_worker(async |worker| {
+            let policy = Policy::WaitWithin(2);
+            let (mut cx, ()) = worker.open_context(reads_late(policy, gate.path())).await?;
+            let mut stream = cx.open_stream()?;
+            assert_eq!(stream.recv().await?, Some(()));
+            let mut sent = 0;
+            while stream.try_send((sent, vec![0; WEIGHT])).is_ok() {
+                sent += 1;
+                assert!(sent < VALUES, "its reader is waited for");
+            }
+            drop(gate);
+            for n in sent..VALUES {
+                stream.send((n, vec![0; WEIGHT])).await?;
+            }
+            stream.close().await?;
+            cx.result().await
+        })
+        .await?
+    };
+    assert_eq!((had, dropped), ((0..VALUES).collect(), 0));
+    Ok(())
 }

@@ -300,9 +300,10 @@ impl Connection {
         }
         let credit = core::mem::take(&mut control.credit);
         let done = core::mem::take(&mut control.done);
-        if credit || done {
-            let bytes = u32::try_from(dialog.owed).unwrap_or(u32::MAX);
-            dialog.owed = 0;
+        let bytes = u32::try_from(dialog.grant()).unwrap_or(u32::MAX);
+        // Asked for when there was more room than now, it may be nothing.
+        if (credit && bytes > 0) || done {
+            dialog.owed = dialog.owed.saturating_sub(bytes.into());
             dialog.allowance = dialog.allowance.saturating_add(i64::from(bytes));
             let done = match (done, dialog.reading) {
                 (false, _) => Done::No,

@@ -289,7 +289,7 @@ impl Dialog {
         self.owed = self.owed.saturating_add(cost);
         self.life != Life::Done
             && !(self.side == Side::Callee && self.cancel != Cancel::Idle)
-            && self.owed >= u64::from(self.window / 4)
+            && self.is_worth_a_credit()
     }
 
     /// Nobody reads any more: what waits is consumed. `true` as for [`Self::consumed`].

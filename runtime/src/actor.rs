@@ -16,7 +16,7 @@ use hatchery_proto::{ActorId, Limits};
 use serde::{Deserialize, Serialize};
 
 use crate::driver::clock;
-use crate::driver::link::lock;
+use crate::driver::link::{Link, lock};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::hooks;
@@ -74,6 +74,7 @@ impl Exposed {
 
     pub(crate) fn allows(&self, name: &str, caller: Caller) -> bool {
         match self {
+            _ if caller == Caller::Own => true,
             Self::Unsaid => caller == Caller::Parent,
             Self::Only(names) => names.iter().any(|allowed| allowed == name),
         }
@@ -85,6 +86,16 @@ impl Exposed {
 pub(crate) enum Caller {
     Parent,
     Other,
+    /// The actor itself, which has the code at hand anyway.
+    Own,
+}
+
+/// The link of an actor with itself.
+pub(crate) enum OwnLink {
+    Unused,
+    /// The end that asks, and the end that serves.
+    Open([Arc<Link>; 2]),
+    Over,
 }
 
 /// The actor that this process is.
@@ -110,6 +121,7 @@ pub(crate) struct Actor {
     nurseries: Mutex<BTreeMap<ScopeId, Force>>,
     /// Of a root.
     containment: OnceLock<Containment>,
+    own_link: Mutex<OwnLink>,
     pub(crate) ending: Ending,
 }
 
@@ -136,6 +148,11 @@ impl Drop for Reign {
         // in it unless the root's future was dropped, and then this drops it all.
         let executor = lock(&self.0.executor).take();
         drop(executor);
+        // It holds the actor as well, and whoever still holds one of its dialogs is to see an end.
+        let own = std::mem::replace(&mut *lock(&self.0.own_link), OwnLink::Over);
+        if let OwnLink::Open(ends) = own {
+            ends.iter().for_each(Link::cut);
+        }
         // None are left unless the actor did not come to its end.
         for error in hooks::run() {
             tracing::error!(%error, "an exit hook failed");
@@ -175,6 +192,7 @@ impl Actor {
             idle: Signal::new(),
             nurseries: Mutex::new(BTreeMap::new()),
             containment: OnceLock::new(),
+            own_link: Mutex::new(OwnLink::Unused),
             ending: Ending::new(is_child),
         });
         *running = Some(actor.clone());
@@ -187,6 +205,10 @@ impl Actor {
 
     pub(crate) fn set_containment(&self, containment: Containment) {
         let _ = self.containment.set(containment);
+    }
+
+    pub(crate) fn own_link(&self) -> &Mutex<OwnLink> {
+        &self.own_link
     }
 
     /// The actor that this process is, while it is one.

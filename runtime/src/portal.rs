@@ -9,9 +9,11 @@ use hatchery_proto::{ActorId, ExitReport, Kind, Misuse, Outcome, StartWish};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::actor::Actor;
 use crate::codec::{Codec, Postcard, decode, encode};
 use crate::context::{self, CancelStatus, First, OpenContext, value_of};
 use crate::dialog::{Dialog, Side};
+use crate::driver::link::Link;
 use crate::endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf,
 };
@@ -295,34 +297,49 @@ impl Portal {
     }
 
     async fn open<E: Endpoint>(&self, call: Call<E>, kind: Kind) -> Result<Arc<Dialog>> {
-        let codec = E::Codec::NUMBER;
-        let wish = StartWish { codec, ..wish(E::NAME, E::SCHEMA, kind) };
-        self.open_as(wish, &call.encode()?).await
+        self.open_as(wish_of::<E>(kind), &call.encode()?).await
     }
 
-    /// Opens a dialog; waits for a free slot where the peer has as many as it takes (P-W5).
     async fn open_as(&self, wish: StartWish<'_>, args: &[u8]) -> Result<Arc<Dialog>> {
-        let endpoint = wish.endpoint;
         let link = self.child.link()?;
-        loop {
-            listener!(link.slots() => slot);
-            let deadline = self.child.actor().time_left();
-            let trace = Trace::current();
-            let started = link.with(|connection, now| {
-                let trace = trace.as_ref().map(Trace::as_bytes);
-                let wish = StartWish { deadline, trace, ..wish };
-                connection.start(now, wish, args)
-            });
-            match started {
-                Ok(id) => {
-                    let peer = self.child.id();
-                    return Ok(Dialog::new(link.clone(), id, Side::Opener, endpoint.into(), peer));
-                }
-                Err(Misuse::TooManyDialogs { .. }) => slot.await,
-                Err(misuse) => return Err(self.child.start_refused(endpoint, &misuse).await),
-            }
+        match open_on(&link, self.child.actor(), self.child.id(), wish, args).await {
+            Ok(dialog) => Ok(dialog),
+            Err(misuse) => Err(self.child.start_refused(wish.endpoint, &misuse).await),
         }
     }
+}
+
+/// Opens a dialog on a link, with what is left of the time of whoever asks, and its trace; waits for
+/// a free slot where the peer has as many as it takes (P-W5).
+pub(crate) async fn open_on(
+    link: &Arc<Link>,
+    actor: &Actor,
+    peer: ActorId,
+    wish: StartWish<'_>,
+    args: &[u8],
+) -> Result<Arc<Dialog>, Misuse> {
+    loop {
+        listener!(link.slots() => slot);
+        let deadline = actor.time_left();
+        let trace = Trace::current();
+        let started = link.with(|connection, now| {
+            let trace = trace.as_ref().map(Trace::as_bytes);
+            connection.start(now, StartWish { deadline, trace, ..wish }, args)
+        });
+        match started {
+            Ok(id) => {
+                let task = wish.endpoint.into();
+                return Ok(Dialog::new(link.clone(), id, Side::Opener, task, peer));
+            }
+            Err(Misuse::TooManyDialogs { .. }) => slot.await,
+            Err(misuse) => return Err(misuse),
+        }
+    }
+}
+
+/// The wish to open an endpoint of this program.
+pub(crate) fn wish_of<E: Endpoint>(kind: Kind) -> StartWish<'static> {
+    StartWish { codec: E::Codec::NUMBER, ..wish(E::NAME, E::SCHEMA, kind) }
 }
 
 /// The wish to open an endpoint in postcard.

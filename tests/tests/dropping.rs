@@ -27,6 +27,8 @@ mod cases;
 mod linked;
 #[path = "dropping/many.rs"]
 mod many;
+#[path = "dropping/oneself.rs"]
+mod oneself;
 #[path = "dropping/sources.rs"]
 mod sources;
 #[path = "dropping/streams.rs"]

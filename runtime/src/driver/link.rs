@@ -1,4 +1,5 @@
-//! One link: a socket, a `Connection`, and the three loops that move bytes and time between them.
+//! One link: a socket, a `Connection`, and the three loops that move bytes and time between them; or
+//! in `inner` two of them, each other's peer, and none.
 //!
 //! Decides nothing. What an event means is the business of the handler that the link was opened
 //! with. No lock is held across an await, and the handler is called with none held.
@@ -20,6 +21,7 @@ use hatchery_proto::{Connection, DialogId, Event, Instant};
 
 use super::clock;
 
+mod inner;
 #[cfg(feature = "test-support")]
 pub(crate) mod recent;
 
@@ -55,6 +57,8 @@ pub(crate) struct Link {
     /// The core has closed the link.
     closed: Signal,
     handler: Box<dyn Handler>,
+    /// Where the other end is in this process too: tells who carries the bytes that there are some.
+    inner: Option<Arc<Signal>>,
 }
 
 /// A dialog's signal, and what reports call it.
@@ -108,14 +112,25 @@ impl Link {
         handler: Box<dyn Handler>,
     ) -> std::io::Result<(Arc<Self>, Loops)> {
         let socket = Arc::new(Async::new(socket)?);
+        let link = Self::over(connection, Some(socket.clone()), None, handler);
+        let reader = executor.spawn(link.clone().read(socket.clone()));
+        let writer = executor.spawn(link.clone().write(socket));
+        let clock = executor.spawn(link.clone().keep_time());
+        let loops = Loops { link: link.clone(), reader, writer, clock };
+        link.flush();
+        Ok((link, loops))
+    }
+
+    fn over(
+        connection: Connection,
+        socket: Option<Arc<Async<UnixStream>>>,
+        inner: Option<Arc<Signal>>,
+        handler: Box<dyn Handler>,
+    ) -> Arc<Self> {
+        let outgoing = Outgoing { socket, bytes: Vec::new(), written: 0, blocked: false };
         let link = Arc::new(Self {
             connection: Mutex::new(connection),
-            outgoing: Mutex::new(Outgoing {
-                socket: Some(socket.clone()),
-                bytes: Vec::new(),
-                written: 0,
-                blocked: false,
-            }),
+            outgoing: Mutex::new(outgoing),
             armed: AtomicU64::new(u64::MAX),
             blocked: Signal::new(),
             rearm: Signal::new(),
@@ -124,15 +139,11 @@ impl Link {
             written: Signal::new(),
             closed: Signal::new(),
             handler,
+            inner,
         });
         #[cfg(feature = "test-support")]
         recent::remember(&link);
-        let reader = executor.spawn(link.clone().read(socket.clone()));
-        let writer = executor.spawn(link.clone().write(socket));
-        let clock = executor.spawn(link.clone().keep_time());
-        let loops = Loops { link: link.clone(), reader, writer, clock };
-        link.flush();
-        Ok((link, loops))
+        link
     }
 
     /// Runs `f` on the core, then does everything that follows from it: events are handled, frames
@@ -289,6 +300,10 @@ impl Link {
 
     /// Writes what the core has to send, as far as the socket takes it.
     fn flush(self: &Arc<Self>) {
+        if let Some(carrier) = &self.inner {
+            carrier.notify(1);
+            return;
+        }
         loop {
             // Whoever holds the lock looks again after letting it go, so nothing is forgotten.
             let Ok(mut outgoing) = self.outgoing.try_lock() else { return };

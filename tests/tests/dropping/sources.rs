@@ -8,7 +8,7 @@ use hatchery::{CancelStatus, Source};
 
 /// Yields numbers, one after the other, with a moment before each.
 #[hatchery::endpoint]
-fn numbers(count: u64) -> impl Stream<Item = u64> {
+pub(super) fn numbers(count: u64) -> impl Stream<Item = u64> {
     stream::unfold((0, Held::new()), move |(next, held)| async move {
         Timer::after(Duration::from_millis(1)).await;
         (next < count).then_some((next, (next + 1, held)))

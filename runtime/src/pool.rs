@@ -27,6 +27,7 @@ use crate::fleet::Fleet;
 use crate::nursery::{Nursery, open_nursery};
 use crate::portal::Portal;
 use crate::task::{self, Ended, Scope};
+use crate::trace::Trace;
 use crate::wait;
 
 /// Workers that die this often in a row without having had a job will not live any better.
@@ -286,6 +287,7 @@ impl ActorPool {
         Jobs {
             pool: self.clone(),
             at,
+            trace: Trace::current(),
             calls,
             ordered,
             sender,
@@ -316,6 +318,8 @@ pub struct Jobs<C: CallEndpoint, I> {
     pool: ActorPool,
     /// The scope they belong to, whoever polls.
     at: Option<(ScopeId, Arc<Actor>)>,
+    /// And the trace.
+    trace: Option<Trace>,
     calls: I,
     ordered: bool,
     sender: Sender<Placed<C>>,
@@ -340,6 +344,7 @@ where
             let (place, pool, results) = (self.begun, self.pool.clone(), self.sender.clone());
             // Here, where it is known on whose behalf.
             let scope = Scope::open(&actor, Some(scope), ScopeKind::Body);
+            let scope = scope.of_trace(self.trace.clone());
             let job = async move {
                 let ended = task::run_in(&scope, Box::pin(async move { pool.run(call).await }));
                 let done = match ended.await {

@@ -1,8 +1,9 @@
 //! Trace context: it travels with calls, contexts and actors, through as many processes as there are.
 
+use futures_lite::StreamExt as _;
 use hatchery::{
-    Context, ErrorKind, Receives, Result, Sends, Starts, Trace, cancel_scope, open_nursery, shield,
-    with_trace,
+    Context, ErrorKind, Receives, Result, Sends, Starts, Trace, cancel_scope, open_nursery,
+    open_pool, shield, with_trace,
 };
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -108,4 +109,30 @@ async fn p_f3_a_trace_that_is_too_long_is_refused_with_both_sizes() {
 #[hatchery::endpoint]
 async fn length() -> Option<usize> {
     Trace::current().map(|trace| trace.as_bytes().len())
+}
+
+#[hatchery::test]
+async fn a_job_of_a_pool_belongs_to_the_trace_that_it_was_given_in() -> Result<()> {
+    open_pool(2, async |pool| {
+        let ours = || vec![Some(PARENT.to_owned()); 6];
+        let run = with_trace(trace(), async { pool.run(seen()).await }).await?;
+        assert_eq!(run.as_deref(), Some(PARENT));
+        // More than there are workers: some are begun when others have ended.
+        let calls = || (0..6).map(|_| seen());
+        let all = with_trace(trace(), async {
+            let seen: Vec<_> = pool.as_completed(calls()).map(|(_, seen)| seen).collect().await;
+            seen.into_iter().collect::<Result<Vec<_>>>()
+        });
+        assert_eq!(all.await?, ours());
+        // Whoever polls them.
+        let jobs = with_trace(trace(), async { pool.in_order(calls()) }).await;
+        let other = with_trace(Trace::new(b"other")?, async {
+            let seen: Vec<_> = jobs.map(|(_, seen)| seen).collect().await;
+            seen.into_iter().collect::<Result<Vec<_>>>()
+        });
+        assert_eq!(other.await?, ours());
+        assert_eq!(pool.run(seen()).await?, None, "a worker keeps none");
+        Ok(())
+    })
+    .await
 }

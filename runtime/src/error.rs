@@ -66,7 +66,8 @@ pub enum ErrorKind {
     Codec,
     /// The operating system refused something.
     Os,
-    /// A receiving half is gone: the peer will read no more from this stream.
+    /// A receiving half is gone, or its task has returned: the peer will read no more from this
+    /// stream.
     ReceiverGone,
     /// So many values were dropped before this reader came to them; it goes on with the oldest that
     /// is kept.
@@ -208,6 +209,14 @@ impl Error {
     pub(crate) fn receiver_gone(actor: &ActorId) -> Self {
         let message =
             format!("sending to actor {actor}: its task dropped the receiving half of the stream");
+        Self::local(ErrorKind::ReceiverGone, Code::Error, message)
+    }
+
+    #[track_caller]
+    pub(crate) fn reader_returned(actor: &ActorId, task: &str) -> Self {
+        let message = format!(
+            "sending to `{task}` on actor {actor}: its task has returned, and reads no more (P-D7)"
+        );
         Self::local(ErrorKind::ReceiverGone, Code::Error, message)
     }
 

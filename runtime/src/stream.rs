@@ -187,8 +187,8 @@ impl<Tx> SendHalf<Tx> {
     ///
     /// # Errors
     /// The dialog's outcome where it has ended otherwise than by a return, `ReceiverGone` where the
-    /// peer reads no more, `Misuse` after [`close`](Self::close) or over `max_message`, `Codec`
-    /// where the value does not encode. Nothing was sent then.
+    /// peer reads no more or its task has returned, `Misuse` after [`close`](Self::close) before that
+    /// or over `max_message`, `Codec` where the value does not encode. Nothing was sent then.
     ///
     /// # Cancel safety
     /// Dropped before it is done, it has sent nothing; a value is never sent in part.

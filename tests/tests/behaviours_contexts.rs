@@ -294,7 +294,7 @@ async fn ctx_19_a_context_that_was_carried_out_of_its_block_is_over_and_says_so(
         let used = async {
             if let Ok(mut stream) = returned.open_stream() {
                 assert_eq!(stream.recv().await?, None);
-                assert_eq!(*stream.send(1).await.unwrap_err().kind(), ErrorKind::Misuse);
+                assert_eq!(*stream.send(1).await.unwrap_err().kind(), ErrorKind::ReceiverGone);
             }
             assert_eq!(returned.result().await?, 3);
             assert_eq!(returned.cancel().await, CancelStatus::Done);

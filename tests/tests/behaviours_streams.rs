@@ -8,10 +8,10 @@ use std::time::Duration;
 use futures_lite::future;
 use hatchery::{
     CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Portal, Receives, Result, Sends,
-    Starts, cancel_scope, open_nursery, shield, timeout,
+    Starts, TrySendError, cancel_scope, open_nursery, shield, timeout,
 };
 use hatchery_tests::cells::{Cell, linked};
-use hatchery_tests::sign::{Last, Sign, raise, soon};
+use hatchery_tests::sign::{Last, Sign, raise, raised, soon};
 use hatchery_tests::worker::{self, alive, echo};
 
 type Talk = Context<Starts<()>, Sends<u64>, Receives<u64>>;
@@ -305,8 +305,8 @@ async fn str_23_every_value_that_the_codec_takes_passes_and_unit_is_one() -> Res
         assert_eq!(stream.recv().await?, Some(Some(vec![String::new(), "ä\0".into()])));
         assert_eq!(stream.recv().await?, None);
         cx.result().await?;
-        let misuse = stream.send(()).await.unwrap_err();
-        assert_eq!(*misuse.kind(), ErrorKind::Misuse);
+        let over = stream.send(()).await.unwrap_err();
+        assert_eq!(*over.kind(), ErrorKind::ReceiverGone);
         Ok(())
     })
     .await
@@ -322,4 +322,118 @@ async fn units(cx: Context<Starts<()>, Sends<Option<Vec<String>>>, Receives<()>>
     assert_eq!(stream.recv().await?, None);
     stream.send(None).await?;
     stream.send(Some(vec![String::new(), "ä\0".into()])).await
+}
+
+/// Never opens its stream; returns, or fails, once it may.
+#[hatchery::context]
+async fn never_opens(cx: Talk, may_end: String, fails: bool) -> Result<u64> {
+    let _started = cx.started(()).await?;
+    raised(&may_end).await;
+    if fails { Err(Error::message("the cause")) } else { Ok(17) }
+}
+
+#[hatchery::test]
+async fn str_14_a_send_that_waits_for_a_callee_that_opens_nothing_ends_with_its_end() -> Result<()>
+{
+    with_worker(async |worker| {
+        for fails in [false, true] {
+            let may_end = Sign::new("opens nothing");
+            let (mut cx, ()) = worker.open_context(never_opens(may_end.path(), fails)).await?;
+            let stream = cx.open_stream()?;
+            fill(|| stream.try_send(1));
+            let mut waits = Box::pin(stream.send(1));
+            assert!(future::poll_once(&mut waits).await.is_none());
+            may_end.raise();
+            let error = soon(&mut waits).await.unwrap_err();
+            if fails {
+                assert_eq!(error.report().message, "the cause", "{error:?}");
+                assert_eq!(cx.result().await.unwrap_err().report().message, "the cause");
+            } else {
+                assert_eq!(error.kind(), &ErrorKind::ReceiverGone, "{error:?}");
+                assert!(error.to_string().contains("returned"), "{error}");
+                // No failure of the far task.
+                assert_eq!(cx.result().await?, 17);
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Sends until the window is full.
+fn fill(send: impl Fn() -> Result<(), TrySendError<u64>>) {
+    loop {
+        match send() {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+/// Fills the window and has one send more wait, which a cancel ends unless it is shielded from that;
+/// says what came of it.
+#[hatchery::context]
+async fn waits_to_send(cx: Talk, shielded: bool, waits: String, came_to: String) -> Result<u64> {
+    let stream = cx.started(()).await?.open_stream();
+    fill(|| stream.try_send(1));
+    let sends = async {
+        let dropped = Last(came_to.clone());
+        let mut sends = Box::pin(stream.send(1));
+        assert!(future::poll_once(&mut sends).await.is_none());
+        raise(&waits, "");
+        let sent = sends.await;
+        std::mem::forget(dropped);
+        raise(&came_to, &format!("{sent:?}"));
+        sent
+    };
+    if shielded { shield(sends).await } else { sends.await }?;
+    Ok(17)
+}
+
+#[hatchery::test]
+async fn str_14_a_send_that_waits_for_an_opener_that_opens_nothing_ends_with_its_end() -> Result<()>
+{
+    with_worker(async |worker| {
+        for (way, shielded) in [
+            ("join", false),
+            ("cancel", false),
+            ("cancel", true),
+            ("fail", false),
+            ("fail", true),
+            ("drop", false),
+            ("drop", true),
+        ] {
+            let (waits, came_to) = (Sign::new("waits"), Sign::new("came to"));
+            let call = waits_to_send(shielded, waits.path(), came_to.path());
+            let ended = if way == "drop" {
+                let (cx, ()) = worker.open_context(call).await?;
+                waits.raised().await;
+                drop(cx);
+                Ok(0)
+            } else {
+                let block = worker.with_context(call, async |cx, ()| {
+                    waits.raised().await;
+                    match way {
+                        "join" => return cx.result().await,
+                        "cancel" => assert_eq!(cx.cancel().await, CancelStatus::Done),
+                        _ => return Err(Error::message("of the opener")),
+                    }
+                    Ok(0)
+                });
+                soon(block).await
+            };
+            let told = came_to.raised().await;
+            // What the opener does not read is discarded, so that whoever must send it all can.
+            let sent = if shielded || way == "join" { "Ok(())" } else { "" };
+            assert_eq!(told, sent, "{way}, shielded: {shielded}");
+            match way {
+                "join" => assert_eq!(ended?, 17),
+                "fail" => assert_eq!(ended.unwrap_err().report().message, "of the opener"),
+                _ => assert_eq!(ended?, 0, "{way}"),
+            }
+        }
+        Ok(())
+    })
+    .await
 }

@@ -12,10 +12,8 @@ impl Dialog {
     /// What the dialog's end is to an operation that runs into it.
     pub(crate) fn end_error(&self) -> Error {
         match (self.side, self.outcome()) {
-            (_, Some(Outcome::Returned(_))) => Error::misuse(format!(
-                "using the stream of `{}` on actor {} after its task has returned (P-D7)",
-                self.task, self.peer
-            )),
+            // A return may cross any send: whoever sends has done nothing wrong.
+            (_, Some(Outcome::Returned(_))) => Error::reader_returned(&self.peer, &self.task),
             (_, Some(outcome)) => Error::from_outcome(&outcome, &self.peer, &self.task),
             (Side::Opener, None) if self.released.load(Ordering::Acquire) => {
                 Error::misuse(format!(

@@ -286,6 +286,37 @@ impl<Tx> fmt::Debug for SendHalf<Tx> {
 }
 
 /// The receiving direction of a stream.
+///
+/// # Readers that may be cancelled
+/// A task that is cancelled while it receives has taken nothing: what it waited for is still there.
+/// It is the half that has to outlive it, since a half that is dropped tells the peer that nobody
+/// reads. So the next reader goes on where the half is shared, by an `Arc` of an async lock, or handed
+/// back by the task in its clean-up:
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use hatchery::{Result, RecvHalf, open_nursery};
+/// # async fn handle(value: u64) {}
+/// # async fn example(half: RecvHalf<u64>) -> Result<()> {
+/// let shared = Arc::new(smol::lock::Mutex::new(half));
+/// for _attempt in 0..3 {
+///     let half = shared.clone();
+///     open_nursery(async |readers| {
+///         readers.spawn(async move {
+///             let mut half = half.lock().await; // free again once this task has ended
+///             while let Some(value) = half.recv().await? {
+///                 handle(value).await; // a value that was received is this task's
+///             }
+///             hatchery::Result::Ok(())
+///         });
+///         readers.cancel(); // for whatever reason
+///         hatchery::Result::Ok(())
+///     })
+///     .await?; // nothing is closed, and nothing lost that was not received
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping the receiving half tells the peer that nobody reads"]
 pub struct RecvHalf<Rx> {
     intake: Intake,

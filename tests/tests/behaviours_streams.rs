@@ -3,16 +3,19 @@
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_lite::future;
 use hatchery::{
-    CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Portal, Receives, Result, Sends,
-    Starts, TrySendError, cancel_scope, open_nursery, shield, timeout,
+    CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Portal, Receives, RecvHalf, Result,
+    SendHalf, Sends, Starts, TrySendError, cancel_scope, open_nursery, shield, timeout,
 };
 use hatchery_tests::cells::{Cell, linked};
 use hatchery_tests::sign::{Last, Sign, raise, raised, soon};
 use hatchery_tests::worker::{self, alive, echo};
+use smol::channel;
+use smol::lock::Mutex as Lock;
 
 type Talk = Context<Starts<()>, Sends<u64>, Receives<u64>>;
 
@@ -322,6 +325,92 @@ async fn units(cx: Context<Starts<()>, Sends<Option<Vec<String>>>, Receives<()>>
     assert_eq!(stream.recv().await?, None);
     stream.send(None).await?;
     stream.send(Some(vec![String::new(), "ä\0".into()])).await
+}
+
+/// What readers have had, one after the other.
+type Had = Arc<Mutex<Vec<u64>>>;
+
+/// Has one reader after the other, each of which is cancelled while it receives: closer and closer
+/// to the arrival of a value that is on its way. The last one has what is left.
+async fn many_readers(
+    sender: SendHalf<u64>,
+    had: &Had,
+    reads: impl Fn(Had, channel::Sender<()>) -> future::Boxed<Result<()>>,
+) -> Result<()> {
+    for round in 0..ROUNDS {
+        open_nursery(async |nursery: Nursery| {
+            let (receives, is_receiving) = channel::bounded(1);
+            nursery.spawn(reads(had.clone(), receives));
+            is_receiving.recv().await.map_err(Error::new)?;
+            sender.send(round).await?;
+            for _ in 0..round {
+                future::yield_now().await;
+            }
+            nursery.cancel();
+            Ok::<_, Error>(())
+        })
+        .await?;
+    }
+    sender.close().await?;
+    let (receives, _receiving) = channel::bounded(1);
+    reads(had.clone(), receives).await?;
+    assert_eq!(*had.lock().unwrap(), (0..ROUNDS).collect::<Vec<_>>());
+    Ok(())
+}
+
+const ROUNDS: u64 = 60;
+
+/// Receives to the end, and says when it is about to wait.
+async fn receives(half: &mut RecvHalf<u64>, had: Had, says: channel::Sender<()>) -> Result<()> {
+    loop {
+        // The first time is enough.
+        let _ = says.try_send(());
+        let Some(value) = half.recv().await? else { return Ok(()) };
+        had.lock().unwrap().push(value);
+    }
+}
+
+#[hatchery::test]
+async fn str_22_a_reader_that_is_cancelled_is_succeeded_by_one_that_shares_the_half() -> Result<()>
+{
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(echo()).await?;
+        let (sender, half) = cx.open_stream()?.split();
+        let (half, had) = (Arc::new(Lock::new(half)), Had::default());
+        many_readers(sender, &had, |had, says| {
+            let half = half.clone();
+            Box::pin(async move { receives(&mut *half.lock().await, had, says).await })
+        })
+        .await?;
+        assert_eq!(cx.result().await?, ROUNDS);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn str_22_a_reader_that_is_cancelled_hands_its_half_back_for_the_next() -> Result<()> {
+    with_worker(async |worker| {
+        let (mut cx, ()) = worker.open_context(echo()).await?;
+        let (sender, half) = cx.open_stream()?.split();
+        let (gives, takes) = channel::bounded(1);
+        gives.try_send(half).expect("room for one");
+        let had = Had::default();
+        many_readers(sender, &had, |had, says| {
+            let (gives, takes) = (gives.clone(), takes.clone());
+            Box::pin(async move {
+                let mut half: RecvHalf<u64> = takes.recv().await.map_err(Error::new)?;
+                let ended = cancel_scope(async |_scope| receives(&mut half, had, says).await);
+                let ended = ended.await;
+                gives.try_send(half).expect("room for one");
+                ended.map(drop)
+            })
+        })
+        .await?;
+        assert_eq!(cx.result().await?, ROUNDS);
+        Ok(())
+    })
+    .await
 }
 
 /// Never opens its stream; returns, or fails, once it may.

@@ -1,15 +1,21 @@
 //! Clusters and pools: many actors of one kind, by name or by whoever is free.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::io::Write as _;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use futures_lite::{StreamExt as _, future};
 use hatchery::{
-    ActorPool, Cause, Error, ErrorKind, Fleet, Result, open_cluster, open_pool, timeout,
+    ActorPool, Cause, Error, ErrorKind, Fleet, Nursery, Result, open_cluster, open_nursery,
+    open_pool, timeout,
 };
+use hatchery_tests::procfs::Process;
+use hatchery_tests::sign::soon;
 
 #[hatchery::endpoint]
 async fn who() -> u32 {
@@ -222,6 +228,175 @@ async fn clu_02_a_job_that_kills_its_worker_is_told_and_the_worker_replaced() ->
         Ok::<_, Error>(())
     })
     .await
+}
+
+/// Notes in the tally that it was tried; ends its process if it is the deadly one.
+#[hatchery::endpoint]
+async fn tries(tally: String, n: u64, deadly: u64) -> Result<u64> {
+    let tally = std::fs::File::options().append(true).create(true).open(tally);
+    tally.and_then(|mut tally| tally.write_all(format!("{n} ").as_bytes())).map_err(Error::new)?;
+    if n == deadly { std::process::abort() } else { Ok(n) }
+}
+
+#[hatchery::test]
+async fn clu_02_a_job_that_kills_its_worker_keeps_its_place_and_is_tried_once() -> Result<()> {
+    const JOBS: u64 = 20;
+    for (deadly, ordered) in [(0, true), (7, true), (0, false), (7, false)] {
+        let tally = Gate::closed("tally");
+        open_pool(2, async |pool| {
+            pids(&pool).await?;
+            let calls = (0..JOBS).map(|n| tries(tally.0.clone(), n, deadly));
+            let mut jobs = if ordered { pool.in_order(calls) } else { pool.as_completed(calls) };
+            let mut places = open_nursery(async |nursery: Nursery| {
+                // There are others in the line for its worker.
+                for n in 0..6 {
+                    let pool = pool.clone();
+                    nursery.spawn(async move {
+                        assert_eq!(pool.run(square(n)).await?, n * n);
+                        Ok::<_, Error>(())
+                    });
+                }
+                let mut places = Vec::new();
+                while let Some((place, done)) = jobs.next().await {
+                    match done {
+                        Ok(value) => assert_eq!(value, place as u64),
+                        Err(error) => {
+                            assert!(matches!(error.kind(), ErrorKind::Died(_)), "{error:?}");
+                            assert_eq!(place as u64, deadly, "{error:?}");
+                        }
+                    }
+                    places.push(place as u64);
+                }
+                Ok::<_, Error>(places)
+            })
+            .await?;
+            if !ordered {
+                places.sort_unstable();
+            }
+            assert_eq!(places, (0..JOBS).collect::<Vec<_>>());
+            let tried = std::fs::read_to_string(&tally.0).map_err(Error::new)?;
+            let tried = tried.split_whitespace().map(|n| n.parse::<u64>().expect("a number"));
+            let mut tried: Vec<_> = tried.collect();
+            tried.sort_unstable();
+            assert_eq!(tried, places, "each once");
+            until_replaced(&pool, 1).await;
+            assert_eq!(pids(&pool).await?.len(), 2);
+            assert_eq!(pool.replaced(), 1);
+            Ok::<_, Error>(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn until_replaced(pool: &ActorPool, count: usize) {
+    let replaced = async {
+        while pool.replaced() < count {
+            future::yield_now().await;
+        }
+    };
+    soon(replaced).await;
+}
+
+#[hatchery::test]
+async fn clu_02_a_worker_that_is_killed_while_it_has_nothing_to_do_is_replaced() -> Result<()> {
+    open_pool(2, async |pool| {
+        let before = pids(&pool).await?;
+        assert!(process(before[0]).kill());
+        until_replaced(&pool, 1).await;
+        let after = pids(&pool).await?;
+        assert!(after.contains(&before[1]) && !after.contains(&before[0]), "{before:?} {after:?}");
+        assert_eq!(pool.replaced(), 1);
+        Ok::<_, Error>(())
+    })
+    .await
+}
+
+fn process(pid: u32) -> Process {
+    Process::of(pid.cast_signed()).expect("it lives")
+}
+
+/// Somebody who waits for a worker, and sees that one came without taking it: it counts as one that
+/// has had no job.
+struct InLine {
+    run: Pin<Box<dyn Future<Output = Result<u32>> + Send>>,
+    called: Arc<Called>,
+}
+
+struct Called {
+    is: AtomicBool,
+    waker: Waker,
+}
+
+impl Wake for Called {
+    fn wake(self: Arc<Self>) {
+        self.is.store(true, Ordering::Release);
+        self.waker.wake_by_ref();
+    }
+}
+
+impl InLine {
+    async fn of(pool: &ActorPool) -> Self {
+        let pool = pool.clone();
+        let mut run = Box::pin(async move { pool.run(who()).await });
+        let called = poll_fn(|cx| {
+            let called = Called { is: AtomicBool::new(false), waker: cx.waker().clone() };
+            Poll::Ready(Arc::new(called))
+        })
+        .await;
+        let waker = Waker::from(called.clone());
+        assert!(run.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(!called.is.load(Ordering::Acquire), "there is a worker already");
+        Self { run, called }
+    }
+
+    async fn called(&self) {
+        let called = poll_fn(|_cx| match self.called.is.load(Ordering::Acquire) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        });
+        soon(called).await;
+    }
+}
+
+#[hatchery::test]
+async fn clu_02_workers_that_die_thrice_in_a_row_without_a_job_end_the_pool() -> Result<()> {
+    let role = format!("dies-{}", std::process::id());
+    let workers = || {
+        let all = Process::all().into_iter();
+        all.filter(|one| one.variable("ROLE").as_ref() == Some(&role)).collect::<Vec<_>>()
+    };
+    let started = AtomicUsize::new(0);
+    let fleet = {
+        let role = role.clone();
+        Fleet::of(1).each(move |actor| actor.env("ROLE", &role))
+    };
+    let ended = fleet.open_pool(async |pool| {
+        let (mut first, mut held) = (InLine::of(&pool).await, Vec::new());
+        // One that has had a job makes up for those before it.
+        for has_a_job in [false, false, true, false, false, false] {
+            first.called().await;
+            started.fetch_add(1, Ordering::Relaxed);
+            if has_a_job {
+                let next = InLine::of(&pool).await;
+                first.run.await?;
+                next.called().await;
+                first = next;
+            }
+            // Whoever leaves hands on what they were given: not before its end is known.
+            held.push(std::mem::replace(&mut first, InLine::of(&pool).await));
+            let workers = workers();
+            assert_eq!(workers.len(), 1, "{workers:?}");
+            assert!(workers[0].kill());
+        }
+        assert_eq!(pool.replaced(), 5);
+        first.run.await
+    });
+    let error = soon(ended).await.expect_err("it dies again and again");
+    assert!(matches!(error.kind(), ErrorKind::Died(_)), "{error:?}");
+    assert_eq!(started.load(Ordering::Relaxed), 6);
+    assert!(workers().is_empty());
+    Ok(())
 }
 
 /// The processes that serve: each is asked while the others are busy.

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use futures_lite::future;
 use hatchery::{
     CancelScope, Context, Error, ErrorKind, Held, Nursery, Portal, Receives, Result, Sends, Starts,
-    cancel_scope, gather, gather_contexts, open_nursery,
+    cancel_scope, gather, gather_contexts, open_nursery, shield,
 };
+use hatchery_tests::sign::{Last, Sign, raise, raised, soon};
 
 type Talk = Context<Starts<u64>, Sends<u64>, Receives<u64>>;
 
@@ -240,5 +241,154 @@ async fn tri_04_a_resource_that_swallows_a_cancel_on_its_way_up_is_no_misuse() -
     };
     let error = gather([silent], async |_values| Ok::<_, Error>(())).await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Misuse, "{error:?}");
+    Ok(())
+}
+
+/// The signs of a far task that leaves: that it has begun to, that its neighbour has, and what it
+/// came to.
+type Way = (String, String, String);
+
+/// A ring of them: nobody is through before all have begun to leave.
+struct Ring([[Sign; 2]; 3]);
+
+impl Ring {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| ["leaves", "came to"].map(Sign::new)))
+    }
+
+    fn ways(&self) -> impl Iterator<Item = (u64, Way)> {
+        (0..3).map(|n| {
+            let [[leaves, came_to], [other, _]] = [&self.0[n], &self.0[(n + 1) % 3]];
+            (n as u64, (leaves.path(), other.path(), came_to.path()))
+        })
+    }
+
+    fn raised(&self) -> usize {
+        self.0.iter().flatten().filter(|sign| sign.is_raised()).count()
+    }
+
+    async fn came_to(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for [_, came_to] in &self.0 {
+            assert!(came_to.is_raised(), "its block is over, and it is not");
+            all.push(came_to.raised().await);
+        }
+        all
+    }
+}
+
+/// Leaves when its opener has, with its neighbour.
+#[hatchery::context]
+async fn leaves(cx: Talk, number: u64, way: Way) -> Result<u64> {
+    let (leaves, other, came_to) = way;
+    let mut stream = cx.started(number).await?.open_stream();
+    while stream.recv().await?.is_some() {}
+    raise(&leaves, "");
+    raised(&other).await;
+    // A task that is cancelled would go no further than here.
+    future::yield_now().await;
+    raise(&came_to, &format!("returned {number}"));
+    Ok(number)
+}
+
+#[hatchery::test]
+async fn tri_01_at_a_clean_end_all_are_joined_at_once_and_none_is_cancelled() -> Result<()> {
+    let ring = Ring::new();
+    with_workers(3, async |workers| {
+        let calls = ring.ways().zip(&workers);
+        let calls = calls.map(|((number, way), worker)| (worker.clone(), leaves(number, way)));
+        let gathered = gather_contexts(calls, async |contexts| {
+            // Neither their results nor their streams are asked for.
+            assert_eq!((contexts.len(), ring.raised()), (3, 0));
+            Ok::<_, Error>(7)
+        });
+        assert_eq!(soon(gathered).await?, 7);
+        assert_eq!(ring.came_to().await, ["returned 0", "returned 1", "returned 2"]);
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn tri_01_scoped_resources_leave_at_once_too() -> Result<()> {
+    let ring = Ring::new();
+    let resources = ring.ways().map(|(number, (leaves, other, came_to))| {
+        async move |held: Held<u64>| {
+            held.up(number).await;
+            raise(&leaves, "");
+            raised(&other).await;
+            raise(&came_to, &format!("left {number}"));
+            Ok(())
+        }
+    });
+    let gathered = gather(resources, async |numbers| {
+        assert_eq!((numbers, ring.raised()), (vec![0, 1, 2], 0));
+        Ok::<_, Error>(())
+    });
+    soon(gathered).await?;
+    assert_eq!(ring.came_to().await, ["left 0", "left 1", "left 2"]);
+    Ok(())
+}
+
+/// Waits for ever, and when it is cancelled, for its neighbour to be as well.
+#[hatchery::context]
+async fn cleans_up(cx: Talk, number: u64, way: Way) -> Result<u64> {
+    let (leaves, other, came_to) = way;
+    let _last = Last(came_to);
+    let _started = cx.started(number).await?;
+    let waits = cancel_scope(async |_scope| pending::<Result<()>>().await).await;
+    shield(async {
+        raise(&leaves, "");
+        raised(&other).await;
+    })
+    .await;
+    waits.map(|_| number)
+}
+
+#[hatchery::test]
+async fn tri_01_a_cancel_from_around_once_all_are_up_ends_all_before_the_block_is_over()
+-> Result<()> {
+    let (ring, log) = (Ring::new(), Log::default());
+    with_workers(3, async |workers| {
+        let ended = cancel_scope(async |scope: CancelScope| {
+            let calls = ring.ways().zip(&workers);
+            let calls =
+                calls.map(|((number, way), worker)| (worker.clone(), cleans_up(number, way)));
+            let gathered = gather_contexts(calls, async |contexts| {
+                assert_eq!((contexts.len(), ring.raised()), (3, 0));
+                scope.cancel();
+                pending::<Result<()>>().await
+            });
+            let ended = gathered.await;
+            log.note(format!("{} signs", ring.raised()));
+            ended
+        });
+        assert!(soon(ended).await?.is_none());
+        assert_eq!(log.told(), ["6 signs"]);
+        Ok(())
+    })
+    .await?;
+
+    let log = Log::default();
+    let ended = cancel_scope(async |scope: CancelScope| {
+        let resources = (0..3).map(|number| {
+            let log = log.clone();
+            async move |held: Held<()>| {
+                let _end = log.at_the_end(&format!("resource {number}"));
+                held.up(()).await;
+                Ok(())
+            }
+        });
+        let gathered = gather(resources, async |_units| {
+            scope.cancel();
+            pending::<Result<()>>().await
+        });
+        let ended = gathered.await;
+        log.note("block");
+        ended
+    });
+    assert!(ended.await?.is_none());
+    let told = log.told();
+    assert_eq!((told.len(), told.last().map(String::as_str)), (4, Some("block")), "{told:?}");
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Refusals and misuse: each is an error that says what to do, and harms nothing else.
 
+use std::collections::BTreeMap;
+
 use hatchery::{
     Error, ErrorKind, Nursery, Options, Refusal, Result, open_nursery, open_root_actor,
 };
@@ -77,6 +79,44 @@ async fn rpc_03_msg_10_another_programs_endpoints_are_checked_name_by_name() -> 
         let context = stranger.open_context(talk()).await.unwrap_err();
         assert_eq!(refusal(&context), Refusal::Unknown, "{context}");
         assert_eq!(stranger.run(double(21)).await?, 42);
+        stranger.cancel().await
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn rpc_03_rpc_04_what_is_not_linked_in_at_all_is_called_by_its_name() -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let program = built(Kind::Bin, "stranger");
+        let stranger = nursery.actor("stranger").program(program).start().await?;
+        let names = ["you", "me"].map(str::to_owned);
+        let greets = "stranger::greets";
+        let greeted = stranger.call_named::<BTreeMap<String, u32>>(greets, (&names[..], 3_u32));
+        assert_eq!(greeted.await?, names.into_iter().map(|name| (name, 3)).collect());
+
+        let unknown = stranger.call_named::<()>("stranger::nobody", ()).await.unwrap_err();
+        assert_eq!(refusal(&unknown), Refusal::Unknown, "{unknown}");
+        assert!(unknown.to_string().contains("stranger::nobody"), "{unknown}");
+        // Too few, none at all, too many, others: none of them runs.
+        let wrong = [
+            stranger.call_named::<()>(greets, (vec!["you"],)).await,
+            stranger.call_named::<()>(greets, ()).await,
+            stranger.call_named::<()>(greets, (vec!["you"], 1_u32, 2_u32)).await,
+            stranger.call_named::<()>(greets, (vec![[0xff_u8; 3]], 1_u32)).await,
+        ];
+        for refused in wrong.map(Result::unwrap_err) {
+            assert_eq!(refusal(&refused), Refusal::BadArguments, "{refused}");
+            assert!(refused.to_string().contains(greets), "{refused}");
+        }
+        // It has run, and what it gave is something else.
+        let other = stranger.call_named::<Vec<f64>>(greets, (vec!["you"], 1_u32)).await;
+        assert_eq!(*other.unwrap_err().kind(), ErrorKind::Codec);
+        // Its own failure, of a type that is not known here either.
+        let failed = stranger.call_named::<u64>("stranger::fails", ("seven",)).await.unwrap_err();
+        assert_eq!(*failed.kind(), ErrorKind::Failed, "{failed:?}");
+        assert!(failed.report().type_name.ends_with("ParseIntError"), "{failed:?}");
+        assert_eq!(failed.origin().name, "stranger");
+        assert_eq!(stranger.call_named::<u64>("stranger::fails", ("7",)).await?, 7);
         stranger.cancel().await
     })
     .await

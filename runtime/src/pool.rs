@@ -54,6 +54,14 @@ struct Desk {
     closed: bool,
 }
 
+impl Desk {
+    /// One that is free and has not died meanwhile.
+    fn take_free(&mut self) -> Option<Worker> {
+        self.free.retain(|worker| worker.portal.serves());
+        self.free.pop_front()
+    }
+}
+
 /// A place in the line: the worker that was given to whoever holds it.
 #[derive(Default)]
 struct Place {
@@ -162,7 +170,7 @@ impl Inner {
 
     /// Gives a worker to whoever has waited longest. One that has died is gone.
     fn give(&self, worker: Worker) {
-        if worker.portal.has_ended() {
+        if !worker.portal.serves() {
             return;
         }
         let mut desk = lock(&self.desk);
@@ -178,8 +186,7 @@ impl Inner {
     async fn lease(&self) -> Result<Lease<'_>> {
         let waits = {
             let mut desk = lock(&self.desk);
-            desk.free.retain(|worker| !worker.portal.has_ended());
-            let at_once = if desk.line.is_empty() { desk.free.pop_front() } else { None };
+            let at_once = if desk.line.is_empty() { desk.take_free() } else { None };
             match at_once {
                 Some(worker) => return Ok(self.lend(worker)),
                 None if desk.closed => return Err(closed()),
@@ -192,8 +199,18 @@ impl Inner {
         };
         loop {
             listener!(waits.place.changed => changed);
-            if let Some(worker) = lock(&waits.place.worker).take() {
-                return Ok(self.lend(worker));
+            let given = lock(&waits.place.worker).take();
+            match given {
+                Some(worker) if worker.portal.serves() => return Ok(self.lend(worker)),
+                // It has died since it was given: whoever was the first in line still is.
+                Some(_) => {
+                    let mut desk = lock(&self.desk);
+                    match desk.take_free() {
+                        Some(worker) => return Ok(self.lend(worker)),
+                        None => desk.line.push_front(waits.place.clone()),
+                    }
+                }
+                None => {}
             }
             if lock(&self.desk).closed {
                 return Err(closed());

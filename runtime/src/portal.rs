@@ -35,9 +35,9 @@ impl Portal {
         Self { child }
     }
 
-    /// Whether the actor's process is known to have ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.child.has_ended()
+    /// Whether the actor can be asked for something, as far as is known.
+    pub(crate) fn serves(&self) -> bool {
+        self.child.serves()
     }
 
     /// The actor's identity.

@@ -360,6 +360,25 @@ impl InLine {
 }
 
 #[hatchery::test]
+async fn clu_02_whoever_was_given_a_worker_that_has_died_since_gets_the_next() -> Result<()> {
+    open_pool(1, async |pool| {
+        let first = InLine::of(&pool).await;
+        first.called().await;
+        let (second, third) = (InLine::of(&pool).await, InLine::of(&pool).await);
+        let pid = first.run.await?;
+        second.called().await;
+        assert!(process(pid).kill());
+        until_replaced(&pool, 1).await;
+        let (second, third) = soon(future::zip(second.run, third.run)).await;
+        let next = second?;
+        assert_ne!(next, pid);
+        assert_eq!(third?, next);
+        Ok::<_, Error>(())
+    })
+    .await
+}
+
+#[hatchery::test]
 async fn clu_02_workers_that_die_thrice_in_a_row_without_a_job_end_the_pool() -> Result<()> {
     let role = format!("dies-{}", std::process::id());
     let workers = || {

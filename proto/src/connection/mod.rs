@@ -173,6 +173,13 @@ impl Connection {
         self.phase == Phase::Closed
     }
 
+    /// Whether a dialog may be asked for: nothing has ended the link, and neither side has said
+    /// `Goodbye`.
+    #[must_use]
+    pub fn takes_wishes(&self) -> bool {
+        self.may_open().is_ok()
+    }
+
     /// Whether the task of dialog 0 is over at this end, or was cancelled before it began (P-L2).
     #[must_use]
     pub const fn actor_is_over(&self) -> bool {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use futures_lite::{FutureExt as _, future};
 use hatchery::{
-    CancelScope, CancelStatus, Context, Error, ErrorKind, ForeignGone, Nursery, OpenContext,
+    CancelScope, CancelStatus, Cause, Context, Error, ErrorKind, ForeignGone, Nursery, OpenContext,
     Receives, Result, Sends, Starts, cancel_scope, foreign, open_nursery,
 };
+use hatchery_tests::sign::soon;
 use hatchery_tests::worker::{alive, with_worker};
 use tokio::runtime::{Builder, Runtime};
 
@@ -205,6 +206,79 @@ async fn aio_04_values_go_both_ways_in_order() -> Result<()> {
 }
 
 #[hatchery::test]
+async fn aio_04_what_comes_from_over_there_fans_out() -> Result<()> {
+    with_worker(async |worker| {
+        let talk = async |mut cx: OpenContext<echoes_by_tokio>, _first| {
+            let (sender, first) = cx.open_stream()?.subscribe();
+            let others = [first.subscribe(), first.subscribe()];
+            open_nursery(async |nursery: Nursery| {
+                for mut reader in others.into_iter().chain([first]) {
+                    nursery.spawn(async move {
+                        for value in 0..20 {
+                            assert_eq!(reader.recv().await?, Some(value));
+                        }
+                        assert_eq!(reader.recv().await?, None);
+                        Ok::<_, Error>(())
+                    });
+                }
+                for value in 0..20 {
+                    sender.send(value).await?;
+                }
+                sender.close().await
+            })
+            .await?;
+            assert_eq!(cx.result().await?, 20);
+            Ok(())
+        };
+        worker.with_context(echoes_by_tokio(), talk).await
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn aio_05_a_side_that_leaves_for_good_is_told_by_an_error_of_its_own() -> Result<()> {
+    // Over there it is the executor that leaves, with the work in it.
+    let tokio = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let tokio = tokio.map_err(Error::new)?;
+    let handle = tokio.handle().clone();
+    let (up, is_up) = smol::channel::bounded::<()>(1);
+    let works = foreign(|task| drop(handle.spawn(task)), async move {
+        tick().await;
+        up.send(()).await.map_err(Error::new)?;
+        future::pending::<Result<()>>().await
+    });
+    let leaves = async {
+        is_up.recv().await.map_err(Error::new)?;
+        tokio.shutdown_background();
+        Ok::<_, Error>(())
+    };
+    let (worked, left) = soon(future::zip(works, leaves)).await;
+    left?;
+    let error = worked.unwrap_err();
+    let source = std::error::Error::source(&error).expect("a typed source");
+    assert_eq!(source.downcast_ref(), Some(&ForeignGone));
+    assert!(error.cancelled().is_none(), "{error:?}");
+
+    // Here it is the task that asked. The work hears that nobody waits for it any more.
+    let (up, is_up) = smol::channel::bounded::<()>(1);
+    let (hears, heard) = smol::channel::bounded::<Error>(1);
+    let works = on_tokio(async move {
+        tick().await;
+        up.send(()).await.map_err(Error::new)?;
+        let waits = cancel_scope(async |_scope| future::pending::<Result<()>>().await).await;
+        let _ = hears.try_send(waits.unwrap_err());
+        Ok(())
+    });
+    let leaves = async { is_up.recv().await.map_err(Error::new) };
+    soon(works.or(leaves)).await?;
+    let heard = soon(heard.recv()).await.map_err(Error::new)?;
+    let by = heard.cancelled().unwrap_or_else(|| panic!("{heard:?}"));
+    assert_eq!(by.cause, Cause::ScopeEnding);
+    assert_eq!(by.canceller.pid, std::process::id());
+    Ok(())
+}
+
+#[hatchery::test]
 async fn aio_05_a_side_that_leaves_early_is_seen_by_the_other() -> Result<()> {
     let (sender, receiver) = smol::channel::bounded::<u64>(1);
     // The task over there returns without a word.
@@ -247,6 +321,56 @@ async fn aio_06_of_two_failures_the_first_is_raised_and_the_other_listed() -> Re
     assert!(error.also()[0].message.contains("the second, on tokio"), "{error:?}");
     assert!(GONE.load(Ordering::SeqCst));
     Ok(())
+}
+
+#[hatchery::test]
+async fn aio_06_where_the_task_over_there_fails_first_it_is_the_cause() -> Result<()> {
+    let error = open_nursery(async |nursery: Nursery| {
+        nursery.spawn(on_tokio(async {
+            tick().await;
+            Err(Error::message("the first, on tokio"))
+        }));
+        nursery.spawn(async {
+            let _ = cancel_scope(async |_scope| future::pending::<Result<()>>().await).await;
+            Err(Error::message("the second, here"))
+        });
+        Ok(())
+    });
+    let error: Error = soon(error).await.unwrap_err();
+    assert!(error.to_string().contains("the first, on tokio"), "{error:?}");
+    assert_eq!(error.also().len(), 1, "{error:?}");
+    assert!(error.also()[0].message.contains("the second, here"), "{error:?}");
+    Ok(())
+}
+
+/// Starts with what tokio gives it, which fails before it gives anything.
+#[hatchery::context]
+async fn is_given_nothing(cx: Context<Starts<u64>>) -> Result<()> {
+    let (gives, given) = smol::channel::bounded::<u64>(1);
+    open_nursery(async |nursery: Nursery| {
+        nursery.spawn(on_tokio(async move {
+            tick().await;
+            let _gives = gives;
+            Err(Error::message("nothing to give"))
+        }));
+        // That nothing comes is not the cause: that one ends this block.
+        let Ok(first) = given.recv().await else { future::pending().await };
+        let _started = cx.started(first).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn aio_06_what_fails_over_there_before_this_side_has_started_fails_the_opening() -> Result<()>
+{
+    with_worker(async |worker| {
+        let error = soon(worker.open_context(is_given_nothing())).await.unwrap_err();
+        assert_eq!(error.report().message, "nothing to give", "{error:?}");
+        assert!(error.also().is_empty(), "{error:?}");
+        Ok(())
+    })
+    .await
 }
 
 #[hatchery::test]

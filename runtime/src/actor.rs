@@ -122,6 +122,8 @@ pub(crate) struct Actor {
     /// Of a root.
     containment: OnceLock<Containment>,
     own_link: Mutex<OwnLink>,
+    /// The link to the parent and who that is, in a child that knows what it is.
+    parent: Mutex<Option<(Arc<Link>, ActorId)>>,
     pub(crate) ending: Ending,
 }
 
@@ -148,6 +150,7 @@ impl Drop for Reign {
         // in it unless the root's future was dropped, and then this drops it all.
         let executor = lock(&self.0.executor).take();
         drop(executor);
+        drop(lock(&self.0.parent).take());
         // It holds the actor as well, and whoever still holds one of its dialogs is to see an end.
         let own = std::mem::replace(&mut *lock(&self.0.own_link), OwnLink::Over);
         if let OwnLink::Open(ends) = own {
@@ -193,6 +196,7 @@ impl Actor {
             nurseries: Mutex::new(BTreeMap::new()),
             containment: OnceLock::new(),
             own_link: Mutex::new(OwnLink::Unused),
+            parent: Mutex::new(None),
             ending: Ending::new(is_child),
         });
         *running = Some(actor.clone());
@@ -205,6 +209,14 @@ impl Actor {
 
     pub(crate) fn set_containment(&self, containment: Containment) {
         let _ = self.containment.set(containment);
+    }
+
+    pub(crate) fn set_parent(&self, link: Arc<Link>, id: ActorId) {
+        *lock(&self.parent) = Some((link, id));
+    }
+
+    pub(crate) fn parent(&self) -> Option<(Arc<Link>, ActorId)> {
+        lock(&self.parent).clone()
     }
 
     pub(crate) fn own_link(&self) -> &Mutex<OwnLink> {

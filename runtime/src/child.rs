@@ -230,6 +230,7 @@ impl Life {
             let message = format!("the specification of the actor does not decode: {error}");
             (Refusal::BadArguments, message)
         })?;
+        self.actor.set_parent(self.link.clone(), spec.parent.clone());
         let (settings, main) = spec.into_settings();
         if let Some(filter) = &settings.log {
             log::install(filter).map_err(|error| (Refusal::BadArguments, error.to_string()))?;

@@ -35,7 +35,8 @@
 //!   [`open_stream_from`](Portal::open_stream_from) for a [`Source`], which only receives.
 //! - [`MsgStream::subscribe`] has several tasks read one stream, [`RecvHalf::on_overrun`] says what a
 //!   slow reader misses, and a [`Publisher`] has one source serve any number of consumers by topic.
-//! - [`gather_contexts`] opens many of them as one block; a [`LocalPortal`] asks the actor itself.
+//! - [`gather_contexts`] opens many of them as one block; a [`LocalPortal`] asks the actor itself,
+//!   a [`ParentPortal`] the one that has started it.
 //! - [`open_cluster`] starts a [`Fleet`] of actors by name, [`open_pool`] one that shares out calls.
 //! - [`macro@endpoint`] and [`macro@context`] make functions callable from elsewhere.
 //! - [`macro@main`], or [`init`] and [`run`], are the way in; [`open_root_actor`] is what they stand
@@ -86,6 +87,7 @@ mod kind;
 mod local;
 mod log;
 mod nursery;
+mod parent;
 mod pool;
 mod portal;
 mod root;
@@ -126,6 +128,7 @@ pub use hatchery_proto::{
 pub use hooks::on_exit;
 pub use local::LocalPortal;
 pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
+pub use parent::ParentPortal;
 pub use pool::{ActorPool, Jobs, open_pool};
 pub use portal::Portal;
 pub use root::{

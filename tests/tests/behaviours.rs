@@ -3,7 +3,6 @@
 //!
 //! | row | shown by, or why there is nothing to show |
 //! | --- | --- |
-//! | RPC-06 | with the registrar: an actor has portals to those below it only |
 //! | ERR-08 | an interrupt is the root's alone: `sig_04_an_interrupt_…` in `trees.rs` |
 //! | MSG-07 | nothing but the core writes on a link: no value of another kind can be given to it |
 //! | PUB-01 | a source is any async function of the type that is asked for: nothing is declared |

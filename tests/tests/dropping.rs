@@ -29,6 +29,8 @@ mod linked;
 mod many;
 #[path = "dropping/oneself.rs"]
 mod oneself;
+#[path = "dropping/parents.rs"]
+mod parents;
 #[path = "dropping/sources.rs"]
 mod sources;
 #[path = "dropping/streams.rs"]

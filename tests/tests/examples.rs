@@ -71,8 +71,8 @@ fn embedding() {
 }
 
 #[test]
-fn aio_01_guest_an_actor_lives_on_tokio() {
-    prints("guest", "slept 5 ms\ntick 0\ntick 1\ntick 2\ncancelled: true\n");
+fn aio_01_on_tokio_an_actor_lives_there() {
+    prints("on_tokio", "slept 5 ms\ntick 0\ntick 1\ntick 2\ncancelled: true\n");
 }
 
 #[test]

@@ -307,10 +307,10 @@ impl<Tx> fmt::Debug for SendHalf<Tx> {
 ///             while let Some(value) = half.recv().await? {
 ///                 handle(value).await; // a value that was received is this task's
 ///             }
-///             hatchery::Result::Ok(())
+///             Ok::<_, hatchery::Error>(())
 ///         });
 ///         readers.cancel(); // for whatever reason
-///         hatchery::Result::Ok(())
+///         Ok::<_, hatchery::Error>(())
 ///     })
 ///     .await?; // nothing is closed, and nothing lost that was not received
 /// }

@@ -8,7 +8,7 @@
 //! | SPN-01 | `p_l2_a_child_serves_nothing_…` in `link_hostile.rs` |
 //! | SPN-06 | `ctx_02_…` in `ui.rs` |
 //! | SPN-12 | endpoints are linked in; other failures: `spn_11_what_a_failing_start_…` in `misuse.rs` |
-//! | SPN-15 | the own image everywhere; another: `rpc_03_…` in `misuse.rs` |
+//! | SPN-15 | the own image everywhere; another: `rpc_03_msg_10_…` in `misuse.rs` |
 //! | SPN-21 | there is one way: a program is executed, and nothing of ours runs in a mere fork |
 
 use std::fs;

@@ -185,6 +185,77 @@ async fn str_24_a_function_that_returns_a_stream_is_one_however_it_says_so() -> 
     .await
 }
 
+#[hatchery::endpoint]
+#[tracing::instrument]
+async fn call_over(n: u64) -> u64 {
+    2 * n
+}
+
+#[tracing::instrument]
+#[hatchery::endpoint]
+async fn call_under(n: u64) -> u64 {
+    2 * n
+}
+
+#[hatchery::endpoint]
+#[tracing::instrument(err)]
+async fn failing_over(why: String) -> Result<u64> {
+    Err(Error::message(why))
+}
+
+#[tracing::instrument(err)]
+#[hatchery::endpoint]
+async fn failing_under(why: String) -> Result<u64> {
+    Err(Error::message(why))
+}
+
+#[hatchery::endpoint]
+#[tracing::instrument]
+fn stream_over(below: u64) -> impl Stream<Item = u64> {
+    stream::iter(0..below)
+}
+
+#[tracing::instrument]
+#[hatchery::endpoint]
+fn stream_under(below: u64) -> impl Stream<Item = u64> {
+    stream::iter(0..below)
+}
+
+#[hatchery::endpoint]
+#[tracing::instrument]
+async fn later_over(below: u64) -> Numbers {
+    futures_lite::future::yield_now().await;
+    stream::iter(0..below).boxed()
+}
+
+#[tracing::instrument]
+#[hatchery::endpoint]
+async fn later_under(below: u64) -> Numbers {
+    futures_lite::future::yield_now().await;
+    stream::iter(0..below).boxed()
+}
+
+#[hatchery::test]
+async fn str_24_rpc_01_another_crates_attribute_may_stand_above_or_below() -> Result<()> {
+    with_worker(async |worker| {
+        assert_eq!(worker.run(call_over(3)).await?, 6);
+        assert_eq!(worker.run(call_under(3)).await?, 6);
+        for failed in [
+            worker.run(failing_over("it broke".into())).await,
+            worker.run(failing_under("it broke".into())).await,
+        ] {
+            assert_eq!(failed.unwrap_err().report().message, "it broke");
+        }
+        let wanted = [0, 1, 2];
+        assert_eq!(all(worker, stream_over(3)).await?, wanted);
+        assert_eq!(all(worker, stream_under(3)).await?, wanted);
+        assert_eq!(all(worker, later_over(3)).await?, wanted);
+        assert_eq!(all(worker, later_under(3)).await?, wanted);
+        Ok(())
+    })
+    .await
+}
+
 #[hatchery::test]
 async fn str_24_what_cannot_be_told_is_what_the_attribute_says() -> Result<()> {
     with_worker(async |worker| {

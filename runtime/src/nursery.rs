@@ -272,10 +272,12 @@ impl Inner {
     }
 
     fn add(&self, kind: MemberKind, what: &str) -> Result<MemberId> {
-        let added = lock(&self.state).core.add(kind);
+        // The core hears of a cancel from around when the body has ended, which may clean up until then.
+        let cancelled = self.actor.scopes(|scopes| scopes.cancelled(self.scope).is_some());
+        let added = if cancelled { None } else { lock(&self.state).core.add(kind).ok() };
         // From here on, scopes further in leave this one its part of a grace (P-C2).
         self.actor.scopes(|scopes| scopes.set_holding(self.scope, true));
-        added.map_err(|_closed| {
+        added.ok_or_else(|| {
             Error::misuse(format!("starting {what}: its nursery has ended or is being cancelled"))
         })
     }
@@ -345,8 +347,8 @@ impl Nursery {
     ///
     /// # Errors
     /// `Spawn`, with the exit status and the end of its standard error, where the process did not
-    /// come up; `Misuse` where the nursery has ended, or this program's `main` did not go through
-    /// [`init`](crate::init).
+    /// come up; `Misuse` where the nursery has ended or is being cancelled, or this program's `main`
+    /// did not go through [`init`](crate::init).
     ///
     /// # Cancel safety
     /// Dropping the future ends the child that is being started.

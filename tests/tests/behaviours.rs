@@ -9,7 +9,6 @@
 //! | PUB-02 | topics and what feeds them are arguments: their types are checked |
 //! | TRI-02 | an error is one error: there are no groups of one (CAN-05) |
 //! | TRI-03 | `ctx_22_an_error_of_the_far_…` in `contexts.rs` |
-//! | TRI-05 | what is spawned into a scope that is over is an error, and none of another's can be entered |
 //! | TRI-06 | there is no such runtime below to patch |
 //! | TRI-10 | of actors alone: `spn_11_what_a_failing_start_…` in `misuse.rs` |
 //! | CLU-01 | SPN-22: `spn_22_a_cluster_…` in `fleets.rs` |

@@ -4,6 +4,8 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::{self, pending};
@@ -11,9 +13,11 @@ use hatchery::{
     CancelScope, CancelStatus, Context, Error, ErrorKind, Nursery, OpenContext, Options, Receives,
     Result, Rung, Sends, Starts, cancel_scope, on_exit, open_nursery, shield,
 };
+use hatchery_tests::events::at_each;
 use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::Signal;
 use hatchery_tests::worker::with_worker;
+use tracing::Level;
 
 /// Ten times what an end that waits for nothing may take.
 const SOON: Duration = Duration::from_secs(3);
@@ -340,4 +344,71 @@ async fn p_c1_a_task_that_does_not_hear_its_cancel_is_given_up_after_its_grace_a
         actor.cancel().await
     })
     .await
+}
+
+/// What became of a task: counts its polls, and says when it is dropped.
+#[derive(Default)]
+struct Watched {
+    polls: AtomicUsize,
+    drops: AtomicUsize,
+}
+
+impl Watched {
+    fn task(self: &Arc<Self>) -> impl Future<Output = Result<()>> + Send + use<> {
+        struct Dropped(Arc<Watched>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.drops.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let dropped = Dropped(self.clone());
+        future::poll_fn(move |_cx| {
+            dropped.0.polls.fetch_add(1, Ordering::SeqCst);
+            std::task::Poll::Ready(Err(Error::message("it runs")))
+        })
+    }
+
+    fn told(&self) -> (usize, usize) {
+        (self.polls.load(Ordering::SeqCst), self.drops.load(Ordering::SeqCst))
+    }
+}
+
+#[hatchery::test]
+async fn tri_05_a_task_for_a_nursery_that_is_over_is_dropped_unpolled_and_that_is_logged()
+-> Result<()> {
+    static LOGGED: AtomicUsize = AtomicUsize::new(0);
+    at_each("hatchery::nursery", Level::WARN, || _ = LOGGED.fetch_add(1, Ordering::SeqCst));
+    let watched = Arc::new(Watched::default());
+    // Its block has ended.
+    let ended = open_nursery(async |nursery: Nursery| Ok::<_, Error>(nursery)).await?;
+    ended.spawn(watched.task());
+    assert_eq!((watched.told(), LOGGED.load(Ordering::SeqCst)), ((0, 1), 1));
+    let refused = ended.start_actor("late").await.unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::Misuse, "{refused:?}");
+    // It has failed, and its body cleans up.
+    let failed: Result<()> = open_nursery(async |nursery: Nursery| {
+        nursery.spawn(async { Err(Error::message("the cause")) });
+        let waits = cancel_scope(async |_scope| pending::<Result<()>>().await).await;
+        nursery.spawn(watched.task());
+        assert_eq!((watched.told(), LOGGED.load(Ordering::SeqCst)), ((0, 2), 2));
+        waits.map(drop)
+    })
+    .await;
+    let error = failed.unwrap_err();
+    assert_eq!(error.report().message, "the cause");
+    assert!(error.also().is_empty(), "{error:?}");
+    // It was cancelled from around, and its body cleans up.
+    let cancelled = cancel_scope(async |scope: CancelScope| {
+        open_nursery(async |nursery: Nursery| {
+            scope.cancel();
+            let waits = cancel_scope(async |_scope| pending::<Result<()>>().await).await;
+            nursery.spawn(watched.task());
+            assert_eq!((watched.told(), LOGGED.load(Ordering::SeqCst)), ((0, 3), 3));
+            waits.map(drop)
+        })
+        .await
+    });
+    assert!(cancelled.await?.is_none());
+    assert_eq!(watched.told(), (0, 3));
+    Ok(())
 }

@@ -315,6 +315,69 @@ async fn a_value_over_max_message_is_misuse_and_the_stream_goes_on() -> Result<(
     .await
 }
 
+/// The size of the value of bytes whose encoding, with four bytes of its length, is `max_message`.
+const LARGEST: usize = (4 << 20) - 4;
+
+#[hatchery::endpoint]
+async fn weighs(bytes: Vec<u8>) -> usize {
+    bytes.len()
+}
+
+#[hatchery::endpoint]
+async fn gives(size: usize) -> Vec<u8> {
+    vec![7; size]
+}
+
+/// Sends a value that is too large, then one that is not, and says what became of the first.
+#[hatchery::context]
+async fn sends_too_much(cx: Context<Starts<()>, Sends<Vec<u8>>>) -> Result<String> {
+    let stream = cx.started(()).await?.open_stream();
+    let error = stream.send(vec![7; LARGEST + 1]).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Misuse, "{error:?}");
+    stream.send(vec![7; LARGEST]).await?;
+    Ok(error.to_string())
+}
+
+#[hatchery::test]
+async fn p_f3_a_value_of_max_message_passes_and_one_byte_more_is_refused_where_it_is_sent()
+-> Result<()> {
+    let max = Limits::default().max_message;
+    assert_eq!(max as usize, LARGEST + 4);
+    let names_it = |error: &str| {
+        for size in [max, max + 1] {
+            assert!(error.contains(&size.to_string()), "{error}");
+        }
+    };
+    with_worker(async |worker| {
+        // Over a stream, from here and from there.
+        let (cx, mut stream) = open_echo(worker).await?;
+        let error = stream.send(vec![7; LARGEST + 1]).await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Misuse, "{error:?}");
+        names_it(&error.to_string());
+        stream.send(vec![7; LARGEST]).await?;
+        assert_eq!(stream.recv().await?.map(|value| value.len()), Some(LARGEST));
+        stream.close().await?;
+        assert_eq!(cx.result().await?, LARGEST as u64);
+        let (mut cx, ()) = worker.open_context(sends_too_much()).await?;
+        let mut stream = cx.open_stream()?;
+        assert_eq!(stream.recv().await?.map(|value| value.len()), Some(LARGEST));
+        assert_eq!(stream.recv().await?, None);
+        names_it(&cx.result().await?);
+        // As an argument, and as a result.
+        assert_eq!(worker.run(weighs(vec![7; LARGEST])).await?, LARGEST);
+        let error = worker.run(weighs(vec![7; LARGEST + 1])).await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Misuse, "{error:?}");
+        names_it(&error.to_string());
+        assert_eq!(worker.run(gives(LARGEST)).await?.len(), LARGEST);
+        let error = worker.run(gives(LARGEST + 1)).await.unwrap_err();
+        assert_eq!(error.origin().name, "worker", "{error:?}");
+        assert_eq!(*error.kind(), ErrorKind::Misuse, "{error:?}");
+        names_it(&error.to_string());
+        Ok(())
+    })
+    .await
+}
+
 /// A file that keeps a reader waiting until it is removed.
 struct Gate(std::path::PathBuf);
 

@@ -54,6 +54,19 @@
 //! owns a nursery ends its actors by force: a dropped future is never polled again and cannot wait
 //! for anybody.
 //!
+//! # Threads
+//! Tasks run on the thread that polls their root; those of a child on its main thread, which has the
+//! actor's name. Nothing is spawned on an executor that is not the actor's own. Beside that a process
+//! has these threads for its actors, each once, from its first need until the process ends, so that a
+//! second root uses those of the first:
+//! - `async-io`, which is that crate's: it waits for sockets and clocks while nobody else does. From
+//!   the first root or actor on, or whatever else in the process uses that crate.
+//! - `hatchery-spawner` (the kernel shows 15 bytes of a name): starts children, and waits for the end
+//!   of those that nobody holds any more. From the first child on; it may not end before the process,
+//!   since the kernel takes the thread that has started a child for the child's parent.
+//! - `hatchery-watch`, in children only: sees the parent's end, and SIGTERM, though the actor's own
+//!   thread hears nothing. From before the actor's first task.
+//!
 //! # Traces
 //! [`with_trace`] has a [`Trace`], such as a `traceparent`, travel with all that is begun in a block,
 //! from process to process.

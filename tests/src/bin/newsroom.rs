@@ -37,10 +37,10 @@ fn named() -> Result<Leaves> {
     Ok(Leaves(name))
 }
 
+type Reads = Context<Starts<()>, Sends<BTreeSet<u8>>, Receives<Published<u8, u64>>>;
+
 #[hatchery::context]
-async fn consumes(
-    cx: Context<Starts<()>, Sends<BTreeSet<u8>>, Receives<Published<u8, u64>>>,
-) -> Result<()> {
+async fn consumes(cx: Reads) -> Result<()> {
     let leaves = named()?;
     let mut subscription = Subscription::over(cx.started(()).await?.open_stream());
     for (turn, wanted) in (0..8_u8).cycle().enumerate() {

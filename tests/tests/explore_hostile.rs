@@ -32,7 +32,7 @@ fn p_a1_a_small_hostile_world_is_closed_and_each_message_has_the_result_of_the_t
         panic!("{}", example.transcript);
     }
     assert!(explored.whole);
-    assert_eq!((explored.states, explored.transitions), (39, 20_499), "a change needs its reason");
+    assert_eq!((explored.states, explored.transitions), (39, 20_754), "a change needs its reason");
     let found = plan.said().table();
     let known = table();
     let results = found.results();

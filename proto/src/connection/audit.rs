@@ -64,8 +64,8 @@ pub struct Stance {
     pub spent: bool,
     /// What this end has sent and was not given back.
     pub debt: i64,
-    /// Whether the peer has said that it reads no more.
-    pub peer_done: bool,
+    /// What the peer has said of its reader (P-D8, P-W6).
+    pub peer_done: Done,
     /// Whether a `Cancel` that was written may still be answered.
     pub ack_due: bool,
     /// Whether nothing of it was written yet.
@@ -112,7 +112,7 @@ impl Connection {
             partial: dialog.partial.as_ref().map(|partial| partial.tag.name()),
             spent: dialog.allowance <= 0,
             debt: dialog.ceiling.saturating_sub(dialog.balance),
-            peer_done: dialog.peer_done != Done::No,
+            peer_done: dialog.peer_done,
             ack_due: dialog.ack_due,
             unwritten: dialog.is_unwritten(),
             sending: !dialog.queue.is_empty(),

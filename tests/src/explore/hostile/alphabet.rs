@@ -24,6 +24,9 @@ pub(super) const MAX_MESSAGE: usize = 1100;
 /// nothing, a byte more than the window, and what no message may have.
 const SIZES: [usize; 6] = [0, 1, 512, 1008, 1025, MAX_MESSAGE + 1];
 
+/// What is followed of what is said of credit.
+const CREDITS: [&str; 3] = ["1024 bytes", "0 bytes, done", "0 bytes, overrun"];
+
 /// Which number a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Target {
@@ -247,7 +250,7 @@ fn of_dialogs() -> Vec<Shape> {
     shapes.extend(controls(Tag::StartAck, start_acks(), &["a context", "a call", "a stream"]));
     shapes.extend(controls(Tag::Error, errors(), &["refused", "failed"]));
     shapes.extend(controls(Tag::Cancel, cancels(), &["4 s", "2 s"]));
-    shapes.extend(controls(Tag::Credit, credits(), &["1024 bytes", "0 bytes, done"]));
+    shapes.extend(controls(Tag::Credit, credits(), &CREDITS));
     for tag in [Tag::Stop, Tag::CancelAck] {
         shapes.push(Shape::new(tag, "right", Vec::new()).followed().brief());
         shapes.push(Shape::new(tag, "trailing bytes", vec![0]).brief());
@@ -429,6 +432,8 @@ fn credits() -> Vec<(&'static str, Vec<u8>)> {
         ("the most", of(u32::MAX, Done::No)),
         ("0 bytes, done", of(0, Done::Gone)),
         ("1 byte, done", of(1, Done::Gone)),
+        ("0 bytes, overrun", of(0, Done::Overrun)),
+        ("1 byte, overrun", of(1, Done::Overrun)),
         ("neither done nor not", vec![1, 3]),
         ("beyond 32 bits", vec![255, 255, 255, 255, 127, 0]),
     ]

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hatchery_proto::dialog::tables::{Cancel, Half, Life};
 use hatchery_proto::wire::Tag;
+use hatchery_proto::wire::body::Done;
 use hatchery_proto::{Kind, Stance};
 
 use super::alphabet::{Message, Target};
@@ -243,7 +244,7 @@ impl Facts {
             _ => Fact::LargeDebt,
         };
         self.put(true, debt);
-        self.put(at.peer_done, Fact::DoneSaid);
+        self.put(at.peer_done != Done::No, Fact::DoneSaid);
         self.put(at.ack_due, Fact::AckDue);
         self.put(at.unwritten, Fact::Unwritten);
         self.put(at.sending, Fact::Sending);

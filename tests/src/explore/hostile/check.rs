@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
 
 use hatchery_proto::dialog::tables::{Cancel, Life};
+use hatchery_proto::wire::body::Done;
 use hatchery_proto::wire::{CONTINUED, Tag};
 use hatchery_proto::{
     Connection, DialogId, Event, GoodbyeReason, Limits, Outcome, Recv, Violation,
@@ -24,6 +25,7 @@ pub(super) fn verdict(
     id: DialogId,
     events: &[Event],
 ) -> Result<Verdict, Finding> {
+    first_word_stands(world, before, id)?;
     let violations = events.iter().filter_map(|event| match event {
         Event::Broken(violation) => Some(violation),
         _ => None,
@@ -49,6 +51,17 @@ pub(super) fn verdict(
         && before.core.stance(id).is_none()
         && world.core.stance(id).is_some_and(|stance| stance.finished);
     Ok(if refused { Verdict::Refused } else { Verdict::Taken })
+}
+
+/// What a peer said of its reader is not taken back, and not made another (P-W6).
+fn first_word_stands(world: &World, before: &World, id: DialogId) -> Result<(), Finding> {
+    let said = |world: &World| world.core.stance(id).map(|stance| stance.peer_done);
+    match (said(before), said(world)) {
+        (Some(first @ (Done::Gone | Done::Overrun)), Some(now)) if now != first => {
+            broken(format!("{id} has a reader that was {first:?} and is {now:?} (P-W6)"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A reason names its rule, its message and its state (P-L6).

@@ -9,21 +9,21 @@ use super::Plan;
 #[must_use]
 pub fn all() -> Vec<(Plan, (usize, usize))> {
     vec![
-        (greeting(), (528, 238_923)),
-        (liveness(), (2_487, 825_736)),
-        (serving("hostile, a call is served", Kind::Call), (1_031, 576_915)),
-        (serving("hostile, a stream is served", Kind::Stream), (661, 370_932)),
-        (asking("hostile, a call is made", Kind::Call), (771, 362_709)),
-        (asking("hostile, a context is opened", Kind::Context), (3_273, 1_581_300)),
-        (slots(), (877, 569_633)),
-        (parent(), (3_079, 1_892_924)),
-        (child(), (8_540, 5_691_955)),
-        (leaving(), (1_063, 496_398)),
-        (both_ways(), (6_356, 3_582_196)),
-        (reading(), (3_924, 1_910_609)),
-        (in_fragments("hostile, fragments are served", true), (777, 436_095)),
-        (in_fragments("hostile, fragments are sent", false), (3_388, 1_645_796)),
-        (dying(), (3_932, 1_263_005)),
+        (greeting(), (528, 241_843)),
+        (liveness(), (2_487, 835_676)),
+        (serving("hostile, a call is served", Kind::Call), (1_473, 836_243)),
+        (serving("hostile, a stream is served", Kind::Stream), (876, 498_203)),
+        (asking("hostile, a call is made", Kind::Call), (1_050, 508_622)),
+        (asking("hostile, a context is opened", Kind::Context), (3_273, 1_600_375)),
+        (slots(), (877, 577_000)),
+        (parent(), (3_079, 1_915_456)),
+        (child(), (8_540, 5_759_741)),
+        (leaving(), (1_063, 502_421)),
+        (both_ways(), (7_486, 4_271_613)),
+        (reading(), (4_392, 2_171_152)),
+        (in_fragments("hostile, fragments are served", true), (777, 441_514)),
+        (in_fragments("hostile, fragments are sent", false), (3_388, 1_665_626)),
+        (dying(), (3_932, 1_277_617)),
     ]
 }
 

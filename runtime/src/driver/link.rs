@@ -392,12 +392,18 @@ impl Link {
     }
 
     async fn read(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
-        let mut buffer = vec![0; FIRST_READ];
+        let (mut buffer, mut drained) = (vec![0; FIRST_READ], false);
         loop {
+            if drained {
+                // What is wrong with it, if anything is, the read says.
+                let _ = socket.readable().await;
+            }
             let read = socket.read_with(|mut socket| socket.read(&mut buffer)).await;
             match read {
                 Ok(0) => {}
                 Ok(count) => {
+                    // Less than there was room for: the next read would find nothing.
+                    drained = count < buffer.len();
                     let bytes = buffer.get(..count).unwrap_or_default();
                     self.with(|connection, now| connection.handle_input(now, bytes));
                     if !self.look(Connection::is_closed) {

@@ -8,9 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Once};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
@@ -261,23 +261,94 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
     let mut future = pin!(future);
     let executor = actor.executor();
     let mut ticker: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
-    poll_fn(|cx| {
+    let turn = Arc::new(Turn::default());
+    let waker = Waker::from(turn.clone());
+    poll_fn(|outside| {
         let outer = DRIVEN.with(|driven| driven.replace(true));
         let _undrive = Undrive(outer);
-        if let Poll::Ready(value) = future.as_mut().poll(cx) {
-            return Poll::Ready(value);
-        }
         if outer {
             // Dropped, so that a wake-up meant for it goes to whoever does run the executor.
             ticker = None;
-        } else {
+            return future.as_mut().poll(outside);
+        }
+        turn.listen(outside.waker());
+        let cx = &mut Context::from_waker(&waker);
+        for _ in 0..TURNS {
+            turn.begin();
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                return Poll::Ready(value);
+            }
             let ticker =
                 ticker.get_or_insert_with(|| Box::pin(executor.run(std::future::pending::<()>())));
             let _ = ticker.as_mut().poll(cx);
+            if turn.rests() {
+                return Poll::Pending;
+            }
         }
+        // Others on this thread are to have their turn, and the reactor.
+        turn.rest();
+        outside.waker().wake_by_ref();
         Poll::Pending
     })
     .await
+}
+
+/// So often an actor that wakes itself is polled again before anybody else on its thread is.
+const TURNS: usize = 4;
+
+/// Has wake-ups that come while the actor is being polled poll it again at once: an executor that
+/// hears of each would look for what the system has to tell in between.
+#[derive(Default)]
+struct Turn {
+    state: AtomicU8,
+    outside: Mutex<Option<Waker>>,
+}
+
+impl Turn {
+    const RESTS: u8 = 0;
+    const POLLED: u8 = 1;
+    const WOKEN: u8 = 2;
+
+    fn listen(&self, waker: &Waker) {
+        let mut outside = lock(&self.outside);
+        match &*outside {
+            Some(known) if known.will_wake(waker) => {}
+            _ => *outside = Some(waker.clone()),
+        }
+    }
+
+    fn begin(&self) {
+        self.state.store(Self::POLLED, Ordering::SeqCst);
+    }
+
+    fn rest(&self) {
+        self.state.store(Self::RESTS, Ordering::SeqCst);
+    }
+
+    /// Ends the turn, unless it was woken in it.
+    fn rests(&self) -> bool {
+        let (polled, rests) = (Self::POLLED, Self::RESTS);
+        self.state.compare_exchange(polled, rests, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let (polled, woken) = (Self::POLLED, Self::WOKEN);
+        let state = self.state.compare_exchange(polled, woken, Ordering::SeqCst, Ordering::SeqCst);
+        if state != Err(Self::RESTS) {
+            return;
+        }
+        // A copy: nobody knows what that does.
+        let outside = lock(&self.outside).clone();
+        if let Some(outside) = outside {
+            outside.wake();
+        }
+    }
 }
 
 /// Runs `future` and turns a panic in it into an error that says where it was.

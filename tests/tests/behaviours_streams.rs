@@ -2,7 +2,7 @@
 //! one, and what becomes of a context however its streams were opened.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -333,8 +333,9 @@ async fn units(cx: Context<Starts<()>, Sends<Option<Vec<String>>>, Receives<()>>
 /// What readers have had, one after the other.
 type Had = Arc<Mutex<Vec<u64>>>;
 
-/// Has one reader after the other, each of which is cancelled while it receives: closer and closer
-/// to the arrival of a value that is on its way. The last one has what is left.
+/// Has one reader after the other, each of which is cancelled while it receives a value that is on its
+/// way: sooner or later before it has come, or when the reader has just been woken for it. The last
+/// one has what is left.
 async fn many_readers(
     sender: SendHalf<u64>,
     had: &Had,
@@ -343,11 +344,23 @@ async fn many_readers(
     for round in 0..ROUNDS {
         open_nursery(async |nursery: Nursery| {
             let (receives, is_receiving) = channel::bounded(1);
-            nursery.spawn(reads(had.clone(), receives));
+            let (mut reader, polls) = (reads(had.clone(), receives), Arc::new(AtomicU64::new(0)));
+            let polled = polls.clone();
+            nursery.spawn(future::poll_fn(move |cx| {
+                polled.fetch_add(1, Ordering::AcqRel);
+                reader.as_mut().poll(cx)
+            }));
             is_receiving.recv().await.map_err(Error::new)?;
+            let before = polls.load(Ordering::Acquire);
             sender.send(round).await?;
-            for _ in 0..round {
-                future::yield_now().await;
+            if round % 2 == 0 {
+                for _ in 0..round {
+                    future::yield_now().await;
+                }
+            } else {
+                while polls.load(Ordering::Acquire) == before {
+                    future::yield_now().await;
+                }
             }
             nursery.cancel();
             Ok::<_, Error>(())

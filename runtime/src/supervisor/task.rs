@@ -283,8 +283,7 @@ async fn conclude(
     let mut state = lock(&child.state);
     let spawn_error = match refused {
         Some(error) => Some(error),
-        None if !state.up && state.outcome.is_none() => Some(never_up(&state, &exit)),
-        None => None,
+        None => never_up(&state, &exit),
     };
     let outcome = state.outcome.clone().unwrap_or_else(|| Outcome::Died(Box::new(exit.clone())));
     state.end = Some(Arc::new(ChildEnd { exit, outcome, spawn_error }));
@@ -293,8 +292,12 @@ async fn conclude(
     child.changed.notify(usize::MAX);
 }
 
-/// The error of a child that ended, or was ended, before it was up.
-fn never_up(state: &State, exit: &ExitReport) -> Error {
+/// The error of a child that ended, or was ended, before it was up, unless it has said why itself.
+fn never_up(state: &State, exit: &ExitReport) -> Option<Error> {
+    // A `Start` that was not written yet is cancelled without a word of the child's (P-W4).
+    if state.up || !matches!(state.outcome, None | Some(Outcome::Cancelled(_))) {
+        return None;
+    }
     // Two versions without one in common are named here (P-L1).
     let broken =
         state.broken.as_ref().map(|violation| format!("it broke the protocol: {violation}"));
@@ -317,9 +320,47 @@ fn never_up(state: &State, exit: &ExitReport) -> Error {
         ),
     };
     let how = broken.filter(|_| state.asked.is_none()).unwrap_or(how);
-    Error::spawn(
-        &state.id,
-        format!("starting actor `{}`: {how}", state.id.name),
-        Some(exit.clone()),
-    )
+    let message = format!("starting actor `{}`: {how}", state.id.name);
+    Some(Error::spawn(&state.id, message, Some(exit.clone())))
+}
+
+#[cfg(test)]
+mod tests {
+    use hatchery_proto::nursery::ladder::{Ladder, Policy};
+    use hatchery_proto::{ActorId, Cancelled, Cause, Code, Report};
+
+    use super::*;
+
+    fn state(up: bool, outcome: Option<Outcome>) -> State {
+        let (id, policy) = (ActorId::default(), Policy::default());
+        State {
+            ladder: Ladder::new(clock::now(), policy),
+            connect: policy.connect,
+            asked: Some(Cancelled { canceller: id.clone(), cause: Cause::Asked }),
+            id,
+            link: None,
+            up,
+            outcome,
+            end: None,
+            kill_asked: false,
+            broken: None,
+        }
+    }
+
+    #[test]
+    fn spn_08_a_start_that_was_taken_back_before_it_was_written_is_told_to_who_started_it_alone() {
+        let killed = Some(ExitStatus::Signal { number: SIGKILL, core: false });
+        let exit = ExitReport::new(ActorId::default(), killed, Rung::Killed);
+        let by = || Cancelled { canceller: ActorId::default(), cause: Cause::Asked };
+        // The outcome is this side's own: the child has not said a word.
+        let taken_back = state(false, Some(Outcome::Cancelled(by())));
+        let error = never_up(&taken_back, &exit).expect("it was never up");
+        assert!(error.to_string().contains("before it was up"), "{error}");
+        assert!(never_up(&state(false, None), &exit).is_some());
+        // What it has said itself is its outcome, and so is all that comes later.
+        assert!(never_up(&state(true, Some(Outcome::Cancelled(by()))), &exit).is_none());
+        let report = Report::new(Default::default(), Code::Error, by().canceller, String::new());
+        let failed = Outcome::Failed { report: Box::new(report), payload: Vec::new() };
+        assert!(never_up(&state(false, Some(failed)), &exit).is_none());
+    }
 }

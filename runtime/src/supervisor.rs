@@ -237,9 +237,10 @@ impl Child {
         if end.spawn_error.is_some() {
             return None;
         }
-        let (asked, kill_asked) = {
+        let (asked, force_wanted) = {
             let state = lock(&self.state);
-            (state.asked.is_some(), state.kill_asked)
+            // Where nothing ran yet there was nobody to ask, though it has come further since.
+            (state.asked.is_some(), state.kill_asked || state.ladder.was_taken_back())
         };
         let forced = matches!(end.exit.rung, Rung::Terminated | Rung::Killed | Rung::Unkillable);
         let task = self.main.unwrap_or("the actor");
@@ -247,7 +248,7 @@ impl Child {
             Outcome::Failed { .. } | Outcome::Refused(..) => {
                 Some(Error::from_outcome(&end.outcome, &end.exit.actor, task))
             }
-            _ if forced && kill_asked && end.exit.status.is_some() => None,
+            _ if forced && force_wanted && end.exit.status.is_some() => None,
             _ if forced => Some(Error::died(end.exit.clone())),
             Outcome::Returned(_) => None,
             Outcome::Cancelled(_) if asked => None,

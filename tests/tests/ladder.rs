@@ -219,6 +219,42 @@ fn p_t1_a_cancel_after_start_is_written_asks() {
 }
 
 #[test]
+fn p_t1_a_child_that_comes_up_behind_its_cancel_is_taken_back_and_no_failure() {
+    let connecting = || {
+        let mut ladder = Ladder::new(T0, Policy::default());
+        ladder.handle_spawned(T0);
+        ladder
+    };
+    // What it does between the wish and the signal changes nothing.
+    let late: [fn(&mut Ladder); 3] = [
+        |_| (),
+        |ladder| ladder.handle_start_written(at(1)),
+        |ladder| {
+            ladder.handle_start_written(at(1));
+            ladder.handle_up(at(1));
+        },
+    ];
+    for comes in late {
+        let mut ladder = connecting();
+        ladder.cancel(T0, ms(4000));
+        comes(&mut ladder);
+        ladder.handle_exit(at(2), SIGKILL);
+        assert!(ladder.was_taken_back());
+        assert_eq!(end(&mut ladder).rung, Rung::Killed);
+    }
+    // Force that somebody has needed is none of that: nobody asked, it was there, or there was no time.
+    let mut silent = connecting();
+    silent.handle_timeout(T0 + Policy::default().connect);
+    assert_eq!((silent.state(), silent.was_taken_back()), (State::Killing, false));
+    for rest in [ms(4000), ms(0)] {
+        let mut ladder = running();
+        ladder.cancel(T0, rest);
+        left_alone(&mut ladder);
+        assert_eq!((ladder.rung(), ladder.was_taken_back()), (Rung::Unkillable, false));
+    }
+}
+
+#[test]
 fn p_t1_a_child_that_dies_before_it_is_up_says_how_and_not_that_force_was_used() {
     let mut ladder = Ladder::new(T0, Policy::default());
     ladder.handle_spawned(T0);

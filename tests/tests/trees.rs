@@ -520,8 +520,16 @@ fn f_19_what_comes_into_a_container_from_outside_is_reaped_but_not_ended_by_its_
     let mut here = [0; 5];
     shell.stdout.as_mut().expect("a pipe").read_exact(&mut here).expect("the shell");
     let sleeps = |line: &str| {
-        let mut all = Process::all().into_iter();
-        all.find(|one| one.command_line() == line && is_below(one, shell.id())).expect(line)
+        // Both have begun, and may not have come to be what they are to be.
+        let found = (0..1000).find_map(|_| {
+            let mut all = Process::all().into_iter();
+            let found = all.find(|one| one.command_line() == line && is_below(one, shell.id()));
+            found.or_else(|| {
+                wait_for_readable([], LOOK);
+                None
+            })
+        });
+        found.expect(line)
     };
     let (stays, passes) = (sleeps("sleep 1000"), sleeps("sleep 1001"));
     // It is reaped if it was seen with another parent: by the look after the one that may have been

@@ -9,7 +9,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::budget::{self, Budget};
-pub use super::rungs::{Fact, State};
+pub use super::rungs::{End, Fact, State, Why};
 use crate::report::{ExitStatus, Rung};
 use crate::time::Instant;
 
@@ -58,38 +58,6 @@ pub enum Step {
     Done(End),
 }
 
-/// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// The exit status; none where there was no process, or it cannot be ended.
-    pub status: Option<ExitStatus>,
-    /// Which rung ended it.
-    pub rung: Rung,
-    /// Its link was lost before anyone asked.
-    pub link_lost: bool,
-    /// There was a process: neither did its start fail nor was it taken back, or is it stuck.
-    pub spawned: bool,
-    /// It had been up.
-    pub up: bool,
-}
-
-/// Why a deadline was set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// It has to be up.
-    Connect,
-    /// It has said its last word and has to be gone.
-    Leave,
-    /// It has to answer the request.
-    Ack,
-    /// Its grace ends: SIGTERM.
-    Terminate,
-    /// SIGTERM was not enough: SIGKILL.
-    Kill,
-    /// The teardown has to be over.
-    Over,
-}
-
 /// One child's life and teardown.
 ///
 /// - Looks: [`state`](Self::state), [`rung`](Self::rung), [`rung_of`](Self::rung_of),
@@ -112,6 +80,8 @@ pub struct Ladder {
     /// Somebody asked for the end.
     asked: bool,
     acked: bool,
+    /// It is ended by force because it was asked for when nothing ran in it yet.
+    taken_back: bool,
     status: Option<ExitStatus>,
     /// When it has to be up.
     connect: Instant,
@@ -140,6 +110,7 @@ impl Ladder {
             closed_on: None,
             asked: false,
             acked: false,
+            taken_back: false,
             status: None,
             connect: now + policy.connect,
             ack: Instant::FAR_FUTURE,
@@ -162,6 +133,13 @@ impl Ladder {
     #[must_use]
     pub const fn rung(&self) -> Rung {
         self.rung
+    }
+
+    /// Whether the force by which it ends is none: it was asked to end before anything ran in it that
+    /// could have been asked, however far it has come since.
+    #[must_use]
+    pub const fn was_taken_back(&self) -> bool {
+        self.taken_back
     }
 
     /// The rungs of its teardown that it has come to by `now`, and how long each has taken.
@@ -324,7 +302,10 @@ impl Ladder {
             State::Withdrawing => self.steps.push_back(Step::Withdraw),
             State::Leaving => self.leave(now),
             State::Terminating => self.terminate(now),
-            State::Killing => self.kill(now),
+            State::Killing => {
+                self.taken_back |= self.asked && before.is_unbegun();
+                self.kill(now);
+            }
             State::Unkillable => {
                 self.climb(now, Rung::Unkillable);
                 self.steps.push_back(Step::Unkillable);

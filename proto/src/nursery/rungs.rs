@@ -1,5 +1,7 @@
-//! The states of one child's teardown and the facts that move it, as one table. Nothing here acts.
+//! The states of one child's teardown and the facts that move it, as one table, and what is told of
+//! it. Nothing here acts.
 
+use crate::report::{ExitStatus, Rung};
 use crate::table::table;
 
 table! {
@@ -109,11 +111,48 @@ table! {
     }
 }
 
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The exit status; none where there was no process, or it cannot be ended.
+    pub status: Option<ExitStatus>,
+    /// Which rung ended it.
+    pub rung: Rung,
+    /// Its link was lost before anyone asked.
+    pub link_lost: bool,
+    /// There was a process: neither did its start fail nor was it taken back, or is it stuck.
+    pub spawned: bool,
+    /// It had been up.
+    pub up: bool,
+}
+
+/// Why a deadline was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It has to be up.
+    Connect,
+    /// It has said its last word and has to be gone.
+    Leave,
+    /// It has to answer the request.
+    Ack,
+    /// Its grace ends: SIGTERM.
+    Terminate,
+    /// SIGTERM was not enough: SIGKILL.
+    Kill,
+    /// The teardown has to be over.
+    Over,
+}
+
 impl State {
     /// Whether nothing more will come of it.
     #[must_use]
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Unkillable | Self::Reaped)
+    }
+
+    /// Whether nothing can run in it yet.
+    pub(super) const fn is_unbegun(self) -> bool {
+        matches!(self, Self::Spawning | Self::Withdrawing | Self::Connecting)
     }
 }
 

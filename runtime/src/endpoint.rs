@@ -311,7 +311,7 @@ pub(crate) fn find(name: &str) -> std::result::Result<&'static Entry, (Refusal, 
     })
 }
 
-fn prepare_call<E: CallEndpoint>(
+pub(crate) fn prepare_call<E: CallEndpoint>(
     args: &[u8],
     _dialog: Option<Arc<Dialog>>,
 ) -> std::result::Result<Job, String> {

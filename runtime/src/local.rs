@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::{
-    ActorId, Config, Connection, Kind, Limits, LinkKind, Misuse, Outcome, Role, Terminal,
+    ActorId, Config, Connection, Kind, Limits, LinkKind, Misuse, Outcome, Refusal, Role, Terminal,
 };
 
 use crate::actor::{Actor, Caller, OwnLink};
@@ -18,8 +18,7 @@ use crate::dialog::Dialog;
 use crate::driver::clock;
 use crate::driver::link::{Handler, Link, lock};
 use crate::endpoint::{
-    self, Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, Job, StreamEndpoint, ValueOf,
-    ending,
+    self, Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf,
 };
 use crate::error::{Error, Result};
 use crate::portal;
@@ -68,9 +67,13 @@ impl LocalPortal {
     /// other and ends first (P-C2).
     pub async fn run<E: CallEndpoint>(&self, call: Call<E>) -> Result<ValueOf<E>, ErrorOf<E>> {
         self.check_runs()?;
+        let job = endpoint::prepare_call::<E>(&call.encode()?, None);
+        let job = job.map_err(|why| {
+            let refused = Outcome::Refused(Refusal::BadArguments, why);
+            failure::<E>(&refused, self.actor.id())
+        })?;
         let terminal = {
             let scope = Scope::open(&self.actor, Some(self.actor.current_scope()), ScopeKind::Body);
-            let job: Job = Box::pin(async move { ending::<E>(E::run(call.args).await) });
             serving::run(&scope, job, E::NAME).await
         };
         let outcome = match terminal {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use futures_lite::{Stream, StreamExt as _, future, stream};
 use hatchery::{
     ActorId, Call, CancelStatus, Cause, Context, ContextEndpoint, ContextState, Error, ErrorKind,
-    ErrorOf, Limits, LocalPortal, Nursery, OpenContext, Options, Portal, Receives, Result, Sends,
-    Source, Starts, StreamEndpoint, Trace, open_nursery, timeout, with_trace,
+    ErrorOf, Limits, LocalPortal, Nursery, OpenContext, Options, Portal, Receives, Refusal, Result,
+    Sends, Source, Starts, StreamEndpoint, Trace, open_nursery, timeout, with_trace,
 };
 use hatchery_tests::procfs;
 use hatchery_tests::worker::{Held, held};
@@ -386,9 +386,22 @@ async fn ctx_27_values_are_encoded_and_decoded_on_their_way_to_oneself() -> Resu
     at_both(async |place| {
         let error = place.open(starts_with_none()).await.map(drop).unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Codec, "{error:?}");
+        // As an argument it is refused, and nothing runs.
+        let called = match place {
+            Place::Here(portal) => portal.run(takes_odd(Odd(false))).await,
+            Place::There(portal) => portal.run(takes_odd(Odd(false))).await,
+        };
+        let refused = called.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::Refused(Refusal::BadArguments), "{refused:?}");
+        assert!(refused.to_string().contains("not true"), "{refused}");
         place.is_at_rest().await
     })
     .await
+}
+
+#[hatchery::endpoint]
+async fn takes_odd(odd: Odd) -> bool {
+    odd.0
 }
 
 fn few() -> Options {

@@ -273,11 +273,17 @@ impl Inner {
 
     fn add(&self, kind: MemberKind, what: &str) -> Result<MemberId> {
         // The core hears of a cancel from around when the body has ended, which may clean up until then.
-        let cancelled = self.actor.scopes(|scopes| scopes.cancelled(self.scope).is_some());
-        let added = if cancelled { None } else { lock(&self.state).core.add(kind).ok() };
+        // That is its cancel, and no misuse of a body that has not heard of it yet.
+        let by = self
+            .actor
+            .scopes(|scopes| scopes.cancelled(self.scope).map(|cancelled| cancelled.by.clone()));
+        if let Some(by) = by {
+            return Err(Error::cancelled_by(by));
+        }
+        let added = lock(&self.state).core.add(kind);
         // From here on, scopes further in leave this one its part of a grace (P-C2).
         self.actor.scopes(|scopes| scopes.set_holding(self.scope, true));
-        added.ok_or_else(|| {
+        added.map_err(|_closed| {
             Error::misuse(format!("starting {what}: its nursery has ended or is being cancelled"))
         })
     }
@@ -347,8 +353,9 @@ impl Nursery {
     ///
     /// # Errors
     /// `Spawn`, with the exit status and the end of its standard error, where the process did not
-    /// come up; `Misuse` where the nursery has ended or is being cancelled, or this program's `main`
-    /// did not go through [`init`](crate::init).
+    /// come up; `Cancelled` where the block was cancelled from around; `Misuse` where the nursery has
+    /// ended or is being cancelled itself, or this program's `main` did not go through
+    /// [`init`](crate::init).
     ///
     /// # Cancel safety
     /// Dropping the future ends the child that is being started.

@@ -412,3 +412,23 @@ async fn tri_05_a_task_for_a_nursery_that_is_over_is_dropped_unpolled_and_that_i
     assert_eq!(watched.told(), (0, 3));
     Ok(())
 }
+
+#[hatchery::test]
+async fn tri_05_what_is_started_in_a_block_that_was_cancelled_hears_of_that_and_of_no_misuse()
+-> Result<()> {
+    let mut heard = None;
+    let ended = cancel_scope(async |scope: CancelScope| {
+        open_nursery(async |nursery: Nursery| {
+            scope.cancel();
+            // It has not come to an await yet: for all it knows, nothing has happened.
+            heard = Some(nursery.start_actor("late").await.map(drop));
+            pending::<Result<()>>().await
+        })
+        .await
+    })
+    .await;
+    assert!(ended?.is_none());
+    let error = heard.expect("it went on").unwrap_err();
+    assert!(error.cancelled().is_some(), "{error:?}");
+    Ok(())
+}

@@ -326,11 +326,15 @@ async fn aio_06_of_two_failures_the_first_is_raised_and_the_other_listed() -> Re
 #[hatchery::test]
 async fn aio_06_where_the_task_over_there_fails_first_it_is_the_cause() -> Result<()> {
     let error = open_nursery(async |nursery: Nursery| {
-        nursery.spawn(on_tokio(async {
+        let (up, is_up) = smol::channel::bounded(1);
+        nursery.spawn(on_tokio(async move {
+            // What has not begun is dropped without a word.
+            is_up.recv().await.map_err(Error::new)?;
             tick().await;
             Err(Error::message("the first, on tokio"))
         }));
-        nursery.spawn(async {
+        nursery.spawn(async move {
+            up.send(()).await.map_err(Error::new)?;
             let _ = cancel_scope(async |_scope| future::pending::<Result<()>>().await).await;
             Err(Error::message("the second, here"))
         });

@@ -4,7 +4,7 @@
 //! decided here.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use hatchery_proto::actor::scopes::ScopeId;
 use hatchery_proto::{ActorId, Cause};
@@ -51,8 +51,8 @@ pub(crate) struct Within {
 enum End {
     /// The opener's block.
     Block(Weak<Dialog>),
-    /// The far task, with its scope once it has one.
-    Task(Weak<Actor>, OnceLock<ScopeId>),
+    /// The far task, by its scope.
+    Task(Weak<Actor>, ScopeId),
 }
 
 impl Within {
@@ -63,16 +63,14 @@ impl Within {
     }
 
     /// That of the far task.
-    pub(crate) fn task_of(endpoint: &str, opener: ActorId, actor: &Arc<Actor>) -> Arc<Self> {
-        let end = End::Task(Arc::downgrade(actor), OnceLock::new());
+    pub(crate) fn task_of(
+        endpoint: &str,
+        opener: ActorId,
+        actor: &Arc<Actor>,
+        scope: ScopeId,
+    ) -> Arc<Self> {
+        let end = End::Task(Arc::downgrade(actor), scope);
         Arc::new(Self { endpoint: endpoint.into(), peer: opener, end })
-    }
-
-    /// Says which scope is the far task's.
-    pub(crate) fn is_scope(&self, scope: ScopeId) {
-        if let End::Task(_, slot) = &self.end {
-            let _ = slot.set(scope);
-        }
     }
 }
 
@@ -102,11 +100,9 @@ impl CurrentContext {
     pub fn is_cancelled(&self) -> bool {
         match &self.0.end {
             End::Block(dialog) => dialog.upgrade().is_some_and(|dialog| dialog.cancel_asked()),
-            End::Task(actor, scope) => {
-                actor.upgrade().zip(scope.get()).is_some_and(|(actor, scope)| {
-                    actor.scopes(|scopes| scopes.cancelled(*scope).is_some())
-                })
-            }
+            End::Task(actor, scope) => actor
+                .upgrade()
+                .is_some_and(|actor| actor.scopes(|scopes| scopes.cancelled(*scope).is_some())),
         }
     }
 
@@ -124,7 +120,7 @@ impl CurrentContext {
                 }
             }
             End::Task(actor, scope) => {
-                if let Some((actor, scope)) = actor.upgrade().zip(scope.get()) {
+                if let Some(actor) = actor.upgrade() {
                     let (by, grace) = (by_us(Cause::Asked), actor.settings().grace());
                     actor.scopes(|scopes| scopes.cancel(*scope, clock::now(), by, grace));
                 }

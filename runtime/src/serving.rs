@@ -88,14 +88,10 @@ impl Serving {
     fn serve(&self, link: &Arc<Link>, id: DialogId, incoming: &Incoming, job: Job) {
         let actor = self.actor.clone();
         let trace = Trace::received(incoming.trace.as_deref());
+        let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body).of_trace(trace);
         let within = (incoming.kind == Kind::Context)
-            .then(|| Within::task_of(&incoming.endpoint, peer_of(link), &actor));
-        let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body)
-            .of_trace(trace)
-            .of_context(within.clone());
-        if let Some(within) = within {
-            within.is_scope(scope.id());
-        }
+            .then(|| Within::task_of(&incoming.endpoint, peer_of(link), &actor, scope.id()));
+        let scope = scope.of_context(within);
         lock(&self.tasks).insert(id, scope.id());
         // A cancel that came before the scope was known has to be seen here.
         self.apply_cancel(link, id);

@@ -1,8 +1,13 @@
 //! One actor under a root, for tests of what two actors say to each other.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hatchery::{Context, Nursery, Portal, Receives, Result, Sends, Starts, open_nursery};
+use hatchery::{
+    Context, Error, Nursery, Portal, Receives, Result, Sends, Starts, cancel_scope, open_nursery,
+};
+
+use crate::sign::{Last, raised};
 
 /// Says that it serves.
 #[hatchery::endpoint]
@@ -54,6 +59,34 @@ pub async fn echo(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> Result<
         count += 1;
     }
     Ok(count)
+}
+
+/// What numbers go over both ways.
+pub type Talk = Context<Starts<()>, Sends<u64>, Receives<u64>>;
+
+/// Waits for a cancel; gives what the scope around the wait came to.
+///
+/// # Panics
+/// Where that is no error.
+pub async fn wait_for_cancel() -> Error {
+    let waited = cancel_scope(async |_scope| pending::<Result<()>>().await).await;
+    waited.expect_err("only a cancel ends it")
+}
+
+/// Is ended where it waits, and says so.
+#[hatchery::context]
+pub async fn waits(cx: Talk, ended: String) -> Result<u64> {
+    let _last = Last(ended);
+    let _stream = cx.started(()).await?.open_stream();
+    pending().await
+}
+
+/// Fails once it is told to.
+#[hatchery::context]
+pub async fn fails_when_told(cx: Talk, when: String) -> Result<u64> {
+    let _started = cx.started(()).await?;
+    raised(&when).await;
+    Err(Error::message("as it was told"))
 }
 
 /// Runs `body` with one daemon, and checks that the daemon serves on afterwards.

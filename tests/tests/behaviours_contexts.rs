@@ -7,33 +7,16 @@ use std::time::{Duration, Instant};
 
 use futures_lite::{FutureExt as _, future};
 use hatchery::{
-    CancelScope, CancelStatus, Context, ContextState, Error, ErrorKind, LostCause, Nursery,
-    OpenContext, Options, Portal, Receives, Result, Sends, Starts, cancel_scope, cancel_soon,
-    open_nursery, shield, timeout,
+    CancelScope, CancelStatus, ContextState, Error, ErrorKind, LostCause, Nursery, OpenContext,
+    Options, Portal, Result, cancel_scope, cancel_soon, open_nursery, shield, timeout,
 };
 use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::Signal;
 use hatchery_tests::sign::{Last, Sign, raise, raised, soon};
-use hatchery_tests::worker::{self, alive};
+use hatchery_tests::worker::{self, Talk, alive, fails_when_told, wait_for_cancel, waits};
 
 /// Ten times what an end that waits for nothing may take.
 const SOON: Duration = Duration::from_secs(10);
-
-type Talk = Context<Starts<()>, Sends<u64>, Receives<u64>>;
-
-/// Waits for a cancel; gives what the scope around the wait came to.
-async fn wait_for_cancel() -> Error {
-    let waited = cancel_scope(async |_scope| pending::<Result<()>>().await).await;
-    waited.expect_err("only a cancel ends it")
-}
-
-/// Is ended where it waits, and says so.
-#[hatchery::context]
-async fn waits(cx: Talk, ended: String) -> Result<u64> {
-    let _last = Last(ended);
-    let _stream = cx.started(()).await?.open_stream();
-    pending().await
-}
 
 /// Never starts; says that it runs, and that it has ended.
 #[hatchery::context]
@@ -413,14 +396,6 @@ async fn ctx_24_what_fails_while_a_cancel_from_afar_is_handled_is_what_the_block
         .await
     })
     .await
-}
-
-/// Fails once it is told to.
-#[hatchery::context]
-async fn fails_when_told(cx: Talk, when: String) -> Result<u64> {
-    let _started = cx.started(()).await?;
-    raised(&when).await;
-    Err(Error::message("as it was told"))
 }
 
 #[hatchery::test]

@@ -82,10 +82,8 @@
 
 use std::fs;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use futures_lite::future::{self, pending};
 use hatchery::{
     CancelStatus, Context, Error, ErrorKind, ExitStatus, Nursery, Receives, Result, Sends, Starts,
@@ -93,41 +91,12 @@ use hatchery::{
 };
 use hatchery_tests::procfs::{Process, descriptors, own_pid, wait_for_readable};
 use hatchery_tests::rows::{Group, complaints, sources};
+use hatchery_tests::sign::{Sign, raised};
 use hatchery_tests::tidy::Source;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 /// Ten times what an end that waits for nothing may take.
 const SOON: Duration = Duration::from_secs(10);
-
-/// A file that an actor makes to say something, or waits for.
-struct Sign(PathBuf);
-
-impl Sign {
-    fn new(name: &str) -> Self {
-        let name = format!("history-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-
-    fn path(&self) -> String {
-        self.0.to_str().unwrap().to_owned()
-    }
-
-    fn raise(&self) {
-        fs::write(&self.0, "").unwrap();
-    }
-}
-
-impl Drop for Sign {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-async fn raised(path: &str) {
-    while !fs::exists(path).unwrap() {
-        Timer::after(Duration::from_millis(1)).await;
-    }
-}
 
 #[hatchery::endpoint]
 async fn forever() {
@@ -422,7 +391,7 @@ async fn l_38_a_block_that_fails_while_it_is_cancelled_still_cancels_its_far_tas
         })
         .await;
         assert_eq!(ended.unwrap_err().report().message, "the body's");
-        assert!(sign.0.exists(), "the far task was not waited for");
+        assert!(sign.is_raised(), "the far task was not waited for");
         actor.cancel().await
     })
     .await

@@ -7,39 +7,14 @@ use std::time::Duration;
 
 use futures_lite::future;
 use hatchery::{
-    Call, CancelStatus, Context, ContextArgument, ContextEndpoint, CurrentContext, Error, Nursery,
-    OpenContext, Portal, Receives, Result, Sends, Starts, cancel_scope, open_nursery, shield,
-    timeout,
+    Call, CancelStatus, ContextArgument, ContextEndpoint, CurrentContext, Error, Nursery,
+    OpenContext, Portal, Result, open_nursery, shield, timeout,
 };
-use hatchery_tests::sign::{Last, Sign, raise, raised};
-use hatchery_tests::worker::{alive, with_worker};
+use hatchery_tests::sign::{Sign, raise, raised};
+use hatchery_tests::worker::{Talk, alive, fails_when_told, wait_for_cancel, waits, with_worker};
 
 /// Ten times what an end that waits for nothing may take.
 const SOON: Duration = Duration::from_secs(10);
-
-type Talk = Context<Starts<()>, Sends<u64>, Receives<u64>>;
-
-/// Waits for a cancel; gives what the scope around the wait came to.
-async fn wait_for_cancel() -> Error {
-    let waited = cancel_scope(async |_scope| pending::<Result<()>>().await).await;
-    waited.expect_err("only a cancel ends it")
-}
-
-/// Is ended where it waits, and says so.
-#[hatchery::context]
-async fn waits(cx: Talk, ended: String) -> Result<u64> {
-    let _last = Last(ended);
-    let _stream = cx.started(()).await?.open_stream();
-    pending().await
-}
-
-/// Fails once it is told to.
-#[hatchery::context]
-async fn fails_when_told(cx: Talk, when: String) -> Result<u64> {
-    let _started = cx.started(()).await?;
-    raised(&when).await;
-    Err(Error::message("as it was told"))
-}
 
 /// Cancels the context that runs.
 fn cancels() {

@@ -294,8 +294,8 @@ async fn conclude(
 
 /// The error of a child that ended, or was ended, before it was up, unless it has said why itself.
 fn never_up(state: &State, exit: &ExitReport) -> Option<Error> {
-    // A `Start` that was not written yet is cancelled without a word of the child's (P-W4).
-    if state.up || !matches!(state.outcome, None | Some(Outcome::Cancelled(_))) {
+    // The outcome of a `Start` that was taken back is no word of the child's (P-W4).
+    if state.up || (state.outcome.is_some() && !state.ladder.was_taken_back()) {
         return None;
     }
     // Two versions without one in common are named here (P-L1).
@@ -331,10 +331,16 @@ mod tests {
 
     use super::*;
 
-    fn state(up: bool, outcome: Option<Outcome>) -> State {
+    fn state(up: bool, outcome: Option<Outcome>, taken_back: bool) -> State {
         let (id, policy) = (ActorId::default(), Policy::default());
+        let mut ladder = Ladder::new(clock::now(), policy);
+        ladder.handle_spawned(clock::now());
+        if !taken_back {
+            ladder.handle_start_written(clock::now());
+        }
+        ladder.cancel(clock::now(), policy.teardown);
         State {
-            ladder: Ladder::new(clock::now(), policy),
+            ladder,
             connect: policy.connect,
             asked: Some(Cancelled { canceller: id.clone(), cause: Cause::Asked }),
             id,
@@ -353,14 +359,15 @@ mod tests {
         let exit = ExitReport::new(ActorId::default(), killed, Rung::Killed);
         let by = || Cancelled { canceller: ActorId::default(), cause: Cause::Asked };
         // The outcome is this side's own: the child has not said a word.
-        let taken_back = state(false, Some(Outcome::Cancelled(by())));
+        let taken_back = state(false, Some(Outcome::Cancelled(by())), true);
         let error = never_up(&taken_back, &exit).expect("it was never up");
         assert!(error.to_string().contains("before it was up"), "{error}");
-        assert!(never_up(&state(false, None), &exit).is_some());
+        assert!(never_up(&state(false, None, false), &exit).is_some());
         // What it has said itself is its outcome, and so is all that comes later.
-        assert!(never_up(&state(true, Some(Outcome::Cancelled(by()))), &exit).is_none());
+        assert!(never_up(&state(true, Some(Outcome::Cancelled(by())), true), &exit).is_none());
         let report = Report::new(Default::default(), Code::Error, by().canceller, String::new());
         let failed = Outcome::Failed { report: Box::new(report), payload: Vec::new() };
-        assert!(never_up(&state(false, Some(failed)), &exit).is_none());
+        assert!(never_up(&state(false, Some(failed), false), &exit).is_none());
+        assert!(never_up(&state(false, Some(Outcome::Cancelled(by())), false), &exit).is_none());
     }
 }

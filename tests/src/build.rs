@@ -120,13 +120,29 @@ impl Place {
     }
 }
 
-/// Whether a program is there and no source that cargo lists for it is newer.
+/// Whether a program is there and no source of it is newer: of those that cargo lists beside it or,
+/// as it lists none for a program that it built along with a test, of all there are.
 fn is_fresh(program: &Path) -> bool {
     let changed = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).ok();
     let Some(made) = changed(program) else { return false };
-    let Ok(list) = fs::read_to_string(program.with_extension("d")) else { return false };
     let is_older = |source: &PathBuf| changed(source).is_some_and(|at: SystemTime| at <= made);
-    sources(&list).iter().all(is_older)
+    match fs::read_to_string(program.with_extension("d")) {
+        Ok(list) => sources(&list).iter().all(is_older),
+        Err(_) => {
+            let folders = ["proto/src", "runtime/src", "runtime/macros/src", "tests/src"];
+            let mut all = vec![workspace().join("Cargo.lock")];
+            folders.iter().for_each(|folder| files(&workspace().join(folder), &mut all));
+            all.iter().all(is_older)
+        }
+    }
+}
+
+/// Every file below a folder.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(folder).expect("a folder of sources");
+    for path in entries.map(|entry| entry.expect("a source").path()) {
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
 }
 
 /// What follows the colon of `program: source source …`, where a blank in a path is escaped.
@@ -158,5 +174,22 @@ mod tests {
     #[test]
     fn a_missing_program_is_not_fresh() {
         assert!(!is_fresh(Path::new("/no/such/program")));
+    }
+
+    #[test]
+    fn a_program_without_a_list_is_as_fresh_as_the_newest_source_of_all() {
+        let folder = env::temp_dir().join(format!("fresh-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let program = folder.join("program");
+        let made = |at: SystemTime| fs::File::create(&program).unwrap().set_modified(at).unwrap();
+        made(SystemTime::UNIX_EPOCH);
+        assert!(!is_fresh(&program));
+        made(SystemTime::now() + std::time::Duration::from_secs(60));
+        assert!(is_fresh(&program));
+        let mut all = Vec::new();
+        files(&workspace().join("tests/src"), &mut all);
+        assert!(all.contains(&workspace().join("tests/src/build.rs")));
+        assert!(all.contains(&workspace().join("tests/src/bin/chaos/main.rs")), "{all:?}");
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -205,3 +205,43 @@ fn p_f5_buffers_that_are_kept_are_few_and_small_and_go_with_the_link() {
     }
     assert!(held() < 50_000, "after the end {} are held", held());
 }
+
+#[test]
+fn p_f5_a_stream_that_never_stands_still_holds_no_more_than_waits() {
+    let _alone = ALONE.lock();
+    // Neither the buffer that is written from nor the one that is read from is ever empty.
+    let mut pair = Pair::up();
+    let ids = [pair.context(), pair.context()];
+    let mut out = Vec::new();
+    let mut bytes = Vec::new();
+    let (mut sent, mut had) = (0_u32, 0_u32);
+    let numbered = |number: u32| [number.to_le_bytes(); 16].concat();
+    let most = grown(|| {
+        for _ in 0..40_000 {
+            for id in ids {
+                while pair.a.core.ledger(id).unwrap().unsent < 2048 {
+                    match pair.a.core.caller(id).unwrap().send(&numbered(sent)) {
+                        Ok(()) => sent += u32::from(id == ids[0]),
+                        Err(_) => break,
+                    }
+                }
+            }
+            bytes.clear();
+            let _ = pair.a.core.poll_transmit(pair.now, &mut bytes, 300);
+            pair.b.core.handle_input(pair.now, &bytes);
+            for id in ids {
+                while pair.b.core.ledger(id).unwrap().held > 2048 {
+                    assert_eq!(pair.b.core.callee(id).unwrap().recv(&mut out), Recv::Value);
+                    if id == ids[0] {
+                        assert_eq!(out[..4], had.to_le_bytes());
+                        had += 1;
+                    }
+                }
+            }
+            pair.back();
+        }
+    });
+    println!("{had} values read, {most} bytes held");
+    assert!(had > 40_000, "{had}");
+    assert!(most < 64 * 1024, "{most}");
+}

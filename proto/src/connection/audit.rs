@@ -115,7 +115,7 @@ impl Connection {
             peer_done: dialog.peer_done,
             ack_due: dialog.ack_due,
             unwritten: dialog.is_unwritten(),
-            sending: !dialog.queue.is_empty(),
+            sending: dialog.has_data(),
             arrived: dialog.arrived,
             finished: dialog.finished,
         })
@@ -163,7 +163,7 @@ impl Connection {
     /// the frame that is not whole (P-F5).
     #[must_use]
     pub fn held(&self) -> usize {
-        let dialogs: usize = self.dialogs.values().map(|dialog| bytes(dialog)).sum();
+        let dialogs: usize = self.dialogs.iter().map(|(_, dialog)| bytes(dialog)).sum();
         dialogs.saturating_add(self.deframer.held())
     }
 
@@ -175,7 +175,7 @@ impl Connection {
 }
 
 fn costs(dialog: &Dialog) -> u64 {
-    let inbox: u64 = dialog.inbox.iter().map(|(_, cost)| *cost).sum();
+    let inbox: u64 = dialog.inbox.iter().map(|(_, cost)| cost).sum();
     let partial = dialog.partial.as_ref().filter(|partial| is_value(partial.tag));
     inbox
         .saturating_add(partial.map_or(0, |partial| partial.cost))
@@ -210,5 +210,5 @@ fn unsent(dialog: &Dialog, chunk: usize) -> i64 {
         .filter(|message| is_value(message.tag))
         .map(|message| cost(message.payload.len().saturating_sub(message.written), chunk))
         .sum::<u64>();
-    i64::try_from(rest).unwrap_or(i64::MAX)
+    i64::try_from(rest.saturating_add(dialog.values.cost)).unwrap_or(i64::MAX)
 }

@@ -29,7 +29,7 @@ impl Connection {
     /// Answers a `Goodbye` once nothing is open, and closes once both have said it and all is
     /// written. A parent reads on until its child has closed (P-L3).
     pub(super) fn settle(&mut self) {
-        if self.phase != Phase::Open {
+        if !(self.goodbye_sent || self.goodbye_received) || self.phase != Phase::Open {
             return;
         }
         let live = self.ours > 0 || self.theirs > 0;
@@ -139,7 +139,7 @@ impl Connection {
             .iter()
             .filter(|(_, dialog)| dialog.life != Life::Done)
             .filter(|(_, dialog)| side.is_none_or(|side| side == dialog.side))
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         for id in open {
             self.lose(id, outcome);
@@ -161,6 +161,6 @@ impl Connection {
         if dialog.side == Side::Callee && !dialog.finished && dialog.arrived {
             self.events.push_back(Event::Finished(id));
         }
-        self.dialogs.remove(&id);
+        self.dialogs.remove(id);
     }
 }

@@ -15,6 +15,8 @@ use crate::dialog::{Control, Dialog, Outgoing, Reading};
 use crate::id::{DialogId, Role};
 use crate::report::{CancelRequest, Cancelled, Outcome};
 use crate::time::Instant;
+use crate::wire::Tag;
+use crate::wire::deframer::Deframer;
 
 /// New names for dialogs, in the order in which they appear; shared by both ends of a link and by
 /// what is on its way between them.
@@ -42,8 +44,8 @@ impl Connection {
     pub fn fingerprint(&self, names: &mut Names, state: &mut impl Hasher) {
         (self.phase as u8, self.actor_over).hash(state);
         self.dialogs.len().hash(state);
-        for (id, dialog) in &self.dialogs {
-            names.of(*id).hash(state);
+        for (id, dialog) in self.dialogs.iter() {
+            names.of(id).hash(state);
             dialog.fingerprint(state);
         }
         self.out.fingerprint(names, state);
@@ -96,7 +98,7 @@ impl Dialog {
         self.inbox.len().hash(state);
         self.inbox.overrun().hash(state);
         for (value, cost) in self.inbox.iter() {
-            (brief(value), cost).hash(state);
+            (brief(value), &cost).hash(state);
         }
         self.first.as_ref().map(|(value, cost)| (brief(value), cost)).hash(state);
         self.outcome.as_ref().map(discriminant).hash(state);
@@ -122,7 +124,14 @@ impl Dialog {
         self.start.as_ref().map(|(start, cost)| (brief(&start.args), cost)).hash(state);
         let partial = self.partial.as_ref();
         partial.map(|part| (part.tag as u8, brief(&part.bytes), part.size, part.cost)).hash(state);
-        self.queue.len().hash(state);
+        self.queue.len().saturating_add(self.values.len).hash(state);
+        // Values that share a buffer are told apart like others.
+        let mut frames = self.values.rest();
+        let mut deframer = Deframer::new(u32::MAX);
+        while let Ok(Some(frame)) = deframer.next(&mut frames) {
+            let head: &[u8] = &[];
+            (Tag::Yield as u8, brief(frame.body), head, 0_usize, false).hash(state);
+        }
         self.queue.iter().for_each(|message| message.fingerprint(state));
         hash_request(self.request.as_ref(), state);
         self.control.fingerprint(state);
@@ -138,7 +147,8 @@ impl Control {
 
 impl Outgoing {
     fn fingerprint(&self, state: &mut impl Hasher) {
-        (self.tag as u8, brief(&self.payload), &self.head, self.written, self.begun).hash(state);
+        let payload = brief(&self.payload);
+        (self.tag as u8, payload, &self.head, self.written, self.begun).hash(state);
     }
 }
 

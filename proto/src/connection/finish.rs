@@ -77,7 +77,7 @@ impl Connection {
         let max = self.max_message();
         let sized = self.dialogs.iter().filter_map(|(id, dialog)| {
             let size = dialog.queue.front()?.payload.len();
-            (size > max).then_some((*id, size))
+            (size > max).then_some((id, size))
         });
         for (id, size) in sized.collect::<Vec<_>>() {
             let text = Misuse::TooLarge { size, max }.to_string();
@@ -130,13 +130,15 @@ impl Connection {
 
     /// The callee's terminal is written: the dialog is free (P-D5).
     pub(super) fn flushed(&mut self, id: DialogId) {
-        let Some(dialog) = self.dialogs.remove(&id) else { return };
-        if dialog.refused {
+        let Some(dialog) = self.dialogs.get(&id) else { return };
+        let (refused, allowance) = (dialog.refused, dialog.allowance);
+        self.dialogs.remove(id);
+        if refused {
             self.refusals = self.refusals.saturating_sub(1);
         } else {
             self.theirs = self.theirs.saturating_sub(1);
             // What the peer may send before it hears of this is honest (P-A4).
-            let honest = self.late(dialog.allowance.max(0).unsigned_abs());
+            let honest = self.late(allowance.max(0).unsigned_abs());
             self.budget = self.budget.saturating_add(honest).min(self.most_budget());
         }
         self.events.push_back(Event::Flushed(id));

@@ -7,16 +7,18 @@ mod audit;
 mod clock;
 mod close;
 mod config;
+mod dialogs;
 mod fingerprint;
 mod finish;
 mod messages;
 mod outbox;
 mod receive;
 mod recorder;
+mod spare;
+mod transmit;
 mod views;
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::dialog::tables::Life;
@@ -29,6 +31,7 @@ use crate::time::Instant;
 use crate::wire::deframer::Deframer;
 use crate::wire::hello::{Announced, Hello, MAX_HELLO, VERSIONS};
 use crate::wire::{Tag, body};
+use dialogs::Dialogs;
 use outbox::{Outbox, message};
 
 pub use audit::{Ledger, Stance, Standing};
@@ -62,8 +65,7 @@ pub struct Connection {
     /// Both sides' frames and messages, and the dialogs that the peer takes.
     announced: Announced,
     deframer: Deframer,
-    /// Boxed: a leaf of the map has room for eleven, and most links have one.
-    dialogs: BTreeMap<DialogId, Box<Dialog>>,
+    dialogs: Dialogs,
     /// Slots in use: of dialogs that we opened, and that the peer did. One is free when this side
     /// has finished it, whatever the peer has cancelled (P-A2).
     ours: u32,
@@ -114,7 +116,7 @@ impl Connection {
             peer: None,
             announced,
             deframer: Deframer::new(MAX_HELLO),
-            dialogs: BTreeMap::new(),
+            dialogs: Dialogs::default(),
             ours: 0,
             theirs: 0,
             next: match config.role {
@@ -189,7 +191,7 @@ impl Connection {
     /// Dialogs that are open, either way.
     #[must_use]
     pub fn live_dialogs(&self) -> usize {
-        self.dialogs.values().filter(|dialog| dialog.life != Life::Done).count()
+        self.dialogs.iter().filter(|(_, dialog)| dialog.life != Life::Done).count()
     }
 
     /// What we have asked the peer for and still wait for.
@@ -199,7 +201,7 @@ impl Connection {
             .dialogs
             .iter()
             .filter(|(_, dialog)| dialog.side == Side::Opener && dialog.outcome.is_none());
-        ours.map(|(id, dialog)| (*id, dialog.phase())).collect()
+        ours.map(|(id, dialog)| (id, dialog.phase())).collect()
     }
 
     // Wishes.
@@ -318,12 +320,13 @@ impl Connection {
     }
 
     fn open(&mut self, id: DialogId, kind: Kind, head: Vec<u8>, args: &[u8]) {
-        let mut dialog = Dialog::new(Side::Opener, kind, self.config.limits.window);
-        let mut start = message(Tag::Start, self.out.buffer(args));
+        self.dialogs.insert(id, Dialog::new(Side::Opener, kind, self.config.limits.window));
+        let mut start = message(Tag::Start, self.out.spare.filled(args));
         start.head = head;
-        dialog.queue.push_back(start);
+        if let Some(dialog) = self.dialogs.get_mut(&id) {
+            dialog.queue.push_back(start);
+        }
         self.out.start(id);
-        self.dialogs.insert(id, Box::new(dialog));
         self.ours = self.ours.saturating_add(1);
     }
 

@@ -4,44 +4,31 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::finish::fit_cancelled;
-use super::receive::frame_cost;
-use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
-use crate::dialog::tables::Life;
-use crate::dialog::{Outgoing, Reading, Side};
+use super::spare::Spare;
+use super::{Connection, GoodbyeReason, LinkKind, Phase};
+use crate::dialog::{Dialog, Outgoing};
 use crate::id::DialogId;
-use crate::limits::Limits;
 use crate::time::Instant;
-use crate::wire::body::Done;
 use crate::wire::hello::Hello;
-use crate::wire::{self, CONTINUED, MORE, Tag, body};
+use crate::wire::{self, Tag};
 
-/// So much is kept of buffers for the next messages, so that a busy stream allocates nothing, however
-/// many of them arrive at once.
-const SPARE: usize = 1024 * 1024;
-/// What a buffer takes beside its bytes.
-const SPARE_COST: usize = 64;
-/// Among so many one that fits is looked for.
-const SPARE_LOOKS: usize = 16;
-/// Larger ones are given back to the allocator.
-const SPARE_SIZE: usize = 64 * 1024;
-/// So much may a buffer be larger than twice what it is for.
-const SPARE_ROOM: usize = 64;
+/// Values of up to this many bytes are put into their frames at once: less than the smallest frame.
+const SMALL: usize = 512;
+/// What stands before the body of a `Hello`.
+const HELLO_HEADER: usize = 6;
 
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
     hello: Vec<u8>,
-    control: VecDeque<DialogId>,
-    starts: VecDeque<DialogId>,
-    data: VecDeque<DialogId>,
+    pub(super) control: VecDeque<DialogId>,
+    pub(super) starts: VecDeque<DialogId>,
+    pub(super) data: VecDeque<DialogId>,
     pub(super) ping: bool,
     pub(super) pong: bool,
     pub(super) goodbye: Option<GoodbyeReason>,
     /// The write side is gone.
     pub(super) mute: bool,
-    spare: VecDeque<Vec<u8>>,
-    /// What they take, all of them.
-    spare_size: usize,
+    pub(super) spare: Spare,
 }
 
 impl Outbox {
@@ -57,8 +44,7 @@ impl Outbox {
             pong: false,
             goodbye: None,
             mute: false,
-            spare: VecDeque::new(),
-            spare_size: 0,
+            spare: Spare::default(),
         }
     }
 
@@ -91,8 +77,7 @@ impl Outbox {
         self.control.clear();
         self.starts.clear();
         self.data.clear();
-        self.spare = VecDeque::new();
-        self.spare_size = 0;
+        self.spare.clear();
         self.ping = false;
         self.pong = false;
     }
@@ -105,41 +90,32 @@ impl Outbox {
         self.goodbye = None;
     }
 
-    /// A buffer with these bytes in it.
-    pub(super) fn buffer(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut buffer = self.empty_for(bytes.len());
-        buffer.extend_from_slice(bytes);
-        buffer
+    /// Puts a value into its dialog's own order of data: a small one behind others, in its frame.
+    pub(super) fn queue_value(
+        &mut self,
+        id: DialogId,
+        dialog: &mut Dialog,
+        value: &[u8],
+        cost: u64,
+    ) {
+        if value.len() > SMALL || !dialog.queue.is_empty() {
+            let payload = self.spare.filled(value);
+            return self.queue(id, dialog, message(Tag::Yield, payload));
+        }
+        let values = &mut dialog.values;
+        wire::put_frame(&mut values.bytes, Tag::Yield, id, 0, |out| out.extend_from_slice(value));
+        values.len = values.len.saturating_add(1);
+        values.cost = values.cost.saturating_add(cost);
+        if !core::mem::replace(&mut dialog.queued, true) {
+            self.data.push_back(id);
+        }
     }
 
-    /// An empty buffer for a message that begins with so much: none that is far larger, or a small
-    /// value that nobody reads would keep it (P-F5).
-    pub(super) fn empty_for(&mut self, size: usize) -> Vec<u8> {
-        let most = size.saturating_mul(2).saturating_add(SPARE_ROOM);
-        let last = self.spare.iter().enumerate().rev().take(SPARE_LOOKS);
-        let fitting = last.into_iter().find(|(_, buffer)| buffer.capacity() <= most);
-        let taken =
-            fitting.map(|(place, _)| place).and_then(|place| self.spare.swap_remove_back(place));
-        let taken = taken.unwrap_or_default();
-        if taken.capacity() > 0 {
-            self.spare_size = self.spare_size.saturating_sub(taken.capacity() + SPARE_COST);
-        }
-        taken
-    }
-
-    /// Takes a buffer back.
-    pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() == 0 || buffer.capacity() > SPARE_SIZE {
-            return;
-        }
-        buffer.clear();
-        self.spare_size = self.spare_size.saturating_add(buffer.capacity() + SPARE_COST);
-        self.spare.push_back(buffer);
-        // What is wanted now is kept, not what was wanted once.
-        while self.spare_size > SPARE
-            && let Some(oldest) = self.spare.pop_front()
-        {
-            self.spare_size = self.spare_size.saturating_sub(oldest.capacity() + SPARE_COST);
+    /// Puts a message into its dialog's own order of data.
+    pub(super) fn queue(&mut self, id: DialogId, dialog: &mut Dialog, message: Outgoing) {
+        dialog.queue.push_back(message);
+        if !core::mem::replace(&mut dialog.queued, true) {
+            self.data.push_back(id);
         }
     }
 }
@@ -170,15 +146,17 @@ impl Connection {
     #[must_use]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>, budget: usize) -> usize {
         let before = out.len();
-        out.append(&mut self.out.hello);
-        self.recorder.sent(out.get(before..).unwrap_or_default());
+        if !self.out.hello.is_empty() {
+            let size = self.out.hello.len().saturating_sub(HELLO_HEADER);
+            self.recorder.sent(Tag::Hello, DialogId::ACTOR, size);
+            out.append(&mut self.out.hello);
+        }
         loop {
-            let start = out.len();
             let written = out.len().saturating_sub(before);
-            if (written > 0 && written >= budget) || !self.transmit_one(out) {
+            let left = budget.saturating_sub(written);
+            if (written > 0 && left == 0) || !self.transmit_one(out, left) {
                 break;
             }
-            self.recorder.sent(out.get(start..).unwrap_or_default());
         }
         self.settle();
         self.arm_drain(now);
@@ -187,7 +165,10 @@ impl Connection {
 
     /// Whether the next `Start` may leave: never more than the peer takes (P-W5), and none before
     /// the child knows what it is (P-L2).
-    fn start_ready(&self) -> bool {
+    pub(super) fn start_ready(&self) -> bool {
+        if self.out.starts.is_empty() {
+            return false;
+        }
         let waiting = u32::try_from(self.out.starts.len()).unwrap_or(u32::MAX);
         let begun = self.ours.saturating_sub(waiting);
         let actor_first = self.config.kind == LinkKind::Parent
@@ -195,52 +176,7 @@ impl Connection {
                 .dialogs
                 .get(&DialogId::ACTOR)
                 .is_some_and(|actor| actor.queue.front().is_some_and(|message| message.begun));
-        waiting > 0 && begun < self.announced.max_dialogs && !actor_first
-    }
-
-    fn transmit_one(&mut self, out: &mut Vec<u8>) -> bool {
-        if self.phase == Phase::Greeting || self.out.mute {
-            return false;
-        }
-        if self.phase == Phase::Open {
-            if core::mem::take(&mut self.out.ping) {
-                self.pongs_due = self.pongs_due.saturating_add(1);
-                wire::put_frame(out, Tag::Ping, DialogId::ACTOR, 0, |_| ());
-                return true;
-            }
-            if core::mem::take(&mut self.out.pong) {
-                wire::put_frame(out, Tag::Pong, DialogId::ACTOR, 0, |_| ());
-                return true;
-            }
-            if let Some(id) = self.out.control.pop_front() {
-                self.transmit_control(id, out);
-                return true;
-            }
-            if self.start_ready()
-                && let Some(id) = self.out.starts.pop_front()
-            {
-                self.transmit_data(id, out);
-                // What was wanted meanwhile waited for it (P-W4).
-                self.queue_control(id);
-                return true;
-            }
-            if let Some(id) = self.out.data.pop_front() {
-                self.transmit_data(id, out);
-                return true;
-            }
-            if !self.out.starts.is_empty() {
-                return false;
-            }
-        }
-        match self.out.goodbye.take() {
-            Some(reason) => {
-                wire::put_frame(out, Tag::Goodbye, DialogId::ACTOR, 0, |out| {
-                    body::put(out, &reason);
-                });
-                true
-            }
-            None => false,
-        }
+        begun < self.announced.max_dialogs && !actor_first
     }
 
     /// Has a dialog's control frames written at the next frame boundary.
@@ -261,104 +197,8 @@ impl Connection {
     /// Puts a message into the dialog's own order of data.
     pub(super) fn queue_data(&mut self, id: DialogId, message: Outgoing) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        if self.out.mute {
-            return;
-        }
-        dialog.queue.push_back(message);
-        if !dialog.queued {
-            dialog.queued = true;
-            self.out.data.push_back(id);
-        }
-    }
-
-    fn transmit_control(&mut self, id: DialogId, out: &mut Vec<u8>) {
-        let chunk = self.chunk();
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        dialog.control.queued = false;
-        let control = &mut dialog.control;
-        if core::mem::take(&mut control.ack) {
-            let ack = body::StartAck { kind: dialog.kind, credit: dialog.window };
-            wire::put_frame(out, Tag::StartAck, id, 0, |out| body::put(out, &ack));
-        }
-        // None passes the `Start` or the `StartAck` of its own dialog: they wait for it (P-W4).
-        let unanswered = dialog.side == Side::Callee && dialog.life == Life::Opening;
-        if unanswered || dialog.is_unwritten() {
-            return;
-        }
-        let control = &mut dialog.control;
-        // A repeat waits for the ack, and says the shortest that was asked for meanwhile (P-C1).
-        if !dialog.ack_due
-            && let Some(mut request) = control.cancel.take()
-        {
-            fit_cancelled(&mut request.by, &self.config.limits, chunk.saturating_sub(16));
-            dialog.ack_due = true;
-            dialog.cancels = dialog.cancels.saturating_add(1);
-            wire::put_frame(out, Tag::Cancel, id, 0, |out| body::put(out, &request));
-        }
-        if core::mem::take(&mut control.cancel_ack) {
-            wire::put_frame(out, Tag::CancelAck, id, 0, |_| ());
-        }
-        let credit = core::mem::take(&mut control.credit);
-        let done = core::mem::take(&mut control.done);
-        let bytes = u32::try_from(dialog.grant()).unwrap_or(u32::MAX);
-        // Asked for when there was more room than now, it may be nothing.
-        if (credit && bytes > 0) || done {
-            dialog.owed = dialog.owed.saturating_sub(bytes.into());
-            dialog.allowance = dialog.allowance.saturating_add(i64::from(bytes));
-            let done = match (done, dialog.reading) {
-                (false, _) => Done::No,
-                (true, Reading::Overrun) => Done::Overrun,
-                (true, _) => Done::Gone,
-            };
-            let credit = body::Credit { bytes, done };
-            wire::put_frame(out, Tag::Credit, id, 0, |out| body::put(out, &credit));
-        }
-    }
-
-    /// Writes one frame of the dialog's first message, and queues the dialog again for the rest,
-    /// behind the others (P-W3).
-    fn transmit_data(&mut self, id: DialogId, out: &mut Vec<u8>) {
-        let chunk = self.chunk();
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        dialog.queued = false;
-        let Some(message) = dialog.queue.front_mut() else { return };
-        let room = chunk.saturating_sub(message.head.len());
-        let rest = message.payload.get(message.written..).unwrap_or_default();
-        let now = rest.get(..room.min(rest.len())).unwrap_or_default();
-        let last = now.len() == rest.len();
-        let mut flags = if last { 0 } else { MORE };
-        if message.begun {
-            flags |= CONTINUED;
-        }
-        let tag = message.tag;
-        wire::put_frame(out, tag, id, flags, |out| {
-            out.extend_from_slice(&message.head);
-            out.extend_from_slice(now);
-        });
-        if tag == Tag::Start {
-            let size = u64::try_from(now.len()).unwrap_or(u64::MAX);
-            dialog.args_cost =
-                dialog.args_cost.saturating_add(size).saturating_add(u64::from(Limits::FRAME_COST));
-        }
-        if tag == Tag::Yield {
-            dialog.unsent = dialog.unsent.saturating_sub(frame_cost(now));
-        }
-        message.written = message.written.saturating_add(now.len());
-        message.begun = true;
-        message.head = Vec::new();
-        if last && let Some(message) = dialog.queue.pop_front() {
-            self.out.recycle(message.payload);
-        }
-        if dialog.wants_credit && dialog.has_room() {
-            dialog.wants_credit = false;
-            self.events.push_back(Event::Writable(id));
-        }
-        if !dialog.queue.is_empty() {
-            dialog.queued = true;
-            self.out.data.push_back(id);
-        }
-        if last && matches!(tag, Tag::Return | Tag::Error) {
-            self.flushed(id);
+        if !self.out.mute {
+            self.out.queue(id, dialog, message);
         }
     }
 }

@@ -2,7 +2,6 @@
 //! judged whole before anything changes (P-A1).
 
 use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -35,28 +34,46 @@ impl Connection {
         }
         self.heard = now;
         self.pinged = None;
-        let mut deframer = core::mem::replace(&mut self.deframer, Deframer::new(0));
         let mut input = bytes;
         while self.phase != Phase::Closed {
-            let judged = match deframer.next(&mut input) {
-                Ok(None) => break,
+            // Nearly every frame is whole where it arrived.
+            let judged = match self.deframer.next_whole(&mut input) {
                 Ok(Some(frame)) => self.frame(now, &frame),
+                Ok(None) if input.is_empty() => break,
+                Ok(None) => match self.parts(now, &mut input) {
+                    Ok(false) => break,
+                    judged => judged.map(drop),
+                },
                 Err(violation) => Err(violation),
             };
             if let Err(violation) = judged {
                 self.broken(violation);
             }
-            if self.phase == Phase::Open {
-                deframer.set_max(self.announced.max_frame);
-            }
         }
-        self.deframer = deframer;
         self.settle();
         self.arm_drain(now);
     }
 
+    /// A frame that comes in parts: `false` where more of it is to come.
+    fn parts(&mut self, now: Instant, input: &mut &[u8]) -> Result<bool, Violation> {
+        let mut deframer = core::mem::replace(&mut self.deframer, Deframer::new(0));
+        let judged = match deframer.next(input) {
+            Ok(None) => Ok(false),
+            Ok(Some(frame)) => self.frame(now, &frame).map(|()| true),
+            Err(violation) => Err(violation),
+        };
+        self.deframer = deframer;
+        if self.phase == Phase::Open {
+            self.deframer.set_max(self.announced.max_frame);
+        }
+        judged
+    }
+
     fn frame(&mut self, now: Instant, frame: &Frame<'_>) -> Judged {
         self.recorder.received(frame);
+        if frame.tag == Some(Tag::Yield) && self.takes_at_once(frame) {
+            return Ok(());
+        }
         let name = frame.tag.map_or("frame", Tag::name);
         if self.phase == Phase::Greeting && frame.tag != Some(Tag::Hello) {
             return Err(Violation::new(name, "P-L1", self.state(), "`Hello` comes first"));
@@ -103,6 +120,7 @@ impl Connection {
         self.config.limits.max_message = self.announced.max_message;
         self.peer = Some(hello.id);
         self.phase = Phase::Open;
+        self.deframer.set_max(self.announced.max_frame);
         self.handshake = None;
         self.events.push_back(Event::Up);
         self.refuse_oversized();
@@ -188,7 +206,7 @@ impl Connection {
         dialog.ceiling = dialog.balance;
         dialog.refused = beyond;
         dialog.start = Some((incoming(&start), 0));
-        self.dialogs.insert(id, Box::new(dialog));
+        self.dialogs.insert(id, dialog);
         // Past `max_dialogs` there is no slot, only a bounded number of refusals (P-W5).
         let slots = if beyond { &mut self.refusals } else { &mut self.theirs };
         *slots = slots.saturating_add(1);
@@ -241,7 +259,7 @@ impl Connection {
 
     fn on_start_continued(&mut self, frame: &Frame<'_>) -> Judged {
         let id = frame.dialog;
-        if self.dialogs.contains_key(&id) {
+        if self.dialogs.contains(id) {
             return self.on_args(id, frame.flags, frame.body);
         }
         if self.was_opened(id) {
@@ -289,9 +307,15 @@ impl Connection {
         let state = self.state();
         let refuse = |rule, what: &str| Err(Violation::new(tag.name(), rule, state, what));
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(None) };
+        // Of what nobody will read only the size is kept (P-D8).
+        let wanted = !dialog.finished && (tag != Tag::Yield || dialog.keeps());
+        if flags == 0 && dialog.partial.is_none() && payload.len() <= max {
+            let kept = if wanted { payload } else { &[] };
+            return Ok(Some((self.out.spare.filled(kept), frame_cost(payload))));
+        }
         let mut partial = match (dialog.partial.take(), continued) {
             (None, false) => {
-                Partial { tag, bytes: self.out.empty_for(payload.len()), size: 0, cost: 0 }
+                Partial { tag, bytes: self.out.spare.empty_for(payload.len()), size: 0, cost: 0 }
             }
             (Some(partial), true) if partial.tag == tag => partial,
             (None, true) => return refuse("P-F3", "it continues a message that never began"),
@@ -301,8 +325,7 @@ impl Connection {
         if partial.size > max {
             return refuse("P-F3", "the message is over `max_message`");
         }
-        // Of what nobody will read only the size is kept (P-D8).
-        if !dialog.finished && (tag != Tag::Yield || dialog.keeps()) {
+        if wanted {
             partial.bytes.extend_from_slice(payload);
         }
         partial.cost = partial.cost.saturating_add(frame_cost(payload));

@@ -1,12 +1,12 @@
 //! The flight recorder: the last frames of a link, for reports of how it ended. Nothing is decided by
 //! what is in it.
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::Connection;
 use crate::id::DialogId;
-use crate::wire::{Frame, Tag, take_varint};
+use crate::wire::{Frame, Tag};
 
 /// So many frames are kept: about the end of every dialog that matters to a report.
 const KEPT: usize = 16;
@@ -32,8 +32,12 @@ impl fmt::Display for Note {
     }
 }
 
+/// A ring: where the oldest is, the next goes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Recorder(VecDeque<Note>);
+pub(super) struct Recorder {
+    notes: Vec<Note>,
+    oldest: usize,
+}
 
 impl Recorder {
     pub(super) fn received(&mut self, frame: &Frame<'_>) {
@@ -41,26 +45,21 @@ impl Recorder {
         self.keep(Note { sent: false, tag, dialog, size });
     }
 
-    /// Notes the frames in `bytes`, which are ours and whole.
-    pub(super) fn sent(&mut self, mut bytes: &[u8]) {
-        while let Some((prefix, rest)) = bytes.split_first_chunk::<4>() {
-            let len = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
-            let Some((content, behind)) = rest.split_at_checked(len) else { return };
-            let Some((&kind, content)) = content.split_first() else { return };
-            let Some((number, body)) = take_varint(content) else { return };
-            let tag = Tag::of(kind);
-            let flags = usize::from(tag.is_some_and(Tag::has_flags));
-            let size = body.len().saturating_sub(flags);
-            self.keep(Note { sent: true, tag, dialog: DialogId::new(number), size });
-            bytes = behind;
-        }
+    pub(super) fn sent(&mut self, tag: Tag, dialog: DialogId, size: usize) {
+        self.keep(Note { sent: true, tag: Some(tag), dialog, size });
     }
 
     fn keep(&mut self, note: Note) {
-        if self.0.len() == KEPT {
-            self.0.pop_front();
+        match self.notes.get_mut(self.oldest) {
+            Some(place) => {
+                *place = note;
+                self.oldest = (self.oldest + 1) % KEPT;
+            }
+            None => {
+                self.notes.push(note);
+                self.oldest = self.notes.len() % KEPT;
+            }
         }
-        self.0.push_back(note);
     }
 }
 
@@ -68,6 +67,8 @@ impl Connection {
     /// The last frames of the link, oldest first: what a report of its end may want to show. At most
     /// 16, and only their headers.
     pub fn recent(&self) -> impl DoubleEndedIterator<Item = &Note> {
-        self.recorder.0.iter()
+        let (later, earlier) =
+            self.recorder.notes.split_at_checked(self.recorder.oldest).unwrap_or_default();
+        earlier.iter().chain(later)
     }
 }

@@ -95,7 +95,7 @@ macro_rules! both_roles {
         }
 
         fn dialog(&self) -> Option<&Dialog> {
-            self.connection.dialogs.get(&self.id).map(|dialog| &**dialog)
+            self.connection.dialogs.get(&self.id)
         }
     };
 }
@@ -168,7 +168,7 @@ impl<'a> Caller<'a> {
         let Some(dialog) = self.connection.dialogs.get_mut(&self.id) else { return };
         dialog.released = true;
         if dialog.life == Life::Done {
-            self.connection.dialogs.remove(&self.id);
+            self.connection.dialogs.remove(self.id);
             return;
         }
         if let Some((_, cost)) = dialog.first.take() {
@@ -243,11 +243,12 @@ impl Connection {
             dialog.wants_credit |= refused == SendError::Full;
             return Err(refused);
         }
-        let _ = dialog.step(dialog.side, Act::Yield);
+        // A value leaves the direction as it is (P-D7).
         dialog.balance = dialog.balance.saturating_sub(cost);
         dialog.unsent = dialog.unsent.saturating_add(cost.unsigned_abs());
-        let payload = self.out.buffer(value);
-        self.queue_data(id, message(Tag::Yield, payload));
+        if !self.out.mute {
+            self.out.queue_value(id, dialog, value, cost.unsigned_abs());
+        }
         Ok(())
     }
 
@@ -260,18 +261,19 @@ impl Connection {
     }
 
     fn recv(&mut self, id: DialogId, out: &mut Vec<u8>) -> Recv {
-        out.clear();
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return Recv::Ended };
-        if let Some((mut value, cost)) = dialog.inbox.pop() {
-            core::mem::swap(out, &mut value);
-            let credit = dialog.consumed(cost);
-            dialog.control.credit |= credit;
-            self.out.recycle(value);
-            if credit {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            out.clear();
+            return Recv::Ended;
+        };
+        let spare = &mut self.out.spare;
+        if let Some(cost) = dialog.inbox.pop(out, |old| spare.recycle(old)) {
+            if dialog.consumed(cost) {
+                dialog.control.credit = true;
                 self.queue_control(id);
             }
             return Recv::Value;
         }
+        out.clear();
         match dialog.inc {
             _ if dialog.reading == Reading::Overrun => Recv::Overrun,
             Half::Stopped => Recv::End,
@@ -325,7 +327,7 @@ impl Connection {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(Misuse::Ended) };
         dialog.step(Side::Callee, Act::Started)?;
         dialog.balance = dialog.balance.saturating_sub(cost);
-        let payload = self.out.buffer(first);
+        let payload = self.out.spare.filled(first);
         self.queue_data(id, message(Tag::Started, payload));
         Ok(())
     }
@@ -343,8 +345,7 @@ impl Connection {
             self.withdraw(id, Outcome::Cancelled(request.by));
             return;
         }
-        dialog.queue.clear();
-        dialog.unsent = 0;
+        dialog.drop_data();
         if !id.is_actor() {
             self.cancel_wait(id, now + wait);
         }
@@ -384,7 +385,7 @@ impl Connection {
         dialog.end(LifeStep::Lose);
         self.events.push_back(Event::Finished(id));
         if dialog.released {
-            self.dialogs.remove(&id);
+            self.dialogs.remove(id);
         }
     }
 }

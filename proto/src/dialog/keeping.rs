@@ -1,7 +1,6 @@
 //! What is kept of the values that have arrived, where their reader is slow (P-W6, P-W7). Knows sizes
 //! and numbers, never a frame.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::tables::{Half, Life};
@@ -30,7 +29,7 @@ pub enum Overrun {
 
 impl Overrun {
     /// How much is kept, where the sender does not wait.
-    const fn capacity(self) -> Option<Capacity> {
+    pub(super) const fn capacity(self) -> Option<Capacity> {
         match self {
             Self::Wait | Self::WaitWithin(_) => None,
             Self::Fail(capacity) | Self::DropOldest(capacity) => Some(capacity),
@@ -39,82 +38,11 @@ impl Overrun {
     }
 }
 
-/// Whole values that nobody has taken yet, oldest first.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Inbox {
-    /// Each with what it cost and is still to be credited.
-    values: VecDeque<(Vec<u8>, u64)>,
-    bytes: usize,
-    overrun: Overrun,
-    dropped: u64,
-}
-
-impl Inbox {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Vec<u8>, u64)> {
-        self.values.iter()
-    }
-
-    /// Bytes of all of them.
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(crate) const fn overrun(&self) -> Overrun {
-        self.overrun
-    }
-
-    /// How many were dropped, each for a newer one.
-    pub(crate) const fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<(Vec<u8>, u64)> {
-        let taken = self.values.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(taken.0.len());
-        Some(taken)
-    }
-
-    /// Lets go of all of them; says what they still cost.
-    pub(crate) fn clear(&mut self) -> u64 {
-        self.bytes = 0;
-        self.values.drain(..).map(|(_, cost)| cost).sum()
-    }
-
-    fn push(&mut self, value: Vec<u8>, cost: u64) {
-        self.bytes = self.bytes.saturating_add(value.len());
-        self.values.push_back((value, cost));
-    }
-
-    /// Keeps no more than is to be kept; `true` where that is an overrun.
-    fn trim(&mut self, mut let_go: impl FnMut(Vec<u8>)) -> bool {
-        let Some(capacity) = self.overrun.capacity() else { return false };
-        let fails = matches!(self.overrun, Overrun::Fail(_));
-        let mut overran = false;
-        while capacity.is_exceeded(self.values.len(), self.bytes) {
-            let over = if fails { self.values.pop_back() } else { self.values.pop_front() };
-            let Some((value, _)) = over else { break };
-            self.bytes = self.bytes.saturating_sub(value.len());
-            self.dropped = self.dropped.saturating_add(u64::from(!fails));
-            overran |= fails;
-            let_go(value);
-        }
-        overran
-    }
-}
-
 impl Dialog {
     /// A value has arrived whole, for a reader. `true` as for [`Dialog::consumed`], or where the peer
     /// is to be told of an overrun.
     pub(crate) fn keep(&mut self, value: Vec<u8>, cost: u64, let_go: impl FnMut(Vec<u8>)) -> bool {
-        let waits = self.inbox.overrun.capacity().is_none();
+        let waits = self.inbox.overrun().capacity().is_none();
         let (at_once, later) = if waits { (0, cost) } else { (cost, 0) };
         self.inbox.push(value, later);
         let overran = self.inbox.trim(let_go);
@@ -124,13 +52,7 @@ impl Dialog {
     /// From now on this becomes of values that arrive faster than they are taken, and of those that
     /// have arrived. `true` as for [`Dialog::keep`].
     pub(crate) fn on_overrun(&mut self, overrun: Overrun) -> bool {
-        self.inbox.overrun = overrun;
-        let mut at_once = 0_u64;
-        if overrun.capacity().is_some() {
-            for (_, cost) in &mut self.inbox.values {
-                at_once = at_once.saturating_add(core::mem::take(cost));
-            }
-        }
+        let at_once = self.inbox.set_overrun(overrun);
         let overran = self.inbox.trim(drop);
         self.credit(at_once, overran)
     }
@@ -138,7 +60,7 @@ impl Dialog {
     /// How much room is left for what nobody has taken, and how much there is in all, where that is
     /// less than the window (P-W7).
     fn room(&self) -> Option<(i64, i64)> {
-        let Overrun::WaitWithin(capacity) = self.inbox.overrun else { return None };
+        let Overrun::WaitWithin(capacity) = self.inbox.overrun() else { return None };
         if !self.keeps() {
             return None;
         }

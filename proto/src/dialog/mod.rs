@@ -4,7 +4,9 @@
 //! the tables in [`tables`]; a row that does not exist is refused, and whoever asked says whose
 //! fault that is.
 
+mod inbox;
 pub(crate) mod keeping;
+mod run;
 pub(crate) mod step;
 pub mod tables;
 
@@ -23,13 +25,17 @@ use crate::wire::body::Done;
 pub const STARTED: &str = "started";
 
 pub use crate::wire::body::Kind;
-use keeping::Inbox;
+use inbox::Inbox;
 pub use keeping::Overrun;
+use run::Framed;
 use step::{Act, Refused};
 use tables::{Cancel, CancelStep, Half, HalfStep, Life, LifeStep};
 
 /// So many `Cancel`s of a dialog are free, and an opener sends no more (P-C1, P-A4).
 pub(crate) const MAX_CANCELS: u8 = 8;
+
+/// Queues of so many take little.
+const FEW: usize = 8;
 
 /// What a callee was asked to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +61,16 @@ pub struct Incoming {
 pub(crate) enum Side {
     Opener,
     Callee,
+}
+
+impl Side {
+    /// The other one.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Opener => Self::Callee,
+            Self::Callee => Self::Opener,
+        }
+    }
 }
 
 /// What becomes of values that arrive.
@@ -133,6 +149,8 @@ pub(crate) struct Dialog {
     pub(crate) request: Option<CancelRequest>,
     /// When whoever cancelled it stops waiting.
     pub(crate) wait: Option<Instant>,
+    /// What waits to be written: small values first, which come there while nothing else waits.
+    pub(crate) values: Framed,
     pub(crate) queue: VecDeque<Outgoing>,
     pub(crate) queued: bool,
     pub(crate) control: Control,
@@ -187,6 +205,7 @@ impl Dialog {
             request: None,
             wait: None,
             queue: VecDeque::new(),
+            values: Framed::default(),
             queued: false,
             control: Control::default(),
             args_cost: 0,
@@ -195,6 +214,32 @@ impl Dialog {
             refused: false,
             ceiling: 0,
         }
+    }
+
+    /// Its place is to be another's: what it held is let go, but for room in queues that calls need.
+    pub(crate) fn let_go(&mut self) {
+        let mut queue = core::mem::take(&mut self.queue);
+        let mut inbox = core::mem::take(&mut self.inbox);
+        queue.clear();
+        inbox.let_go();
+        *self = Self::new(self.side, self.kind, self.window);
+        if queue.capacity() <= FEW {
+            self.queue = queue;
+        }
+        if inbox.room() <= FEW {
+            self.inbox = inbox;
+        }
+    }
+
+    /// Takes that place, with the room that is left in it.
+    pub(crate) fn renew(&mut self, mut next: Self) {
+        if next.queue.is_empty() {
+            next.queue = core::mem::take(&mut self.queue);
+        }
+        if next.inbox.is_empty() {
+            next.inbox = core::mem::take(&mut self.inbox);
+        }
+        *self = next;
     }
 
     /// Where the dialog stands, for reports.
@@ -264,9 +309,20 @@ impl Dialog {
         self.inc.close();
         let _ = self.cancel.step(CancelStep::Finish);
         self.partial = None;
+        self.drop_data();
+        self.control = Control::default();
+    }
+
+    /// Whether something of it waits to be written in its order of data.
+    pub(crate) fn has_data(&self) -> bool {
+        self.values.len > 0 || !self.queue.is_empty()
+    }
+
+    /// What waits is not to be written.
+    pub(crate) fn drop_data(&mut self) {
+        self.values.clear();
         self.queue.clear();
         self.unsent = 0;
-        self.control = Control::default();
     }
 
     /// Whether not one byte of the dialog has been written.
@@ -304,7 +360,7 @@ impl Dialog {
 
 /// What a message of this size costs: its bytes, and something for every frame (P-W1, P-A4).
 pub(crate) fn cost(size: usize, chunk: usize) -> u64 {
-    let frames = size.div_ceil(chunk.max(1)).max(1);
+    let frames = if size <= chunk { 1 } else { size.div_ceil(chunk.max(1)).max(1) };
     let frames = u64::try_from(frames).unwrap_or(u64::MAX);
     let size = u64::try_from(size).unwrap_or(u64::MAX);
     size.saturating_add(frames.saturating_mul(u64::from(Limits::FRAME_COST)))

@@ -52,13 +52,8 @@ impl Deframer {
             self.partial.clear();
             self.spent = false;
         }
-        if self.partial.is_empty()
-            && let Some(len) = self.announced(input)?
-            && let Some((content, rest)) =
-                input.get(PREFIX..).and_then(|rest| rest.split_at_checked(len))
-        {
-            *input = rest;
-            return Frame::parse(content).map(Some);
+        if let Some(frame) = self.next_whole(input)? {
+            return Ok(Some(frame));
         }
         loop {
             let want = match self.announced(&self.partial)? {
@@ -81,16 +76,43 @@ impl Deframer {
         }
     }
 
+    /// The same where a frame stands whole in `input`; nothing where it does not, or where a part of
+    /// it is held.
+    #[inline]
+    pub(crate) fn next_whole<'i>(
+        &self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Frame<'i>>, Violation> {
+        if !(self.spent || self.partial.is_empty()) {
+            return Ok(None);
+        }
+        let bytes = *input;
+        let Some(len) = self.announced(bytes)? else { return Ok(None) };
+        match bytes.get(PREFIX..).and_then(|rest| rest.split_at_checked(len)) {
+            Some((content, rest)) => {
+                *input = rest;
+                Frame::parse(content).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    #[inline]
     fn announced(&self, bytes: &[u8]) -> Result<Option<usize>, Violation> {
         let Some(prefix) = bytes.first_chunk::<PREFIX>() else { return Ok(None) };
         let len = u32::from_le_bytes(*prefix);
-        if len == 0 {
-            return Err(Violation::new("frame", "P-F4", "any", "it is empty"));
-        }
-        if len > self.max {
-            let detail = alloc::format!("it announces {len} bytes and {} are allowed", self.max);
-            return Err(Violation::new("frame", "P-F2", "any", detail));
+        if len == 0 || len > self.max {
+            return Err(self.refused(len));
         }
         Ok(usize::try_from(len).ok())
+    }
+
+    #[cold]
+    fn refused(&self, len: u32) -> Violation {
+        if len == 0 {
+            return Violation::new("frame", "P-F4", "any", "it is empty");
+        }
+        let detail = alloc::format!("it announces {len} bytes and {} are allowed", self.max);
+        Violation::new("frame", "P-F2", "any", detail)
     }
 }

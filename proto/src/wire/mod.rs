@@ -54,7 +54,8 @@ impl Tag {
     /// The kind with this number, if it is known.
     #[must_use]
     pub fn of(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|tag| *tag as u8 == number)
+        // They are numbered from 1 on, without a gap.
+        Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
     }
 
     /// The message's name, for errors.
@@ -141,7 +142,15 @@ pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
 
 /// Takes a varint off the front; nothing where it is cut short, too long or not canonical.
 #[must_use]
+#[inline]
 pub fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    match bytes.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => Some((byte.into(), rest)),
+        _ => take_long_varint(bytes),
+    }
+}
+
+fn take_long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0_u64;
     for (index, &byte) in bytes.iter().enumerate().take(10) {
         let bits = u64::from(byte & 0x7f);
@@ -158,24 +167,47 @@ pub fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     None
 }
 
-/// Appends a frame; `write` appends its body, and the length is patched in behind it.
+/// Bytes before the value in its `Yield`.
+pub(crate) const fn value_header(dialog: DialogId) -> usize {
+    let mut number = dialog.number() >> 7;
+    let mut size = 4 + 1 + 1 + 1;
+    while number > 0 {
+        size += 1;
+        number >>= 7;
+    }
+    size
+}
+
+/// Appends a frame; `write` appends its body, and the length is patched in behind it. Returns how
+/// many bytes the body has.
 pub fn put_frame(
     out: &mut Vec<u8>,
     tag: Tag,
     dialog: DialogId,
     flags: u8,
     write: impl FnOnce(&mut Vec<u8>),
-) {
+) -> usize {
     let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    out.push(tag as u8);
-    put_varint(out, dialog.number());
-    if tag.has_flags() {
-        out.push(flags);
+    match u8::try_from(dialog.number()) {
+        // A short number and one step, as in most frames.
+        Ok(number) if number < 0x80 => {
+            let header = [0, 0, 0, 0, tag as u8, number, flags];
+            let size = if tag.has_flags() { 7 } else { 6 };
+            out.extend_from_slice(header.get(..size).unwrap_or(&header));
+        }
+        _ => {
+            out.extend_from_slice(&[0, 0, 0, 0, tag as u8]);
+            put_varint(out, dialog.number());
+            if tag.has_flags() {
+                out.push(flags);
+            }
+        }
     }
+    let body = out.len();
     write(out);
     let len = u32::try_from(out.len().saturating_sub(start + 4)).unwrap_or(u32::MAX);
     if let Some(prefix) = out.get_mut(start..start + 4) {
         prefix.copy_from_slice(&len.to_le_bytes());
     }
+    out.len().saturating_sub(body)
 }

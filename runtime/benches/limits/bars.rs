@@ -403,8 +403,10 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// What is not a bar, but is run by a program that counts.
-pub(crate) const INNER: &[Row] =
-    &[Row { key: "core-loop", contenders: &[by(OURS, frame::pass)], ..COUNT }];
+pub(crate) const INNER: &[Row] = &[
+    Row { key: "core-loop", contenders: &[by(OURS, frame::pass)], ..COUNT },
+    Row { key: "core-run", contenders: &[by(OURS, frame::stream)], ..COUNT },
+];
 
 /// Contexts on one link, of the 4,096 that a child takes.
 const MANY: u32 = 4_000;

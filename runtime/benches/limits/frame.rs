@@ -79,6 +79,31 @@ impl Pair {
     }
 }
 
+/// So many go at once where a stream is busy: about what one read brings.
+const RUN: u32 = 64;
+
+/// Has so many values pass, [`RUN`] at a time; what it is worth is how many instructions that took.
+pub(crate) fn stream(scale: Scale) -> io::Result<f64> {
+    let mut pair = Pair::new();
+    let lost = || io::Error::other("the core did not deliver");
+    let id = pair.open().ok_or_else(lost)?;
+    let mut value = Vec::new();
+    let runs = scale.times.div_ceil(RUN);
+    for _ in 0..runs {
+        for _ in 0..RUN {
+            pair.opener.caller(id).ok_or_else(lost)?.send(&[7; 16]).map_err(io::Error::other)?;
+        }
+        pair.carry();
+        let mut callee = pair.callee.callee(id).ok_or_else(lost)?;
+        for _ in 0..RUN {
+            if callee.recv(&mut value) != Recv::Value || value.len() != 16 {
+                return Err(lost());
+            }
+        }
+    }
+    Ok(f64::from(runs * RUN))
+}
+
 /// Has so many values pass; what it is worth is how many instructions that took.
 pub(crate) fn pass(scale: Scale) -> io::Result<f64> {
     let mut pair = Pair::new();

@@ -1,0 +1,81 @@
+//! The dialogs of a link, by their numbers: found at once where the same is asked for again, as it is
+//! over and over. Nothing about any of them is decided here.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::dialog::Dialog;
+use crate::id::DialogId;
+
+/// So many that have ended are kept for the next ones, so that calls which follow each other
+/// allocate none.
+const SPARE: usize = 32;
+
+/// In the order of their numbers. Both ends count upwards, so that the next is nearly always the
+/// last, and what ends soon stands near it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dialogs {
+    /// Boxed: what is moved for one that comes or goes between others is small.
+    all: VecDeque<(DialogId, Box<Dialog>)>,
+    /// Where the last one was that was found.
+    recent: usize,
+    #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
+    spare: Vec<Box<Dialog>>,
+}
+
+impl Dialogs {
+    fn find(&self, id: DialogId) -> Result<usize, usize> {
+        match self.all.get(self.recent) {
+            Some((known, _)) if *known == id => Ok(self.recent),
+            _ => self.all.binary_search_by_key(&id, |(known, _)| *known),
+        }
+    }
+
+    pub(super) fn get(&self, id: &DialogId) -> Option<&Dialog> {
+        let place = self.find(*id).ok()?;
+        self.all.get(place).map(|(_, dialog)| &**dialog)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &DialogId) -> Option<&mut Dialog> {
+        let place = self.find(*id).ok()?;
+        self.recent = place;
+        self.all.get_mut(place).map(|(_, dialog)| &mut **dialog)
+    }
+
+    pub(super) fn contains(&self, id: DialogId) -> bool {
+        self.find(id).is_ok()
+    }
+
+    /// Adds one whose number is not there.
+    pub(super) fn insert(&mut self, id: DialogId, dialog: Dialog) {
+        let Err(place) = self.find(id) else { return };
+        let boxed = match self.spare.pop() {
+            Some(mut spare) => {
+                spare.renew(dialog);
+                spare
+            }
+            None => Box::new(dialog),
+        };
+        self.all.insert(place, (id, boxed));
+    }
+
+    /// Takes one out; what it was is looked at before.
+    pub(super) fn remove(&mut self, id: DialogId) {
+        let Some((_, mut dialog)) = self.find(id).ok().and_then(|at| self.all.remove(at)) else {
+            return;
+        };
+        if self.spare.len() < SPARE {
+            dialog.let_go();
+            self.spare.push(dialog);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (DialogId, &Dialog)> {
+        self.all.iter().map(|(id, dialog)| (*id, &**dialog))
+    }
+}

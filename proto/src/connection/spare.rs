@@ -1,0 +1,78 @@
+//! Buffers that have done their work and wait for the next message, by size. What is in them is never
+//! looked at.
+
+use alloc::vec::Vec;
+
+/// So much is kept, so that a busy stream allocates nothing, however many values arrive at once.
+const MOST: usize = 1024 * 1024;
+/// What a buffer takes beside its bytes.
+const BESIDE: usize = 64;
+/// The smallest has 16 bytes, and each class twice as many as the one before.
+const FIRST: u32 = 4;
+/// The last has 128 KiB, for a frame and more; larger buffers are given back to the allocator.
+const CLASSES: usize = 14;
+
+/// Each class has buffers with the room of its size, and no more than half of that again: a small
+/// value that nobody reads keeps no large one (P-F5).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spare {
+    classes: [Vec<Vec<u8>>; CLASSES],
+    size: usize,
+}
+
+impl Spare {
+    /// A buffer with these bytes in it.
+    pub(super) fn filled(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut buffer = self.empty_for(bytes.len());
+        buffer.extend_from_slice(bytes);
+        buffer
+    }
+
+    /// An empty buffer for a message that begins with so much.
+    pub(super) fn empty_for(&mut self, size: usize) -> Vec<u8> {
+        if size == 0 {
+            return Vec::new();
+        }
+        let bits = size.saturating_sub(1).checked_ilog2().map_or(0, |bits| bits + 1).max(FIRST);
+        let place = usize::try_from(bits - FIRST).unwrap_or(CLASSES);
+        match self.classes.get_mut(place).map(Vec::pop) {
+            Some(Some(buffer)) => {
+                self.size = self.size.saturating_sub(buffer.capacity() + BESIDE);
+                buffer
+            }
+            Some(None) => Vec::with_capacity(1 << bits),
+            None => Vec::with_capacity(size),
+        }
+    }
+
+    /// Takes a buffer back.
+    pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
+        let room = buffer.capacity();
+        let Some(bits) = room.checked_ilog2().filter(|bits| *bits >= FIRST) else { return };
+        let place = usize::try_from(bits - FIRST).unwrap_or(CLASSES);
+        let fits = room <= (1 << bits) + (1 << (bits - 1));
+        let Some(class) = self.classes.get_mut(place).filter(|_| fits) else { return };
+        buffer.clear();
+        class.push(buffer);
+        self.size = self.size.saturating_add(room + BESIDE);
+        if self.size > MOST {
+            self.make_room(place);
+        }
+    }
+
+    /// What is wanted now is kept, not what was wanted once.
+    fn make_room(&mut self, wanted: usize) {
+        while self.size > MOST {
+            let others = self.classes.iter_mut().enumerate().rev();
+            let other =
+                others.filter(|(place, _)| *place != wanted).find_map(|(_, class)| class.pop());
+            let Some(gone) = other.or_else(|| self.classes.get_mut(wanted)?.pop()) else { return };
+            self.size = self.size.saturating_sub(gone.capacity() + BESIDE);
+        }
+    }
+
+    /// Gives all of them back to the allocator.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

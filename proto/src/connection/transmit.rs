@@ -1,0 +1,209 @@
+//! The next frame: which it is (P-W4), and what of its dialog's books changes with it. What waits is
+//! kept elsewhere.
+
+use alloc::vec::Vec;
+
+use super::finish::fit_cancelled;
+use super::receive::frame_cost;
+use super::recorder::Recorder;
+use super::{Connection, Event, Phase};
+use crate::dialog::tables::Life;
+use crate::dialog::{Reading, Side};
+use crate::id::DialogId;
+use crate::limits::Limits;
+use crate::wire::body::Done;
+use crate::wire::{self, CONTINUED, MORE, Tag, body};
+
+/// What every frame costs.
+const FRAME_COST: usize = Limits::FRAME_COST as usize;
+/// Bytes of a frame's length.
+const PREFIX: usize = 4;
+
+impl Connection {
+    /// Writes the next frame, or so many bytes of small ones of one dialog; says whether there was any.
+    pub(super) fn transmit_one(&mut self, out: &mut Vec<u8>, left: usize) -> bool {
+        if self.phase == Phase::Greeting || self.out.mute {
+            return false;
+        }
+        if self.phase == Phase::Open {
+            if core::mem::take(&mut self.out.ping) {
+                self.pongs_due = self.pongs_due.saturating_add(1);
+                put(&mut self.recorder, out, Tag::Ping, DialogId::ACTOR, 0, |_| ());
+                return true;
+            }
+            if core::mem::take(&mut self.out.pong) {
+                put(&mut self.recorder, out, Tag::Pong, DialogId::ACTOR, 0, |_| ());
+                return true;
+            }
+            if let Some(id) = self.out.control.pop_front() {
+                self.transmit_control(id, out);
+                return true;
+            }
+            if self.start_ready()
+                && let Some(id) = self.out.starts.pop_front()
+            {
+                self.transmit_data(id, out, left);
+                // What was wanted meanwhile waited for it (P-W4).
+                self.queue_control(id);
+                return true;
+            }
+            if let Some(id) = self.out.data.pop_front() {
+                self.transmit_data(id, out, left);
+                return true;
+            }
+            if !self.out.starts.is_empty() {
+                return false;
+            }
+        }
+        match self.out.goodbye.take() {
+            Some(reason) => {
+                put(&mut self.recorder, out, Tag::Goodbye, DialogId::ACTOR, 0, |out| {
+                    body::put(out, &reason);
+                });
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn transmit_control(&mut self, id: DialogId, out: &mut Vec<u8>) {
+        let chunk = self.chunk();
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        dialog.control.queued = false;
+        let control = &mut dialog.control;
+        if core::mem::take(&mut control.ack) {
+            let ack = body::StartAck { kind: dialog.kind, credit: dialog.window };
+            put(&mut self.recorder, out, Tag::StartAck, id, 0, |out| body::put(out, &ack));
+        }
+        // None passes the `Start` or the `StartAck` of its own dialog: they wait for it (P-W4).
+        let unanswered = dialog.side == Side::Callee && dialog.life == Life::Opening;
+        if unanswered || dialog.is_unwritten() {
+            return;
+        }
+        let control = &mut dialog.control;
+        // A repeat waits for the ack, and says the shortest that was asked for meanwhile (P-C1).
+        if !dialog.ack_due
+            && let Some(mut request) = control.cancel.take()
+        {
+            fit_cancelled(&mut request.by, &self.config.limits, chunk.saturating_sub(16));
+            dialog.ack_due = true;
+            dialog.cancels = dialog.cancels.saturating_add(1);
+            put(&mut self.recorder, out, Tag::Cancel, id, 0, |out| body::put(out, &request));
+        }
+        if core::mem::take(&mut control.cancel_ack) {
+            put(&mut self.recorder, out, Tag::CancelAck, id, 0, |_| ());
+        }
+        let credit = core::mem::take(&mut control.credit);
+        let done = core::mem::take(&mut control.done);
+        let bytes = u32::try_from(dialog.grant()).unwrap_or(u32::MAX);
+        // Asked for when there was more room than now, it may be nothing.
+        if (credit && bytes > 0) || done {
+            dialog.owed = dialog.owed.saturating_sub(bytes.into());
+            dialog.allowance = dialog.allowance.saturating_add(i64::from(bytes));
+            let done = match (done, dialog.reading) {
+                (false, _) => Done::No,
+                (true, Reading::Overrun) => Done::Overrun,
+                (true, _) => Done::Gone,
+            };
+            let credit = body::Credit { bytes, done };
+            put(&mut self.recorder, out, Tag::Credit, id, 0, |out| body::put(out, &credit));
+        }
+    }
+
+    /// Writes one frame of the dialog's first message, and queues the dialog again for the rest,
+    /// behind the others (P-W3).
+    fn transmit_data(&mut self, id: DialogId, out: &mut Vec<u8>, left: usize) {
+        let chunk = self.chunk();
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        dialog.queued = false;
+        if dialog.values.len > 0 {
+            return self.transmit_values(id, out, left);
+        }
+        let Some(message) = dialog.queue.front_mut() else { return };
+        let room = chunk.saturating_sub(message.head.len());
+        let rest = message.payload.get(message.written..).unwrap_or_default();
+        let now = rest.get(..room.min(rest.len())).unwrap_or_default();
+        let last = now.len() == rest.len();
+        let mut flags = if last { 0 } else { MORE };
+        if message.begun {
+            flags |= CONTINUED;
+        }
+        let tag = message.tag;
+        put(&mut self.recorder, out, tag, id, flags, |out| {
+            out.extend_from_slice(&message.head);
+            out.extend_from_slice(now);
+        });
+        if tag == Tag::Start {
+            let size = u64::try_from(now.len()).unwrap_or(u64::MAX);
+            dialog.args_cost =
+                dialog.args_cost.saturating_add(size).saturating_add(u64::from(Limits::FRAME_COST));
+        }
+        let spent = if tag == Tag::Yield { frame_cost(now) } else { 0 };
+        message.written = message.written.saturating_add(now.len());
+        message.begun = true;
+        message.head = Vec::new();
+        if last && let Some(message) = dialog.queue.pop_front() {
+            self.out.spare.recycle(message.payload);
+        }
+        self.written(id, spent);
+        if last && matches!(tag, Tag::Return | Tag::Error) {
+            self.flushed(id);
+        }
+    }
+
+    /// The same for small values, each whole in its frame: as many as there is room for where nobody
+    /// else waits, as they would be written one after the other.
+    fn transmit_values(&mut self, id: DialogId, out: &mut Vec<u8>, left: usize) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        let values = &mut dialog.values;
+        let alone = self.out.data.is_empty();
+        let header = wire::value_header(id);
+        let rest = values.rest();
+        let (mut end, mut len, mut spent) = (0_usize, 0_usize, 0_usize);
+        while let Some((prefix, _)) = rest.get(end..).and_then(<[u8]>::split_first_chunk) {
+            let frame = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or_default() + PREFIX;
+            let size = frame.saturating_sub(header);
+            self.recorder.sent(Tag::Yield, id, size);
+            (end, len, spent) = (end + frame, len + 1, spent + size + FRAME_COST);
+            if !alone || end >= left {
+                break;
+            }
+        }
+        out.extend_from_slice(rest.get(..end).unwrap_or_default());
+        let spent = u64::try_from(spent).unwrap_or(u64::MAX);
+        values.wrote(end, len, spent);
+        if values.len == 0
+            && let Some(buffer) = values.outgrown()
+        {
+            self.out.spare.recycle(buffer);
+        }
+        self.written(id, spent);
+    }
+
+    /// Values of a dialog that cost so much have left, or something else did.
+    fn written(&mut self, id: DialogId, spent: u64) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        dialog.unsent = dialog.unsent.saturating_sub(spent);
+        if dialog.wants_credit && dialog.has_room() {
+            dialog.wants_credit = false;
+            self.events.push_back(Event::Writable(id));
+        }
+        if dialog.has_data() {
+            dialog.queued = true;
+            self.out.data.push_back(id);
+        }
+    }
+}
+
+/// Writes a frame, and notes that.
+fn put(
+    recorder: &mut Recorder,
+    out: &mut Vec<u8>,
+    tag: Tag,
+    id: DialogId,
+    flags: u8,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    let size = wire::put_frame(out, tag, id, flags, write);
+    recorder.sent(tag, id, size);
+}

@@ -1,0 +1,168 @@
+//! Small values share buffers on their way out and where they wait for a reader. Nobody can tell: not
+//! by their order, not by whose turn it is, not by what is kept of them.
+
+use hatchery_proto::{Capacity, Connection, DialogId, Kind, Overrun, Recv};
+use hatchery_tests::pair::{Pair, Split, wish};
+
+/// A value that says which it is, of this size.
+fn value(number: u32, size: usize) -> Vec<u8> {
+    let mut value = vec![number as u8; size.max(4)];
+    value[..4].copy_from_slice(&number.to_le_bytes());
+    value
+}
+
+fn send(pair: &mut Pair, id: DialogId, value: &[u8]) {
+    pair.a.core.caller(id).unwrap().send(value).unwrap();
+}
+
+fn take(pair: &mut Pair, id: DialogId, out: &mut Vec<u8>) -> Recv {
+    pair.b.core.callee(id).unwrap().recv(out)
+}
+
+/// The frames that stand in these bytes, as the dialogs they are of.
+fn dialogs(mut bytes: &[u8]) -> Vec<u8> {
+    let mut found = Vec::new();
+    while let Some((prefix, rest)) = bytes.split_first_chunk::<4>() {
+        found.push(rest[1]);
+        bytes = &rest[u32::from_le_bytes(*prefix) as usize..];
+    }
+    found
+}
+
+/// Sizes on both sides of every bound there is: of what shares a buffer here and there, of a buffer
+/// that stays, of a frame.
+const SIZES: [usize; 12] = [4, 16, 64, 120, 500, 512, 513, 1000, 1024, 1025, 5000, 70_000];
+
+#[test]
+fn p_d1_values_of_all_sizes_stay_in_order_however_they_are_carried_and_taken() {
+    let mut random = fastrand::Rng::with_seed(6);
+    for split in [Split::Whole, Split::Pieces(1), Split::Pieces(7), Split::Pieces(4096)] {
+        for budget in [1, 100, 65_536, usize::MAX] {
+            let mut pair = Pair::up();
+            (pair.split, pair.budget) = (split, budget);
+            let id = pair.context();
+            let (mut sent, mut had, mut out) = (0, 0, Vec::new());
+            let mut expected = std::collections::VecDeque::new();
+            for _ in 0..60 {
+                for _ in 0..random.usize(0..20) {
+                    let next = value(sent, SIZES[random.usize(0..SIZES.len())]);
+                    if pair.a.core.caller(id).unwrap().send(&next).is_ok() {
+                        expected.push_back(next);
+                        sent += 1;
+                    }
+                }
+                if random.bool() {
+                    pair.settle();
+                }
+                for _ in 0..random.usize(0..20) {
+                    if take(&mut pair, id, &mut out) == Recv::Value {
+                        assert_eq!(Some(&out), expected.pop_front().as_ref(), "value {had}");
+                        had += 1;
+                    }
+                }
+            }
+            while had < sent {
+                pair.settle();
+                while take(&mut pair, id, &mut out) == Recv::Value {
+                    assert_eq!(Some(&out), expected.pop_front().as_ref(), "value {had}");
+                    had += 1;
+                }
+            }
+            assert_eq!(take(&mut pair, id, &mut out), Recv::Empty);
+        }
+    }
+}
+
+#[test]
+fn p_w4_dialogs_with_many_small_values_take_turns_and_one_alone_does_not_wait() {
+    let mut pair = Pair::up();
+    let first = pair.context();
+    let second = pair.context();
+    for number in 0..3 {
+        send(&mut pair, first, &value(number, 16));
+        send(&mut pair, second, &value(number, 16));
+    }
+    send(&mut pair, first, &value(3, 16));
+    let mut bytes = Vec::new();
+    // However little may be written at once, and however much.
+    let _ = pair.a.core.poll_transmit(pair.now, &mut bytes, 1);
+    let _ = pair.a.core.poll_transmit(pair.now, &mut bytes, usize::MAX);
+    let [a, b] = [first, second].map(|id| id.number() as u8);
+    assert_eq!(dialogs(&bytes), [a, b, a, b, a, b, a]);
+}
+
+#[test]
+fn p_w4_control_passes_small_values_that_wait() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    for number in 0..10 {
+        send(&mut pair, id, &value(number, 16));
+    }
+    let mut bytes = Vec::new();
+    let _ = pair.a.core.poll_transmit(pair.now, &mut bytes, 1);
+    assert_eq!(dialogs(&bytes).len(), 1);
+    // An answer to the peer's dialog stands before the nine.
+    let theirs = pair.b.core.start(pair.now, wish(Kind::Call), &[]).unwrap();
+    pair.back();
+    pair.a.core.callee(theirs).unwrap().accept();
+    bytes.clear();
+    let _ = pair.a.core.poll_transmit(pair.now, &mut bytes, usize::MAX);
+    let order = dialogs(&bytes);
+    assert_eq!(order[0], theirs.number() as u8, "{order:?}");
+    assert_eq!(order[1..], [id.number() as u8; 9]);
+}
+
+#[test]
+fn p_w6_what_shares_a_buffer_obeys_a_policy_that_comes_later() {
+    for later in [Overrun::DropOldest(Capacity::items(3)), Overrun::LatestOnly] {
+        let mut pair = Pair::up();
+        let id = pair.context();
+        for number in 0..10 {
+            send(&mut pair, id, &value(number, if number == 4 { 2000 } else { 16 }));
+        }
+        pair.settle();
+        let mut callee = pair.b.core.callee(id).unwrap();
+        callee.on_overrun(later);
+        let kept: u32 = if later == Overrun::LatestOnly { 1 } else { 3 };
+        assert_eq!(callee.dropped(), u64::from(10 - kept));
+        // And back: what is left and what comes then are one row.
+        callee.on_overrun(Overrun::Wait);
+        for number in 10..20 {
+            send(&mut pair, id, &value(number, 16));
+        }
+        pair.settle();
+        let mut out = Vec::new();
+        for number in 10 - kept..20 {
+            assert_eq!(take(&mut pair, id, &mut out), Recv::Value);
+            assert_eq!(out, value(number, 16));
+        }
+        assert_eq!(take(&mut pair, id, &mut out), Recv::Empty);
+    }
+}
+
+#[test]
+fn p_w1_the_books_are_right_with_values_half_written_and_half_taken() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let books = |core: &Connection| core.ledger(id).unwrap();
+    let cost = 16 + 16;
+    let before = books(&pair.b.core).owed;
+    for number in 0..100 {
+        send(&mut pair, id, &value(number, 16));
+    }
+    assert_eq!(books(&pair.a.core).unsent, 100 * cost);
+    let mut bytes = Vec::new();
+    while dialogs(&bytes).len() < 40 {
+        let _ = pair.a.core.poll_transmit(pair.now, &mut bytes, 1);
+    }
+    assert_eq!(books(&pair.a.core).unsent, 60 * cost);
+    pair.b.core.handle_input(pair.now, &bytes);
+    let mut out = Vec::new();
+    for _ in 0..15 {
+        assert_eq!(take(&mut pair, id, &mut out), Recv::Value);
+    }
+    let (sender, receiver) = (books(&pair.a.core), books(&pair.b.core));
+    assert_eq!((receiver.held, receiver.owed), (25 * cost, before + 15 * cost));
+    assert_eq!(receiver.allowance + receiver.held + receiver.owed, receiver.window);
+    assert_eq!(sender.balance + sender.unsent, receiver.allowance);
+}

@@ -57,8 +57,8 @@ pub mod time;
 pub mod wire;
 
 pub use connection::{
-    Callee, Caller, Config, Connection, Event, GoodbyeReason, Ledger, LinkKind, Names, Note, Recv,
-    Stance, Standing, StartWish, Terminal, Why,
+    Callee, Caller, Config, Connection, Event, Gather, GoodbyeReason, Ledger, LinkKind, Names,
+    Note, Recv, Stance, Standing, StartWish, Terminal, Why,
 };
 pub use dialog::{Incoming, Kind, Overrun};
 pub use error::{Misuse, SendError, Violation};

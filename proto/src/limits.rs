@@ -20,8 +20,9 @@ use core::time::Duration;
 /// The bounds of one link. Both peers announce theirs; the smaller of two wins where both apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest frame, in bytes after the length prefix (P-F2): 64 KiB of payload plus header room,
-    /// so that one frame never delays another dialog by more than a socket buffer. At least 1 KiB.
+    /// Largest frame, in bytes after the length prefix (P-F2): 64 KiB, with room for what an encoding
+    /// adds to them and for the header, so that one frame never delays another dialog by more than a
+    /// socket buffer. At least 1 KiB.
     pub max_frame: u32,
     /// Largest message before fragmentation, in bytes (P-F3): decoding may need a multiple of it.
     pub max_message: u32,
@@ -48,8 +49,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Room in a frame beside the payload.
-    pub const HEADER_ROOM: u32 = 64;
+    /// Room in a frame beside the payload: its kind, the longest number of a dialog, its flags.
+    pub const HEADER_ROOM: u32 = 16;
     /// The smallest `max_frame` and `window` that may be announced.
     pub const FLOOR: u32 = 1024;
     /// The largest `max_message` that may be configured: 1 GiB.
@@ -66,7 +67,7 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_frame: 64 * 1024 + Self::HEADER_ROOM,
+            max_frame: 64 * 1024 + 64,
             max_message: 4 * 1024 * 1024,
             window: 256 * 1024,
             max_dialogs: 4096,

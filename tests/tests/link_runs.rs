@@ -1,7 +1,7 @@
 //! Small values share buffers on their way out and where they wait for a reader. Nobody can tell: not
 //! by their order, not by whose turn it is, not by what is kept of them.
 
-use hatchery_proto::{Capacity, Connection, DialogId, Kind, Overrun, Recv};
+use hatchery_proto::{Capacity, Connection, DialogId, Gather, Kind, Overrun, Recv};
 use hatchery_tests::pair::{Pair, Split, wish};
 
 /// A value that says which it is, of this size.
@@ -165,4 +165,73 @@ fn p_w1_the_books_are_right_with_values_half_written_and_half_taken() {
     assert_eq!((receiver.held, receiver.owed), (25 * cost, before + 15 * cost));
     assert_eq!(receiver.allowance + receiver.held + receiver.owed, receiver.window);
     assert_eq!(sender.balance + sender.unsent, receiver.allowance);
+}
+
+fn flat(gather: &Gather) -> Vec<u8> {
+    gather.slices().flatten().copied().collect()
+}
+
+#[test]
+fn what_is_gathered_is_what_would_be_transmitted_however_it_is_taken() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut pair = Pair::up();
+    let ids = [pair.context(), pair.context()];
+    let (mut gather, mut sent, mut had) = (Gather::default(), Vec::new(), [0_u32; 2]);
+    let mut numbers = [0_u32; 2];
+    let sizes = [4, 16, 600, 16_383, 16_384, 20_000, 65_536, 66_000, 150_000];
+    for _ in 0..1000 {
+        let which = random.usize(0..2);
+        let mut next = value(numbers[which], sizes[random.usize(0..sizes.len())]);
+        let sent_now = pair.a.core.caller(ids[which]).unwrap().send_from(&mut next);
+        numbers[which] += u32::from(sent_now.is_ok());
+        // A twin says it in one buffer.
+        let (mut twin, mut one) = (pair.a.core.clone(), Vec::new());
+        let budget = [1, 500, 65_536, usize::MAX][random.usize(0..4)];
+        let before = gather.len();
+        let alike = twin.poll_transmit(pair.now, &mut one, budget);
+        let count = pair.a.core.poll_gather(pair.now, &mut gather, budget);
+        assert_eq!((count, gather.len()), (alike, before + alike));
+        let all = flat(&gather);
+        assert_eq!(all.len(), gather.len());
+        assert!(all[before..] == one, "of {count} bytes some are others");
+        let taken = random.usize(0..=gather.len());
+        sent.extend_from_slice(&all[..taken]);
+        gather.advance(taken);
+        assert!(flat(&gather) == all[taken..]);
+        if random.u8(..) < 40 {
+            pair.b.core.handle_input(pair.now, &std::mem::take(&mut sent));
+            let mut out = Vec::new();
+            for (place, id) in ids.into_iter().enumerate() {
+                while take(&mut pair, id, &mut out) == Recv::Value {
+                    assert!(out[..] == value(had[place], out.len()), "value {}", had[place]);
+                    had[place] += 1;
+                }
+            }
+            pair.back();
+        }
+    }
+    assert!(had.iter().sum::<u32>() > 300, "{had:?}");
+}
+
+#[test]
+fn a_large_payload_that_leaves_in_one_frame_is_not_copied() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let mut value = Vec::with_capacity(65_536);
+    value.resize(50_000, 7);
+    let at = value.as_ptr();
+    pair.a.core.caller(id).unwrap().send_from(&mut value).unwrap();
+    assert!(value.is_empty());
+    send(&mut pair, id, &[1]);
+    let mut gather = Gather::default();
+    let _ = pair.a.core.poll_gather(pair.now, &mut gather, usize::MAX);
+    let parts: Vec<_> = gather.slices().collect();
+    assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [7, 50_000, 8]);
+    assert_eq!(parts[1].as_ptr(), at);
+    // And its buffer is the next one's.
+    gather.advance(gather.len());
+    let _ = pair.a.core.poll_gather(pair.now, &mut gather, usize::MAX);
+    let mut value = vec![7; 50_000];
+    pair.a.core.caller(id).unwrap().send_from(&mut value).unwrap();
+    assert_eq!(value.as_ptr(), at);
 }

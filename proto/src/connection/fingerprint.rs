@@ -140,8 +140,8 @@ impl Dialog {
 
 impl Control {
     fn fingerprint(&self, state: &mut impl Hasher) {
-        (self.queued, self.ack, self.cancel_ack, self.done, self.credit).hash(state);
-        hash_request(self.cancel.as_ref(), state);
+        (self.queued, self.ack, self.cancel, self.cancel_ack).hash(state);
+        (self.done, self.credit).hash(state);
     }
 }
 

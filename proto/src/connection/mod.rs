@@ -10,12 +10,14 @@ mod config;
 mod dialogs;
 mod fingerprint;
 mod finish;
+mod gather;
 mod messages;
 mod outbox;
 mod receive;
 mod recorder;
 mod spare;
 mod transmit;
+mod values;
 mod views;
 
 use alloc::collections::{BTreeSet, VecDeque};
@@ -37,6 +39,7 @@ use outbox::{Outbox, message};
 pub use audit::{Ledger, Stance, Standing};
 pub use config::{Config, Event, GoodbyeReason, LinkKind, Recv, StartWish, Terminal, Why};
 pub use fingerprint::Names;
+pub use gather::Gather;
 pub use recorder::Note;
 pub use views::{Callee, Caller};
 

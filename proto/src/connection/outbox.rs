@@ -4,6 +4,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::gather::Gather;
 use super::spare::Spare;
 use super::{Connection, GoodbyeReason, LinkKind, Phase};
 use crate::dialog::{Dialog, Outgoing};
@@ -14,6 +15,8 @@ use crate::wire::{self, Tag};
 
 /// Values of up to this many bytes are put into their frames at once: less than the smallest frame.
 const SMALL: usize = 512;
+/// A buffer for frames that are small begins with room for so much.
+const TAIL: usize = 4096;
 /// What stands before the body of a `Hello`.
 const HELLO_HEADER: usize = 6;
 
@@ -29,6 +32,10 @@ pub(super) struct Outbox {
     /// The write side is gone.
     pub(super) mute: bool,
     pub(super) spare: Spare,
+    /// Large payloads are taken out as they are,
+    pub(super) gathers: bool,
+    /// one at a time, behind what was written before it.
+    pub(super) moved: Option<Vec<u8>>,
 }
 
 impl Outbox {
@@ -45,6 +52,8 @@ impl Outbox {
             goodbye: None,
             mute: false,
             spare: Spare::default(),
+            gathers: false,
+            moved: None,
         }
     }
 
@@ -90,20 +99,22 @@ impl Outbox {
         self.goodbye = None;
     }
 
-    /// Puts a value into its dialog's own order of data: a small one behind others, in its frame.
-    pub(super) fn queue_value(
+    /// Whether a value is to be put behind others, in its frame.
+    pub(super) fn takes_small(dialog: &Dialog, size: usize) -> bool {
+        size <= SMALL && dialog.queue.is_empty()
+    }
+
+    /// Puts such a value into its dialog's own order of data.
+    pub(super) fn queue_small(
         &mut self,
         id: DialogId,
         dialog: &mut Dialog,
         value: &[u8],
         cost: u64,
     ) {
-        if value.len() > SMALL || !dialog.queue.is_empty() {
-            let payload = self.spare.filled(value);
-            return self.queue(id, dialog, message(Tag::Yield, payload));
-        }
         let values = &mut dialog.values;
-        wire::put_frame(&mut values.bytes, Tag::Yield, id, 0, |out| out.extend_from_slice(value));
+        wire::put_header(&mut values.bytes, Tag::Yield, id, 0, value.len());
+        values.bytes.extend_from_slice(value);
         values.len = values.len.saturating_add(1);
         values.cost = values.cost.saturating_add(cost);
         if !core::mem::replace(&mut dialog.queued, true) {
@@ -143,14 +154,12 @@ impl Connection {
 
     /// Appends frames to `out` until about `budget` bytes are there or nothing is left; at least one
     /// frame if there is any. Returns how many bytes were appended.
+    ///
+    /// A driver that can write from several buffers at once takes [`poll_gather`](Self::poll_gather).
     #[must_use]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>, budget: usize) -> usize {
         let before = out.len();
-        if !self.out.hello.is_empty() {
-            let size = self.out.hello.len().saturating_sub(HELLO_HEADER);
-            self.recorder.sent(Tag::Hello, DialogId::ACTOR, size);
-            out.append(&mut self.out.hello);
-        }
+        self.greet(out);
         loop {
             let written = out.len().saturating_sub(before);
             let left = budget.saturating_sub(written);
@@ -161,6 +170,43 @@ impl Connection {
         self.settle();
         self.arm_drain(now);
         out.len().saturating_sub(before)
+    }
+
+    /// The same into several buffers: a payload of 16 KiB or more that leaves in one frame is handed
+    /// over and not copied. Takes back the buffers that are written.
+    #[must_use]
+    pub fn poll_gather(&mut self, now: Instant, out: &mut Gather, budget: usize) -> usize {
+        out.done().for_each(|buffer| self.out.spare.recycle(buffer));
+        let before = out.len();
+        let mut tail = out.take_tail().unwrap_or_else(|| self.out.spare.empty_for(TAIL));
+        self.greet(&mut tail);
+        self.out.gathers = true;
+        loop {
+            // The tail had been counted, and is not while it is taken out.
+            let written = out.len().saturating_add(tail.len()).saturating_sub(before);
+            let left = budget.saturating_sub(written);
+            if (written > 0 && left == 0) || !self.transmit_one(&mut tail, left) {
+                break;
+            }
+            if let Some(payload) = self.out.moved.take() {
+                let next = self.out.spare.empty_for(TAIL);
+                out.push(core::mem::replace(&mut tail, next), true);
+                out.push(payload, false);
+            }
+        }
+        self.out.gathers = false;
+        out.push(tail, true);
+        self.settle();
+        self.arm_drain(now);
+        out.len().saturating_sub(before)
+    }
+
+    fn greet(&mut self, out: &mut Vec<u8>) {
+        if !self.out.hello.is_empty() {
+            let size = self.out.hello.len().saturating_sub(HELLO_HEADER);
+            self.recorder.sent(Tag::Hello, DialogId::ACTOR, size);
+            out.append(&mut self.out.hello);
+        }
     }
 
     /// Whether the next `Start` may leave: never more than the peer takes (P-W5), and none before
@@ -184,7 +230,7 @@ impl Connection {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let control = &dialog.control;
         let waiting = control.ack
-            || (control.cancel.is_some() && !dialog.ack_due)
+            || (control.cancel && !dialog.ack_due)
             || control.cancel_ack
             || control.credit
             || control.done;

@@ -14,6 +14,8 @@ use crate::limits::Limits;
 use crate::wire::body::Done;
 use crate::wire::{self, CONTINUED, MORE, Tag, body};
 
+/// From this size on a payload is rather written from where it is than copied.
+pub(super) const GATHERED: usize = 16 * 1024;
 /// What every frame costs.
 const FRAME_COST: usize = Limits::FRAME_COST as usize;
 /// Bytes of a frame's length.
@@ -83,7 +85,8 @@ impl Connection {
         let control = &mut dialog.control;
         // A repeat waits for the ack, and says the shortest that was asked for meanwhile (P-C1).
         if !dialog.ack_due
-            && let Some(mut request) = control.cancel.take()
+            && core::mem::take(&mut control.cancel)
+            && let Some(mut request) = dialog.request.clone()
         {
             fit_cancelled(&mut request.by, &self.config.limits, chunk.saturating_sub(16));
             dialog.ack_due = true;
@@ -129,10 +132,18 @@ impl Connection {
             flags |= CONTINUED;
         }
         let tag = message.tag;
-        put(&mut self.recorder, out, tag, id, flags, |out| {
+        let moves = self.out.gathers && now.len() >= GATHERED && now.len() == message.payload.len();
+        if moves {
+            let size = message.head.len().saturating_add(now.len());
+            wire::put_header(out, tag, id, flags, size);
             out.extend_from_slice(&message.head);
-            out.extend_from_slice(now);
-        });
+            self.recorder.sent(tag, id, size);
+        } else {
+            put(&mut self.recorder, out, tag, id, flags, |out| {
+                out.extend_from_slice(&message.head);
+                out.extend_from_slice(now);
+            });
+        }
         if tag == Tag::Start {
             let size = u64::try_from(now.len()).unwrap_or(u64::MAX);
             dialog.args_cost =
@@ -143,7 +154,11 @@ impl Connection {
         message.begun = true;
         message.head = Vec::new();
         if last && let Some(message) = dialog.queue.pop_front() {
-            self.out.spare.recycle(message.payload);
+            if moves {
+                self.out.moved = Some(message.payload);
+            } else {
+                self.out.spare.recycle(message.payload);
+            }
         }
         self.written(id, spent);
         if last && matches!(tag, Tag::Return | Tag::Error) {

@@ -9,8 +9,8 @@ use super::clock::BEYOND_GRACE;
 use super::outbox::message;
 use super::{Connection, Event, Recv, Terminal};
 use crate::dialog::step::{Act, Refused};
-use crate::dialog::tables::{Half, Life, LifeStep};
-use crate::dialog::{Dialog, Incoming, Overrun, Reading, Side};
+use crate::dialog::tables::{Life, LifeStep};
+use crate::dialog::{Dialog, Incoming, Overrun, Side};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
 use crate::report::{CancelRequest, Cancelled, Outcome, Refusal};
@@ -58,6 +58,15 @@ macro_rules! both_roles {
         /// `Full` where there is no credit: `Writable` follows. Else why it will never be taken.
         pub fn send(&mut self, value: &[u8]) -> Result<(), SendError> {
             self.connection.send(self.id, value)
+        }
+
+        /// The same with a buffer that may be taken as it is, where it is large. Another, empty, is
+        /// left in its place once it was sent.
+        ///
+        /// # Errors
+        /// As [`send`](Self::send); the value is left where it is then.
+        pub fn send_from(&mut self, value: &mut Vec<u8>) -> Result<(), SendError> {
+            self.connection.send_from(self.id, value)
         }
 
         /// Ends the own direction gracefully (P-D7). Again: nothing.
@@ -235,73 +244,6 @@ impl<'a> Callee<'a> {
 }
 
 impl Connection {
-    fn send(&mut self, id: DialogId, value: &[u8]) -> Result<(), SendError> {
-        let max = self.max_message();
-        let cost = self.cost(value.len());
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(SendError::Ended) };
-        if let Err(refused) = dialog.may_send(value.len(), max) {
-            dialog.wants_credit |= refused == SendError::Full;
-            return Err(refused);
-        }
-        // A value leaves the direction as it is (P-D7).
-        dialog.balance = dialog.balance.saturating_sub(cost);
-        dialog.unsent = dialog.unsent.saturating_add(cost.unsigned_abs());
-        if !self.out.mute {
-            self.out.queue_value(id, dialog, value, cost.unsigned_abs());
-        }
-        Ok(())
-    }
-
-    fn stop(&mut self, id: DialogId) -> Result<(), Misuse> {
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
-        if dialog.stop()? {
-            self.queue_data(id, message(Tag::Stop, Vec::new()));
-        }
-        Ok(())
-    }
-
-    fn recv(&mut self, id: DialogId, out: &mut Vec<u8>) -> Recv {
-        let Some(dialog) = self.dialogs.get_mut(&id) else {
-            out.clear();
-            return Recv::Ended;
-        };
-        let spare = &mut self.out.spare;
-        if let Some(cost) = dialog.inbox.pop(out, |old| spare.recycle(old)) {
-            if dialog.consumed(cost) {
-                dialog.control.credit = true;
-                self.queue_control(id);
-            }
-            return Recv::Value;
-        }
-        out.clear();
-        match dialog.inc {
-            _ if dialog.reading == Reading::Overrun => Recv::Overrun,
-            Half::Stopped => Recv::End,
-            Half::Closed => Recv::Ended,
-            // Whoever waited for it has given up on it (P-C1).
-            Half::Open if dialog.outcome.is_some() => Recv::Ended,
-            Half::Open => Recv::Empty,
-        }
-    }
-
-    fn on_overrun(&mut self, id: DialogId, overrun: Overrun) {
-        if self.dialogs.get_mut(&id).is_some_and(|dialog| dialog.on_overrun(overrun)) {
-            self.queue_control(id);
-        }
-    }
-
-    fn discard(&mut self, id: DialogId, done: bool) {
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        let tell = done && !dialog.has_told_done();
-        let credit = dialog.discard(done);
-        let sends = dialog.inc == Half::Open && dialog.life != Life::Done;
-        if (credit || tell) && sends {
-            dialog.control.credit |= credit;
-            dialog.control.done |= tell;
-            self.queue_control(id);
-        }
-    }
-
     /// Says that the task is scheduled, once.
     pub(super) fn accept(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
@@ -359,7 +301,7 @@ impl Connection {
             Some(known) => known.grace = grace,
             None => dialog.request = Some(request),
         }
-        dialog.control.cancel.clone_from(&dialog.request);
+        dialog.control.cancel = true;
         self.queue_control(id);
     }
 

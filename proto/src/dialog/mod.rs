@@ -92,7 +92,8 @@ pub(crate) enum Reading {
 pub(crate) struct Control {
     pub(crate) queued: bool,
     pub(crate) ack: bool,
-    pub(crate) cancel: Option<CancelRequest>,
+    /// The dialog's request is to be written.
+    pub(crate) cancel: bool,
     pub(crate) cancel_ack: bool,
     pub(crate) done: bool,
     pub(crate) credit: bool,

@@ -188,21 +188,7 @@ pub fn put_frame(
     write: impl FnOnce(&mut Vec<u8>),
 ) -> usize {
     let start = out.len();
-    match u8::try_from(dialog.number()) {
-        // A short number and one step, as in most frames.
-        Ok(number) if number < 0x80 => {
-            let header = [0, 0, 0, 0, tag as u8, number, flags];
-            let size = if tag.has_flags() { 7 } else { 6 };
-            out.extend_from_slice(header.get(..size).unwrap_or(&header));
-        }
-        _ => {
-            out.extend_from_slice(&[0, 0, 0, 0, tag as u8]);
-            put_varint(out, dialog.number());
-            if tag.has_flags() {
-                out.push(flags);
-            }
-        }
-    }
+    put_header(out, tag, dialog, flags, 0);
     let body = out.len();
     write(out);
     let len = u32::try_from(out.len().saturating_sub(start + 4)).unwrap_or(u32::MAX);
@@ -210,4 +196,26 @@ pub fn put_frame(
         prefix.copy_from_slice(&len.to_le_bytes());
     }
     out.len().saturating_sub(body)
+}
+
+/// Appends what stands before a body of so many bytes.
+pub(crate) fn put_header(out: &mut Vec<u8>, tag: Tag, dialog: DialogId, flags: u8, body: usize) {
+    let content = value_header(dialog) - 4 - usize::from(!tag.has_flags());
+    let len = u32::try_from(content.saturating_add(body)).unwrap_or(u32::MAX);
+    let [a, b, c, d] = len.to_le_bytes();
+    match u8::try_from(dialog.number()) {
+        // A short number and one step, as in most frames.
+        Ok(number) if number < 0x80 => {
+            let header = [a, b, c, d, tag as u8, number, flags];
+            let size = if tag.has_flags() { 7 } else { 6 };
+            out.extend_from_slice(header.get(..size).unwrap_or(&header));
+        }
+        _ => {
+            out.extend_from_slice(&[a, b, c, d, tag as u8]);
+            put_varint(out, dialog.number());
+            if tag.has_flags() {
+                out.push(flags);
+            }
+        }
+    }
 }

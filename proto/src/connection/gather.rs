@@ -1,0 +1,84 @@
+//! Frames on their way out that stand in several buffers, so that a large payload is handed on as it
+//! is. What is in them is never looked at.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+/// Frames for [`poll_gather`](super::Connection::poll_gather) to fill and a driver to write, in order.
+#[derive(Debug, Default)]
+pub struct Gather {
+    parts: VecDeque<Vec<u8>>,
+    /// Of the first part so much is written.
+    written: usize,
+    len: usize,
+    /// The last part is no payload: more frames may be appended to it.
+    open: bool,
+    /// Buffers that have done their work.
+    done: Vec<Vec<u8>>,
+}
+
+impl Gather {
+    /// Bytes that are not written yet.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether all is written.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What is to be written, in order.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let first = self.parts.front().map(|part| part.get(self.written..).unwrap_or_default());
+        first.into_iter().chain(self.parts.iter().skip(1).map(Vec::as_slice))
+    }
+
+    /// So many bytes were written.
+    pub fn advance(&mut self, bytes: usize) {
+        self.len = self.len.saturating_sub(bytes);
+        self.written = self.written.saturating_add(bytes);
+        while let Some(first) = self.parts.front()
+            && self.written >= first.len()
+        {
+            self.written -= first.len();
+            self.done.extend(self.parts.pop_front());
+        }
+        self.open &= !self.parts.is_empty();
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The buffer that frames are appended to, with what of it is not written.
+    pub(super) fn take_tail(&mut self) -> Option<Vec<u8>> {
+        if !core::mem::take(&mut self.open) {
+            return None;
+        }
+        let mut tail = self.parts.pop_back()?;
+        if self.parts.is_empty() {
+            tail.drain(..core::mem::take(&mut self.written).min(tail.len()));
+        }
+        self.len = self.len.saturating_sub(tail.len());
+        Some(tail)
+    }
+
+    pub(super) fn push(&mut self, part: Vec<u8>, open: bool) {
+        if part.is_empty() {
+            self.done.push(part);
+            return;
+        }
+        self.len = self.len.saturating_add(part.len());
+        self.parts.push_back(part);
+        self.open = open;
+    }
+
+    /// Buffers that may be used again.
+    pub(super) fn done(&mut self) -> impl Iterator<Item = Vec<u8>> {
+        self.done.drain(..)
+    }
+}

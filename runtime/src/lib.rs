@@ -67,6 +67,13 @@
 //! - `hatchery-watch`, in children only: sees the parent's end, and SIGTERM, though the actor's own
 //!   thread hears nothing. From before the actor's first task.
 //!
+//! A task that blocks its thread holds up the others of that thread, and what they have said and was
+//! not written yet. Values of streams, first values, errors and cancels are written where they are
+//! said, and so is the first call or result of a turn, which is once round all tasks that are ready. A
+//! call or a result that is not the first is written at the end of the turn, or by another thread that
+//! runs the actor: of calls that arrive together, a later result may wait for a task that blocks
+//! between. That a task has begun is told before it runs.
+//!
 //! # Traces
 //! [`with_trace`] has a [`Trace`], such as a `traceparent`, travel with all that is begun in a block,
 //! from process to process.

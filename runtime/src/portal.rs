@@ -13,7 +13,7 @@ use crate::actor::Actor;
 use crate::codec::{Codec, Postcard, decode, encode};
 use crate::context::{self, CancelStatus, First, OpenContext, value_of};
 use crate::dialog::{Dialog, Side};
-use crate::driver::link::Link;
+use crate::driver::link::{Leaves, Link};
 use crate::endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf,
 };
@@ -322,7 +322,9 @@ pub(crate) async fn open_on(
         listener!(link.slots() => slot);
         let deadline = actor.time_left();
         let trace = Trace::current();
-        let started = link.with(|connection, now| {
+        // Whoever opens a stream goes on with something else; the others wait for an answer.
+        let leaves = if wish.kind == Kind::Stream { Leaves::Now } else { Leaves::Soon };
+        let started = link.saying(leaves, |connection, now| {
             let trace = trace.as_ref().map(Trace::as_bytes);
             connection.start(now, StartWish { deadline, trace, ..wish }, args)
         });

@@ -14,7 +14,7 @@ use crate::context::by_us;
 use crate::current::Within;
 use crate::dialog::{Dialog, Side};
 use crate::driver::clock;
-use crate::driver::link::{Handler, Link, lock};
+use crate::driver::link::{Handler, Leaves, Link, lock};
 use crate::endpoint::{self, Ending, Failed, Job};
 use crate::error::Error;
 use crate::task::{self, Ended, Scope};
@@ -49,7 +49,9 @@ impl Serving {
         let Some(incoming) = taken else { return };
         match self.prepare(link, id, &incoming) {
             Ok(job) => {
-                link.with(|connection, _| {
+                // A report of this process's death says what was begun: it is told before any task of
+                // this read runs.
+                link.saying(Leaves::Promptly, |connection, _| {
                     if let Some(mut callee) = connection.callee(id) {
                         callee.accept();
                     }
@@ -107,7 +109,10 @@ impl Serving {
             let terminal = run(&scope, job, &name).await;
             lock(&tasks).remove(&id);
             drop(scope);
-            link.with(|connection, _| {
+            // An error ends more than its own task, where others are still at it.
+            let returned = matches!(terminal, Terminal::Return(_));
+            let leaves = if returned { Leaves::Soon } else { Leaves::Now };
+            link.saying(leaves, |connection, _| {
                 if let Some(callee) = connection.callee(id) {
                     callee.finish(terminal);
                 }

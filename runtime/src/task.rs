@@ -18,7 +18,7 @@ use hatchery_proto::{ActorId, Cancelled, Instant, Location};
 
 use crate::actor::Actor;
 use crate::current::Within;
-use crate::driver::link::lock;
+use crate::driver::link::{Gathering, lock};
 use crate::driver::{clock, entry, identity, reactor};
 use crate::error::Error;
 use crate::trace::{self, Trace};
@@ -274,6 +274,7 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
         turn.listen(outside.waker());
         let cx = &mut Context::from_waker(&waker);
         for _ in 0..TURNS {
+            let _gathering = Gathering::begin();
             turn.begin();
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
                 return Poll::Ready(value);

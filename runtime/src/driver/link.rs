@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_executor::{Executor, Task};
@@ -20,10 +19,16 @@ use hatchery_proto::dialog::STARTED;
 use hatchery_proto::{Connection, DialogId, Event, Instant};
 
 use super::clock;
+use gathered::Marks;
+use writing::Outgoing;
 
+pub(crate) use gathered::{Gathering, Leaves};
+
+mod gathered;
 mod inner;
 #[cfg(feature = "test-support")]
 pub(crate) mod recent;
+mod writing;
 
 /// How much is read, or encoded for writing, at a time.
 const BATCH: usize = 64 * 1024;
@@ -59,18 +64,15 @@ pub(crate) struct Link {
     handler: Box<dyn Handler>,
     /// Where the other end is in this process too: tells who carries the bytes that there are some.
     inner: Option<Arc<Signal>>,
+    turns: Marks,
+    /// Something is kept until the events at hand are handled.
+    prompt: AtomicBool,
+    /// What must not be kept was put into the core, whose lock guards this too.
+    hurry: AtomicBool,
 }
 
 /// A dialog's signal, and what reports call it.
 type Named = (Arc<Signal>, Arc<str>);
-
-/// Encoded bytes that the socket has not taken yet, and the socket while there is one.
-struct Outgoing {
-    socket: Option<Arc<Async<UnixStream>>>,
-    bytes: Vec<u8>,
-    written: usize,
-    blocked: bool,
-}
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,7 +129,7 @@ impl Link {
         inner: Option<Arc<Signal>>,
         handler: Box<dyn Handler>,
     ) -> Arc<Self> {
-        let outgoing = Outgoing { socket, bytes: Vec::new(), written: 0, blocked: false };
+        let outgoing = Outgoing::to(socket);
         let link = Arc::new(Self {
             connection: Mutex::new(connection),
             outgoing: Mutex::new(outgoing),
@@ -140,6 +142,9 @@ impl Link {
             closed: Signal::new(),
             handler,
             inner,
+            turns: Marks::default(),
+            prompt: AtomicBool::new(false),
+            hurry: AtomicBool::new(false),
         });
         #[cfg(feature = "test-support")]
         recent::remember(&link);
@@ -149,6 +154,15 @@ impl Link {
     /// Runs `f` on the core, then does everything that follows from it: events are handled, frames
     /// written as far as the socket takes them, the clock set.
     pub(crate) fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut Connection, Instant) -> R) -> R {
+        self.saying(Leaves::Now, f)
+    }
+
+    /// The same, where the frames may leave later than now.
+    pub(crate) fn saying<R>(
+        self: &Arc<Self>,
+        leaves: Leaves,
+        f: impl FnOnce(&mut Connection, Instant) -> R,
+    ) -> R {
         let mut events = Vec::new();
         let (value, deadline, transmit) = {
             let mut connection = lock(&self.connection);
@@ -157,13 +171,20 @@ impl Link {
                 events.push(event);
             }
             let deadline = connection.poll_timeout().map(|(at, _)| at);
-            (value, deadline, connection.wants_transmit())
+            let transmit = connection.wants_transmit();
+            if transmit && leaves == Leaves::Now {
+                self.hurry.store(true, Ordering::Relaxed);
+            }
+            (value, deadline, transmit)
         };
         for event in events {
             self.dispatch(event);
         }
-        if transmit {
+        if self.prompt.swap(false, Ordering::Relaxed) {
             self.flush();
+        }
+        if transmit {
+            self.write_out(self.keeps(leaves));
         }
         if deadline.is_some_and(|at| at.as_micros() < self.armed.load(Ordering::Acquire)) {
             self.rearm.notify(1);
@@ -212,35 +233,6 @@ impl Link {
         }
     }
 
-    /// Ends once the socket has taken all that the core had to send, or takes no more.
-    pub(crate) async fn written(self: &Arc<Self>) {
-        loop {
-            listener!(self.written => written);
-            // The core first: what has left it is among the outgoing bytes.
-            let taken = self.look(|core| core.is_closed() || !core.wants_transmit());
-            let (rest, _) = self.outgoing();
-            if taken && rest == 0 {
-                return;
-            }
-            written.await;
-        }
-    }
-
-    /// How much the socket has still to take, and whether it takes no more for now; nothing once it
-    /// is gone.
-    fn outgoing(self: &Arc<Self>) -> (usize, Option<bool>) {
-        let state = {
-            let outgoing = lock(&self.outgoing);
-            match outgoing.socket {
-                Some(_) => (outgoing.bytes.len() - outgoing.written, Some(outgoing.blocked)),
-                None => (0, None),
-            }
-        };
-        // Whoever found the lock taken has left its frames to us.
-        self.flush();
-        state
-    }
-
     /// The dialog's handles are gone.
     pub(crate) fn forget(&self, dialog: DialogId) {
         lock(&self.dialogs).remove(&dialog);
@@ -251,29 +243,14 @@ impl Link {
         &self.slots
     }
 
-    /// Ends the link at once: what was not written is lost, every dialog ends.
+    /// Ends the link at once: what the socket has not taken is lost, every dialog ends.
     pub(crate) fn cut(self: &Arc<Self>) {
+        self.flush();
         self.with(|connection, now| {
             connection.handle_write_closed();
             connection.handle_eof(now);
         });
         self.drop_socket();
-    }
-
-    /// Closes the socket, and tells nobody but those who wait for it.
-    pub(crate) fn drop_socket(&self) {
-        let mut outgoing = lock(&self.outgoing);
-        outgoing.bytes = Vec::new();
-        outgoing.written = 0;
-        outgoing.blocked = false;
-        if let Some(socket) = outgoing.socket.take() {
-            // Wakes the reader and the writer, which hold the socket too.
-            let _ = socket.get_ref().shutdown(Shutdown::Both);
-        }
-        drop(outgoing);
-        self.blocked.notify(usize::MAX);
-        self.written.notify(usize::MAX);
-        self.rearm.notify(usize::MAX);
     }
 
     fn dispatch(self: &Arc<Self>, event: Event) {
@@ -296,99 +273,6 @@ impl Link {
             _ => {}
         }
         self.handler.handle(self, event);
-    }
-
-    /// Writes what the core has to send, as far as the socket takes it.
-    fn flush(self: &Arc<Self>) {
-        if let Some(carrier) = &self.inner {
-            carrier.notify(1);
-            return;
-        }
-        loop {
-            // Whoever holds the lock looks again after letting it go, so nothing is forgotten.
-            let Ok(mut outgoing) = self.outgoing.try_lock() else { return };
-            let done = self.write_some(&mut outgoing);
-            drop(outgoing);
-            match done {
-                Written::Blocked => {
-                    self.blocked.notify(1);
-                    return;
-                }
-                Written::Failed => self.with(|connection, _| connection.handle_write_closed()),
-                Written::All => {}
-            }
-            let connection = lock(&self.connection);
-            if !connection.wants_transmit() {
-                let closed = connection.is_closed();
-                drop(connection);
-                self.written.notify(usize::MAX);
-                if closed {
-                    self.drop_socket();
-                }
-                return;
-            }
-        }
-    }
-
-    fn write_some(&self, outgoing: &mut Outgoing) -> Written {
-        if outgoing.blocked {
-            return Written::Blocked;
-        }
-        loop {
-            if outgoing.written == outgoing.bytes.len() {
-                outgoing.bytes.clear();
-                outgoing.written = 0;
-                let mut connection = lock(&self.connection);
-                if connection.poll_transmit(clock::now(), &mut outgoing.bytes, BATCH) == 0 {
-                    return Written::All;
-                }
-            }
-            let Some(socket) = &outgoing.socket else {
-                outgoing.bytes.clear();
-                outgoing.written = 0;
-                return Written::Failed;
-            };
-            let rest = outgoing.bytes.get(outgoing.written..).unwrap_or_default();
-            match socket.get_ref().write(rest) {
-                Ok(count) => outgoing.written += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    outgoing.blocked = true;
-                    return Written::Blocked;
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "writing to a link failed; reading goes on");
-                    outgoing.written = outgoing.bytes.len();
-                    // The peer would wait for ever for what was lost: it is to see an end.
-                    let _ = socket.get_ref().shutdown(Shutdown::Write);
-                    return Written::Failed;
-                }
-            }
-        }
-    }
-
-    /// Waits for room in the socket whenever it took less than it was given.
-    async fn write(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
-        loop {
-            listener!(self.blocked => room);
-            let (_, blocked) = self.outgoing();
-            match blocked {
-                None => return,
-                Some(false) => {
-                    room.await;
-                    continue;
-                }
-                Some(true) => {}
-            }
-            // The socket going away ends this wait too: it is shut down first.
-            let writable = socket.writable().await;
-            lock(&self.outgoing).blocked = false;
-            if writable.is_err() {
-                let _ = socket.get_ref().shutdown(Shutdown::Write);
-                self.with(|connection, _| connection.handle_write_closed());
-            }
-            self.flush();
-        }
     }
 
     async fn read(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
@@ -431,6 +315,8 @@ impl Link {
                 (connection.poll_timeout().map(|(at, _)| at), connection.is_closed())
             });
             if closed {
+                // The last words of this turn.
+                self.flush();
                 self.drop_socket();
                 return;
             }
@@ -458,12 +344,6 @@ impl Link {
             }
         }
     }
-}
-
-enum Written {
-    All,
-    Blocked,
-    Failed,
 }
 
 /// A lock whose holder panicked still guards sound data: the core is total.

@@ -1,0 +1,108 @@
+//! What the tasks of an actor have its links say in one turn, gathered so that it leaves in few writes.
+//!
+//! Knows no more of what is said than when it has to leave, and decides nothing else.
+//!
+//! What is kept here leaves for certain, by two ways that do not need each other:
+//! - The thread that has kept it writes it at the end of its turn, which is a drop on its own stack:
+//!   nobody has to be woken for that, on whatever executor the actor is polled.
+//! - Where something was kept that somebody waits for, the link's writer was woken, a task like any
+//!   other: it is done behind those that were ready by then, by whichever thread runs the actor, even
+//!   where the one that has kept it is being blocked.
+
+use std::cell::RefCell;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Link;
+
+/// When what is said has to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    /// At once: who says it may go on, and block its thread.
+    Now,
+    /// At once where nothing of its kind was said in this turn; else with all that is said in it. For
+    /// what a task says that is over, or is about to wait for the answer.
+    Soon,
+    /// Once the events at hand are handled, before any task goes on.
+    Promptly,
+}
+
+/// In which turn a link was last used. Turns have numbers from 1 on, no two the same.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// Something left at once that might have waited.
+    said: AtomicU64,
+    /// It is among those that the turn's end has write.
+    listed: AtomicU64,
+}
+
+struct Turn {
+    /// Nought outside of any.
+    number: u64,
+    kept: Vec<Arc<Link>>,
+}
+
+thread_local! {
+    static TURN: RefCell<Turn> = const { RefCell::new(Turn { number: 0, kept: Vec::new() }) };
+}
+
+/// A turn of an actor on this thread. Dropping it has the links write what was kept.
+pub(crate) struct Gathering(());
+
+impl Gathering {
+    /// Begins a turn; one at a time on a thread.
+    pub(crate) fn begin() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        let _ = TURN.try_with(|turn| turn.borrow_mut().number = number);
+        Self(())
+    }
+}
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        let end = |turn: &RefCell<Turn>| {
+            let mut turn = turn.borrow_mut();
+            turn.number = 0;
+            mem::take(&mut turn.kept)
+        };
+        let Ok(mut kept) = TURN.try_with(end) else { return };
+        kept.drain(..).for_each(|link| link.flush());
+        // So that a turn allocates nothing.
+        let _ = TURN.try_with(|turn| turn.borrow_mut().kept = kept);
+    }
+}
+
+impl Link {
+    /// Whether what was just said here is kept. Where it is, it leaves in the end.
+    pub(super) fn keeps(self: &Arc<Self>, leaves: Leaves) -> bool {
+        if leaves == Leaves::Now {
+            return false;
+        }
+        let keeps = TURN.try_with(|turn| {
+            let mut turn = turn.borrow_mut();
+            let number = turn.number;
+            // Another thread may use the link in a turn of its own meanwhile, and take the mark away:
+            // then it is written once too often, or listed twice.
+            let first =
+                leaves == Leaves::Soon && self.turns.said.swap(number, Ordering::Relaxed) != number;
+            if number == 0 || first {
+                return false;
+            }
+            if self.turns.listed.swap(number, Ordering::Relaxed) != number {
+                turn.kept.push(self.clone());
+            }
+            true
+        });
+        let keeps = keeps.unwrap_or(false);
+        match leaves {
+            Leaves::Soon if keeps => {
+                self.blocked.notify(1);
+            }
+            Leaves::Promptly if keeps => self.prompt.store(true, Ordering::Relaxed),
+            _ => {}
+        }
+        keeps
+    }
+}

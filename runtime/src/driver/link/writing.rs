@@ -1,0 +1,196 @@
+//! The writing side of a link: bytes that are kept or on their way, and who writes them when.
+
+use std::io::{ErrorKind, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_io::Async;
+use event_listener::listener;
+
+use super::{BATCH, Link, clock, lock};
+
+/// Encoded bytes that are kept, or that the socket has not taken yet, and the socket while there is
+/// one.
+pub(super) struct Outgoing {
+    socket: Option<Arc<Async<UnixStream>>>,
+    bytes: Vec<u8>,
+    written: usize,
+    blocked: bool,
+}
+
+impl Outgoing {
+    pub(super) fn to(socket: Option<Arc<Async<UnixStream>>>) -> Self {
+        Self { socket, bytes: Vec::new(), written: 0, blocked: false }
+    }
+}
+
+enum Written {
+    All,
+    /// There is something, and more may come.
+    Kept,
+    Blocked,
+    Failed,
+}
+
+impl Link {
+    /// Ends once the socket has taken all that the core had to send, or takes no more.
+    pub(crate) async fn written(self: &Arc<Self>) {
+        loop {
+            listener!(self.written => written);
+            // The core first: what has left it is among the outgoing bytes.
+            let taken = self.look(|core| core.is_closed() || !core.wants_transmit());
+            let (rest, _) = self.outgoing();
+            if taken && rest == 0 {
+                return;
+            }
+            written.await;
+        }
+    }
+
+    /// How much the socket has still to take, and whether it takes no more for now; nothing once it
+    /// is gone.
+    fn outgoing(self: &Arc<Self>) -> (usize, Option<bool>) {
+        let state = {
+            let outgoing = lock(&self.outgoing);
+            match outgoing.socket {
+                Some(_) => (outgoing.bytes.len() - outgoing.written, Some(outgoing.blocked)),
+                None => (0, None),
+            }
+        };
+        // Whoever found the lock taken has left its frames to us.
+        self.flush();
+        state
+    }
+
+    /// Writes what is kept and what the core has to send, as far as the socket takes it.
+    pub(super) fn flush(self: &Arc<Self>) {
+        self.write_out(false);
+    }
+
+    /// The same; or keeps it in the form in which it will be written, unless that is much.
+    pub(super) fn write_out(self: &Arc<Self>, mut keep: bool) {
+        if let Some(carrier) = &self.inner {
+            carrier.notify(1);
+            return;
+        }
+        loop {
+            // Whoever holds the lock looks again after letting it go, so nothing is forgotten.
+            let Ok(mut outgoing) = self.outgoing.try_lock() else { return };
+            let done = self.write_some(&mut outgoing, keep);
+            drop(outgoing);
+            match done {
+                Written::Blocked => {
+                    self.blocked.notify(1);
+                    return;
+                }
+                Written::Failed => self.with(|connection, _| connection.handle_write_closed()),
+                Written::All | Written::Kept => {}
+            }
+            let connection = lock(&self.connection);
+            let hurry = self.hurry.swap(false, Ordering::Relaxed);
+            // Of whoever found the lock taken, the frames may be among those that are kept.
+            let again = hurry && matches!(done, Written::Kept);
+            keep &= !again;
+            if again || connection.wants_transmit() {
+                continue;
+            }
+            let closed = connection.is_closed();
+            drop(connection);
+            if matches!(done, Written::Kept) {
+                return;
+            }
+            self.written.notify(usize::MAX);
+            if closed {
+                self.drop_socket();
+            }
+            return;
+        }
+    }
+
+    fn write_some(&self, outgoing: &mut Outgoing, keep: bool) -> Written {
+        if outgoing.blocked {
+            return Written::Blocked;
+        }
+        loop {
+            if outgoing.written == outgoing.bytes.len() {
+                outgoing.bytes.clear();
+                outgoing.written = 0;
+            }
+            // Behind what is kept, never behind a write that was cut short.
+            let room = BATCH.saturating_sub(outgoing.bytes.len());
+            if outgoing.written == 0 && room > 0 {
+                let mut connection = lock(&self.connection);
+                let _ = connection.poll_transmit(clock::now(), &mut outgoing.bytes, room);
+            }
+            if outgoing.bytes.is_empty() {
+                return Written::All;
+            }
+            if keep && outgoing.bytes.len() < BATCH {
+                return Written::Kept;
+            }
+            let Some(socket) = &outgoing.socket else {
+                outgoing.bytes.clear();
+                outgoing.written = 0;
+                return Written::Failed;
+            };
+            let rest = outgoing.bytes.get(outgoing.written..).unwrap_or_default();
+            match socket.get_ref().write(rest) {
+                Ok(count) => outgoing.written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    outgoing.blocked = true;
+                    return Written::Blocked;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "writing to a link failed; reading goes on");
+                    outgoing.written = outgoing.bytes.len();
+                    // The peer would wait for ever for what was lost: it is to see an end.
+                    let _ = socket.get_ref().shutdown(Shutdown::Write);
+                    return Written::Failed;
+                }
+            }
+        }
+    }
+
+    /// Waits for room in the socket whenever it took less than it was given.
+    pub(super) async fn write(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
+        loop {
+            listener!(self.blocked => room);
+            let (_, blocked) = self.outgoing();
+            match blocked {
+                None => return,
+                Some(false) => {
+                    room.await;
+                    continue;
+                }
+                Some(true) => {}
+            }
+            // The socket going away ends this wait too: it is shut down first.
+            let writable = socket.writable().await;
+            lock(&self.outgoing).blocked = false;
+            if writable.is_err() {
+                let _ = socket.get_ref().shutdown(Shutdown::Write);
+                self.with(|connection, _| connection.handle_write_closed());
+            }
+            self.flush();
+        }
+    }
+
+    /// Closes the socket, and tells nobody but those who wait for it.
+    pub(crate) fn drop_socket(&self) {
+        let mut outgoing = lock(&self.outgoing);
+        outgoing.bytes = Vec::new();
+        outgoing.written = 0;
+        outgoing.blocked = false;
+        if let Some(socket) = outgoing.socket.take() {
+            // Wakes the reader and the writer, which hold the socket too.
+            let _ = socket.get_ref().shutdown(Shutdown::Both);
+        }
+        drop(outgoing);
+        self.blocked.notify(usize::MAX);
+        self.written.notify(usize::MAX);
+        self.rearm.notify(usize::MAX);
+    }
+}

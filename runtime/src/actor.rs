@@ -81,6 +81,16 @@ impl Exposed {
     }
 }
 
+/// The bells of the open scopes, and some for the next.
+#[derive(Default)]
+struct Bells {
+    hung: BTreeMap<ScopeId, Arc<Bell>>,
+    spare: Vec<Arc<Bell>>,
+}
+
+/// So many are kept.
+const SPARE_BELLS: usize = 256;
+
 /// Who is at the other end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
@@ -107,7 +117,7 @@ pub(crate) struct Actor {
     /// Gone once the actor is: dropping it drops what it still holds.
     executor: Mutex<Option<Arc<Executor<'static>>>>,
     scopes: Mutex<Scopes>,
-    bells: Mutex<BTreeMap<ScopeId, Arc<Bell>>>,
+    bells: Mutex<Bells>,
     /// Whether a task tells the scopes the time, which only shields and bounds ask for.
     timed: AtomicBool,
     /// The earliest deadline of a scope has changed.
@@ -186,7 +196,7 @@ impl Actor {
             settings: settings.map_or_else(OnceLock::new, OnceLock::from),
             executor: Mutex::new(Some(Arc::new(Executor::new()))),
             scopes: Mutex::new(scopes),
-            bells: Mutex::new(BTreeMap::new()),
+            bells: Mutex::default(),
             timed: AtomicBool::new(false),
             rearm: Signal::new(),
             top,
@@ -273,20 +283,33 @@ impl Actor {
         &self,
         parent: Option<ScopeId>,
         kind: ScopeKind,
-        bell: Arc<Bell>,
-    ) -> ScopeId {
+    ) -> (ScopeId, Arc<Bell>) {
         // The bell hangs before the scope can become due: both under the lock of the scopes.
         let mut scopes = lock(&self.scopes);
         let id = scopes.open(parent, kind);
-        lock(&self.bells).insert(id, bell);
+        let bell = {
+            let Bells { hung, spare } = &mut *lock(&self.bells);
+            let bell = spare.pop().unwrap_or_default();
+            hung.insert(id, bell.clone());
+            bell
+        };
         self.ring_due(&mut scopes);
-        id
+        (id, bell)
     }
 
     pub(crate) fn close_scope(&self, id: ScopeId) {
         let mut scopes = lock(&self.scopes);
         scopes.close(id);
-        lock(&self.bells).remove(&id);
+        {
+            // Nobody polls the scope any more, and who rings holds the lock of the scopes.
+            let Bells { hung, spare } = &mut *lock(&self.bells);
+            if let Some(bell) = hung.remove(&id)
+                && spare.len() < SPARE_BELLS
+            {
+                bell.reset();
+                spare.push(bell);
+            }
+        }
         self.ring_due(&mut scopes);
     }
 
@@ -302,15 +325,20 @@ impl Actor {
         value
     }
 
+    /// Looks at the tree of scopes without changing it.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&Scopes) -> R) -> R {
+        f(&lock(&self.scopes))
+    }
+
     /// The scope that is being polled on this thread, or the one around all.
     pub(crate) fn current_scope(&self) -> ScopeId {
-        task::current().map_or(self.top, |current| current.scope)
+        task::current_scope().unwrap_or(self.top)
     }
 
     /// What is left of the time of whatever is running right now, if that is limited (P-C8).
     pub(crate) fn time_left(&self) -> Option<Duration> {
         let scope = self.current_scope();
-        self.scopes(|scopes| scopes.left(scope, clock::now()))
+        self.look(|scopes| scopes.left(scope, clock::now()))
     }
 
     /// Has the scopes told the time from here on.
@@ -334,7 +362,7 @@ impl Actor {
 
     fn ring_due(&self, scopes: &mut Scopes) {
         while let Some(id) = scopes.poll_due() {
-            let bell = lock(&self.bells).get(&id).cloned();
+            let bell = lock(&self.bells).hung.get(&id).cloned();
             if let Some(bell) = bell {
                 bell.ring();
             }

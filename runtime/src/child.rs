@@ -242,7 +242,7 @@ impl Life {
             None => Ok(Box::pin(std::future::pending())),
             Some(MainTask { endpoint, schema, args }) => {
                 let codec = endpoint::find(&endpoint).map_or(Postcard::NUMBER, |entry| entry.codec);
-                let call = Incoming {
+                let mut call = Incoming {
                     endpoint,
                     kind: Kind::Call,
                     schema,
@@ -252,16 +252,18 @@ impl Life {
                     deadline: None,
                     trace: None,
                 };
-                serving::prepare(&Exposed::Unsaid, Caller::Parent, &call, || {
-                    // Only contexts need one, and a call is none.
-                    dialog::Dialog::new(
-                        self.link.clone(),
-                        DialogId::ACTOR,
-                        dialog::Side::Callee,
-                        call.endpoint.as_str().into(),
-                        self.actor.id().clone(),
-                    )
-                })
+                let prepared =
+                    serving::prepare(&Exposed::Unsaid, Caller::Parent, &mut call, |entry| {
+                        // Only contexts need one, and a call is none.
+                        dialog::Dialog::new(
+                            self.link.clone(),
+                            DialogId::ACTOR,
+                            dialog::Side::Callee,
+                            entry.name.into(),
+                            self.actor.id().clone(),
+                        )
+                    });
+                prepared.map(|(_, job)| job)
             }
         }
     }

@@ -132,6 +132,22 @@ pub(crate) fn encode<C: Codec, T: Serialize>(value: &T, what: &str, name: &str) 
     encode_by(C::encode, value, what, name)
 }
 
+/// The same in a buffer that is at hand, whatever is in it.
+pub(crate) fn encode_into<C: Codec, T: Serialize>(
+    value: &T,
+    mut buffer: Vec<u8>,
+    what: &str,
+    name: &str,
+) -> Result<Vec<u8>> {
+    buffer.clear();
+    match C::encode(value, &mut buffer) {
+        Ok(()) => Ok(buffer),
+        Err(error) => {
+            Err(Error::codec(format_args!("{what} `{name}` could not be encoded"), &error))
+        }
+    }
+}
+
 pub(crate) fn encode_by<T>(put: Put<T>, value: &T, what: &str, name: &str) -> Result<Encoded> {
     let mut bytes = Encoded::begin();
     match put(value, bytes.buffer()) {

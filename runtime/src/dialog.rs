@@ -15,14 +15,16 @@ use hatchery_proto::{
 
 use crate::actor::Actor;
 use crate::context::{CancelStatus, by_us};
-use crate::driver::link::Link;
+use crate::driver::link::{Link, Name};
 use crate::error::{Error, Result};
 use crate::task;
 use crate::wait;
 
+mod asked;
 mod refused;
 mod told;
 
+pub(crate) use asked::Asked;
 use told::Told;
 
 /// Which end of a dialog this is.
@@ -90,7 +92,7 @@ impl Dialog {
         task: Arc<str>,
         peer: ActorId,
     ) -> Arc<Self> {
-        let signal = link.signal(id, &task);
+        let signal = link.signal(id, Name::Other(task.clone()));
         Arc::new(Self {
             link,
             id,

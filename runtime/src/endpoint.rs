@@ -5,8 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_core::Stream;
 use hatchery_proto::{Kind, Refusal, Report, Terminal};
@@ -14,11 +17,12 @@ use linkme::distributed_slice;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec::{self, Codec, Encoded, Postcard, encode};
+use crate::codec::{self, Codec, Encoded, Postcard, encode, encode_into};
 use crate::context::{ContextArgument, Seat};
 use crate::dialog::Dialog;
 use crate::error::{EndpointError, Error, Never, Result};
 use crate::source;
+use crate::task;
 
 /// A function that can be run in another actor. Implemented by [`endpoint`](crate::endpoint) and
 /// [`context`](macro@crate::context), never by hand.
@@ -244,10 +248,15 @@ impl Failed {
     }
 }
 
-/// A callee's task, ready to be polled.
-pub(crate) type Job = Pin<Box<dyn Future<Output = Ending> + Send>>;
+/// A callee's task, ready to be polled. A panic in it has become an error.
+pub(crate) type Job = Pin<Box<dyn Future<Output = Result<Ending>> + Send>>;
 
-type Prepare = fn(&[u8], Option<Arc<Dialog>>) -> std::result::Result<Job, String>;
+type Prepare = fn(Vec<u8>, Option<Arc<Dialog>>) -> std::result::Result<Job, String>;
+
+/// A call that took no longer is over as soon as its opener could read that it has begun.
+const QUICK: Duration = Duration::from_millis(1);
+/// The buffer of arguments that is kept for the result has room for no more.
+const MOST_KEPT: usize = 16 * 1024;
 
 /// An endpoint in the registry that the linker puts together.
 #[doc(hidden)]
@@ -296,12 +305,46 @@ impl Entry {
 #[distributed_slice]
 pub static ENDPOINTS: [Entry];
 
+/// An endpoint of this program, and what is known of its calls.
+pub(crate) struct Known {
+    entry: &'static Entry,
+    /// Whether the last was [`QUICK`].
+    quick: AtomicBool,
+}
+
+impl Deref for Known {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        self.entry
+    }
+}
+
+impl Known {
+    /// Whether a call of it is expected to be over at once, since the last was.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.quick.load(Ordering::Relaxed)
+    }
+
+    /// A task of it is over, and took that long.
+    pub(crate) fn took(&self, time: Duration) {
+        let quick = self.kind == Kind::Call && time < QUICK;
+        if quick != self.is_quick() {
+            self.quick.store(quick, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The endpoint with this name, if this program has it.
-pub(crate) fn find(name: &str) -> std::result::Result<&'static Entry, (Refusal, String)> {
-    static BY_NAME: OnceLock<BTreeMap<&'static str, &'static Entry>> = OnceLock::new();
-    let by_name =
-        BY_NAME.get_or_init(|| ENDPOINTS.iter().map(|entry| (entry.name, entry)).collect());
-    by_name.get(name).copied().ok_or_else(|| {
+pub(crate) fn find(name: &str) -> std::result::Result<&'static Known, (Refusal, String)> {
+    static BY_NAME: OnceLock<BTreeMap<&'static str, Known>> = OnceLock::new();
+    let by_name = BY_NAME.get_or_init(|| {
+        ENDPOINTS
+            .iter()
+            .map(|entry| (entry.name, Known { entry, quick: AtomicBool::new(false) }))
+            .collect()
+    });
+    by_name.get(name).ok_or_else(|| {
         let message = format!(
             "no endpoint has this name in that program ({} are known there); is it built from the \
              same source, with the crate that defines the endpoint linked in?",
@@ -312,20 +355,22 @@ pub(crate) fn find(name: &str) -> std::result::Result<&'static Entry, (Refusal, 
 }
 
 pub(crate) fn prepare_call<E: CallEndpoint>(
-    args: &[u8],
+    bytes: Vec<u8>,
     _dialog: Option<Arc<Dialog>>,
 ) -> std::result::Result<Job, String> {
-    let args = decode_args::<E>(args)?;
-    Ok(Box::pin(async move { ending::<E>(E::run(args).await) }))
+    let args = decode_args::<E>(&bytes)?;
+    // Of large ones nothing is held while the task runs.
+    let buffer = if bytes.capacity() > MOST_KEPT { Vec::new() } else { bytes };
+    Ok(Box::pin(task::caught(async move || ending::<E>(E::run(args).await, buffer))))
 }
 
 fn prepare_context<E: ContextEndpoint>(
-    args: &[u8],
+    args: Vec<u8>,
     dialog: Option<Arc<Dialog>>,
 ) -> std::result::Result<Job, String> {
-    let args = decode_args::<E>(args)?;
+    let args = decode_args::<E>(&args)?;
     let Some(dialog) = dialog else { return Err("a context needs a dialog".to_owned()) };
-    Ok(Box::pin(async move {
+    Ok(Box::pin(task::caught(async move || {
         let context = E::Context::over::<E::Codec>(Seat(dialog.clone()));
         let returned = E::run(context, args).await;
         if !dialog.has_started() {
@@ -339,26 +384,26 @@ fn prepare_context<E: ContextEndpoint>(
             });
         }
         // A task may do without a value that could not be decoded; its opener has to hear of it.
-        ending::<E>(returned).and_then(|value| match dialog.check_decoded() {
+        ending::<E>(returned, Vec::new()).and_then(|value| match dialog.check_decoded() {
             Ok(()) => Ok(value),
             Err(undecoded) => Err(Failed::from_error(&undecoded, E::NAME)),
         })
-    }))
+    })))
 }
 
 fn prepare_stream<E: StreamEndpoint>(
-    args: &[u8],
+    args: Vec<u8>,
     dialog: Option<Arc<Dialog>>,
 ) -> std::result::Result<Job, String> {
-    let args = decode_args::<E>(args)?;
+    let args = decode_args::<E>(&args)?;
     let Some(dialog) = dialog else { return Err("a stream needs a dialog".to_owned()) };
-    Ok(Box::pin(async move { source::produce::<E>(args, &dialog).await }))
+    Ok(Box::pin(task::caught(async move || source::produce::<E>(args, &dialog).await)))
 }
 
-pub(crate) fn ending<E: Endpoint>(returned: E::Return) -> Ending {
+/// What a task has returned, in a buffer that is at hand.
+fn ending<E: Endpoint>(returned: E::Return, buffer: Vec<u8>) -> Ending {
     match returned.into_result() {
-        Ok(value) => encode::<E::Codec, _>(&value, "the result of", E::NAME)
-            .map(|bytes| bytes.to_vec())
+        Ok(value) => encode_into::<E::Codec, _>(&value, buffer, "the result of", E::NAME)
             .map_err(|error| Failed::from_error(&error, E::NAME)),
         Err(error) => Err(failed::<E>(&error)),
     }

@@ -72,7 +72,8 @@
 //! said, and so is the first call or result of a turn, which is once round all tasks that are ready. A
 //! call or a result that is not the first is written at the end of the turn, or by another thread that
 //! runs the actor: of calls that arrive together, a later result may wait for a task that blocks
-//! between. That a task has begun is told before it runs.
+//! between. That a task has begun is told before it runs; of a call whose endpoint has returned within
+//! a millisecond the last time, with its result, or at the end of the turn.
 //!
 //! # Traces
 //! [`with_trace`] has a [`Trace`], such as a `traceparent`, travel with all that is begun in a block,

@@ -67,7 +67,7 @@ impl LocalPortal {
     /// other and ends first (P-C2).
     pub async fn run<E: CallEndpoint>(&self, call: Call<E>) -> Result<ValueOf<E>, ErrorOf<E>> {
         self.check_runs()?;
-        let job = endpoint::prepare_call::<E>(&call.encode()?, None);
+        let job = endpoint::prepare_call::<E>(call.encode()?.to_vec(), None);
         let job = job.map_err(|why| {
             let refused = Outcome::Refused(Refusal::BadArguments, why);
             failure::<E>(&refused, self.actor.id())

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use hatchery_proto::{ActorId, Kind, LostCause, Misuse, Outcome};
 
 use crate::actor::Actor;
-use crate::context::{self, First, OpenContext, value_of};
+use crate::context::{self, First, OpenContext};
 use crate::dialog::Dialog;
-use crate::driver::link::Link;
+use crate::driver::link::{Link, Name};
 use crate::endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf,
 };
@@ -97,9 +97,13 @@ impl ParentPortal {
     /// # Cancel safety
     /// As there.
     pub async fn run<E: CallEndpoint>(&self, call: Call<E>) -> Result<ValueOf<E>, ErrorOf<E>> {
-        let dialog = self.open(call, Kind::Call).await?;
-        let outcome = dialog.finished().await;
-        value_of::<E>(&outcome, &dialog)
+        let args = call.encode()?;
+        drop(call);
+        let wish = portal::wish_of::<E>(Kind::Call);
+        let asked =
+            portal::ask_on(&self.link, &self.actor, wish, Name::Call(E::NAME.into()), args).await;
+        let mut asked = asked.map_err(|misuse| self.refused(&misuse, E::NAME))?;
+        portal::answer::<E>(&mut asked, || self.id.clone()).await
     }
 
     /// Opens a context in the parent, as [`Portal::open_context`](crate::Portal::open_context) does in
@@ -175,13 +179,17 @@ impl ParentPortal {
         let args = call.encode()?;
         let wish = portal::wish_of::<E>(kind);
         let opened = portal::open_on(&self.link, &self.actor, self.id.clone(), wish, &args).await;
-        opened.map_err(|misuse| match misuse {
+        opened.map_err(|misuse| self.refused(&misuse, E::NAME))
+    }
+
+    fn refused(&self, misuse: &Misuse, task: &str) -> Error {
+        match misuse {
             Misuse::Closing | Misuse::LinkGone => {
                 let lost = Outcome::Lost(LostCause::LinkEnded);
-                Error::from_outcome(&lost, &self.id, E::NAME)
+                Error::from_outcome(&lost, &self.id, task)
             }
-            other => Error::misuse(format!("running `{}` on actor {}: {other}", E::NAME, self.id)),
-        })
+            other => Error::misuse(format!("running `{task}` on actor {}: {other}", self.id)),
+        }
     }
 }
 

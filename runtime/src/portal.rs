@@ -4,16 +4,15 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use event_listener::listener;
-use hatchery_proto::{ActorId, ExitReport, Kind, Misuse, Outcome, StartWish};
+use hatchery_proto::{ActorId, DialogId, ExitReport, Kind, Misuse, Outcome, StartWish};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::actor::Actor;
-use crate::codec::{Codec, Postcard, decode, encode};
-use crate::context::{self, CancelStatus, First, OpenContext, value_of};
-use crate::dialog::{Dialog, Side};
-use crate::driver::link::{Leaves, Link};
+use crate::codec::{Codec, Encoded, Postcard, decode, encode};
+use crate::context::{self, CancelStatus, First, OpenContext};
+use crate::dialog::{Asked, Dialog, Side};
+use crate::driver::link::{Leaves, Link, Name};
 use crate::endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf,
 };
@@ -21,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::source::{self, Source};
 use crate::supervisor::Child;
 use crate::trace::Trace;
+use crate::wait;
 
 /// A handle to an actor, from the nursery that started it.
 ///
@@ -57,9 +57,11 @@ impl Portal {
     /// # Cancel safety
     /// Dropping the future cancels the far task, which ends in the background.
     pub async fn run<E: CallEndpoint>(&self, call: Call<E>) -> Result<ValueOf<E>, ErrorOf<E>> {
-        let dialog = self.open(call, Kind::Call).await?;
-        let outcome = dialog.finished().await;
-        value_of::<E>(&outcome, &dialog)
+        let bytes = call.encode()?;
+        drop(call);
+        let mut asked =
+            self.ask(wish_of::<E>(Kind::Call), Name::Call(E::NAME.into()), bytes).await?;
+        answer::<E>(&mut asked, || self.child.id()).await
     }
 
     /// Opens a context: starts the callee's task and waits until it has started.
@@ -289,15 +291,24 @@ impl Portal {
     ) -> Result<T> {
         let args = encode::<C, _>(&args, "the arguments of", name)?;
         let wish = wish(name, StartWish::UNKNOWN_SCHEMA, Kind::Call);
-        let dialog = self.open_as(StartWish { codec: C::NUMBER, ..wish }, &args).await?;
-        match dialog.finished().await {
+        let wish = StartWish { codec: C::NUMBER, ..wish };
+        match self.ask(wish, Name::Call(name.to_owned().into()), args).await?.outcome().await {
             Outcome::Returned(bytes) => decode::<C, _>(&bytes, "the result of", name),
-            other => Err(Error::from_outcome(&other, &dialog.peer, name)),
+            other => Err(Error::from_outcome(&other, &self.child.id(), name)),
         }
     }
 
     async fn open<E: Endpoint>(&self, call: Call<E>, kind: Kind) -> Result<Arc<Dialog>> {
         self.open_as(wish_of::<E>(kind), &call.encode()?).await
+    }
+
+    /// Makes a call.
+    async fn ask(&self, wish: StartWish<'_>, name: Name, args: Encoded) -> Result<Asked> {
+        let link = self.child.link()?;
+        match ask_on(&link, self.child.actor(), wish, name, args).await {
+            Ok(asked) => Ok(asked),
+            Err(misuse) => Err(self.child.start_refused(wish.endpoint, &misuse).await),
+        }
     }
 
     async fn open_as(&self, wish: StartWish<'_>, args: &[u8]) -> Result<Arc<Dialog>> {
@@ -309,8 +320,34 @@ impl Portal {
     }
 }
 
-/// Opens a dialog on a link, with what is left of the time of whoever asks, and its trace; waits for
-/// a free slot where the peer has as many as it takes (P-W5).
+/// Makes a call on a link, as [`start_on`] does.
+pub(crate) async fn ask_on(
+    link: &Arc<Link>,
+    actor: &Actor,
+    wish: StartWish<'_>,
+    name: Name,
+    args: Encoded,
+) -> Result<Asked, Misuse> {
+    let id = start_on(link, actor, wish, &args).await?;
+    Ok(Asked::new(link.clone(), id, name))
+}
+
+/// Waits for what a call comes to.
+pub(crate) async fn answer<E: Endpoint>(
+    asked: &mut Asked,
+    peer: impl FnOnce() -> ActorId,
+) -> Result<ValueOf<E>, ErrorOf<E>> {
+    match asked.outcome().await {
+        Outcome::Returned(bytes) => {
+            let value = context::returned::<E>(&bytes);
+            asked.recycle(bytes);
+            value
+        }
+        other => Err(context::failure::<E>(&other, &peer())),
+    }
+}
+
+/// Opens a dialog on a link, as [`start_on`] does.
 pub(crate) async fn open_on(
     link: &Arc<Link>,
     actor: &Actor,
@@ -318,8 +355,19 @@ pub(crate) async fn open_on(
     wish: StartWish<'_>,
     args: &[u8],
 ) -> Result<Arc<Dialog>, Misuse> {
-    loop {
-        listener!(link.slots() => slot);
+    let id = start_on(link, actor, wish, args).await?;
+    Ok(Dialog::new(link.clone(), id, Side::Opener, wish.endpoint.into(), peer))
+}
+
+/// Has a task started by the peer of a link, with what is left of the time of whoever asks, and its
+/// trace; waits for a free slot where the peer has as many as it takes (P-W5).
+async fn start_on(
+    link: &Arc<Link>,
+    actor: &Actor,
+    wish: StartWish<'_>,
+    args: &[u8],
+) -> Result<DialogId, Misuse> {
+    let started = wait::until(link.slots(), || {
         let deadline = actor.time_left();
         let trace = Trace::current();
         // Whoever opens a stream goes on with something else; the others wait for an answer.
@@ -329,14 +377,11 @@ pub(crate) async fn open_on(
             connection.start(now, StartWish { deadline, trace, ..wish }, args)
         });
         match started {
-            Ok(id) => {
-                let task = wish.endpoint.into();
-                return Ok(Dialog::new(link.clone(), id, Side::Opener, task, peer));
-            }
-            Err(Misuse::TooManyDialogs { .. }) => slot.await,
-            Err(misuse) => return Err(misuse),
+            Err(Misuse::TooManyDialogs { .. }) => None,
+            decided => Some(decided),
         }
-    }
+    });
+    started.await
 }
 
 /// The wish to open an endpoint of this program.

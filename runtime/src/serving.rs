@@ -1,6 +1,7 @@
 //! Serving a link: the tasks that its peer opens in this actor, from `Start` to terminal.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::{Arc, Mutex};
 
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
@@ -15,7 +16,7 @@ use crate::current::Within;
 use crate::dialog::{Dialog, Side};
 use crate::driver::clock;
 use crate::driver::link::{Handler, Leaves, Link, lock};
-use crate::endpoint::{self, Ending, Failed, Job};
+use crate::endpoint::{self, Ending, Failed, Job, Known};
 use crate::error::Error;
 use crate::task::{self, Ended, Scope};
 use crate::trace::Trace;
@@ -45,18 +46,11 @@ impl Serving {
 
     fn incoming(&self, link: &Arc<Link>, id: DialogId) {
         let taken = link
-            .with(|connection, _| connection.callee(id).and_then(|mut callee| callee.take_start()));
-        let Some(incoming) = taken else { return };
-        match self.prepare(link, id, &incoming) {
-            Ok(job) => {
-                // A report of this process's death says what was begun: it is told before any task of
-                // this read runs.
-                link.saying(Leaves::Promptly, |connection, _| {
-                    if let Some(mut callee) = connection.callee(id) {
-                        callee.accept();
-                    }
-                });
-                self.serve(link, id, &incoming, job);
+            .draw(|connection| connection.callee(id).and_then(|mut callee| callee.take_start()));
+        let Some(mut incoming) = taken else { return };
+        match self.prepare(link, id, &mut incoming) {
+            Ok((entry, job)) => {
+                self.serve(link, id, entry, &mut incoming, job);
             }
             Err((refusal, message)) => {
                 tracing::debug!(endpoint = incoming.endpoint, ?refusal, "refused a call");
@@ -73,40 +67,58 @@ impl Serving {
         &self,
         link: &Arc<Link>,
         id: DialogId,
-        incoming: &Incoming,
-    ) -> Result<Job, (Refusal, String)> {
+        incoming: &mut Incoming,
+    ) -> Result<(&'static Known, Job), (Refusal, String)> {
         if let Some(by) = self.actor.refuses() {
             let message = format!("the actor is ending ({by}) and takes no new work (P-C7)");
             return Err((Refusal::ShuttingDown, message));
         }
         let exposed = &self.actor.settings().exposed;
-        prepare(exposed, self.caller, incoming, || {
-            let name = incoming.endpoint.as_str().into();
-            Dialog::new(link.clone(), id, Side::Callee, name, peer_of(link))
+        prepare(exposed, self.caller, incoming, |entry| {
+            Dialog::new(link.clone(), id, Side::Callee, entry.name.into(), peer_of(link))
         })
     }
 
     /// Runs the task to its end and sends its terminal, and that only when it is gone (P-C2).
-    fn serve(&self, link: &Arc<Link>, id: DialogId, incoming: &Incoming, job: Job) {
+    fn serve(
+        &self,
+        link: &Arc<Link>,
+        id: DialogId,
+        entry: &'static Known,
+        incoming: &mut Incoming,
+        job: Job,
+    ) {
         let actor = self.actor.clone();
         let trace = Trace::received(incoming.trace.as_deref());
         let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body).of_trace(trace);
         let within = (incoming.kind == Kind::Context)
-            .then(|| Within::task_of(&incoming.endpoint, peer_of(link), &actor, scope.id()));
+            .then(|| Within::task_of(entry.name, peer_of(link), &actor, scope.id()));
         let scope = scope.of_context(within);
         lock(&self.tasks).insert(id, scope.id());
-        // A cancel that came before the scope was known has to be seen here.
-        self.apply_cancel(link, id);
+        // A report of this process's death says what was begun: it is told before the task runs, but
+        // for one that is over as soon as that could be read.
+        let leaves = if entry.is_quick() { Leaves::Later } else { Leaves::Promptly };
+        let goes_on = link.saying(leaves, |connection, _| {
+            connection.recycle(mem::take(&mut incoming.endpoint).into_bytes());
+            let mut callee = connection.callee(id)?;
+            callee.accept();
+            callee.cancel_request().is_none().then_some(())
+        });
+        // One that came before the scope was known, or with the end of the link.
+        if goes_on.is_none() {
+            self.apply_cancel(link, id);
+        }
         let busy = actor.busy();
         let tasks = self.tasks.clone();
         let link = link.clone();
-        let name = incoming.endpoint.clone();
         if let Some(left) = incoming.deadline {
             let grace = actor.settings().grace();
             scope.bound(clock::now() + left, by_us(Cause::Deadline), grace);
         }
         let serve = async move {
-            let terminal = run(&scope, job, &name).await;
+            let began = clock::now();
+            let terminal = run(&scope, job, entry.name).await;
+            entry.took(clock::now().since(began));
             lock(&tasks).remove(&id);
             drop(scope);
             // An error ends more than its own task, where others are still at it.
@@ -177,9 +189,9 @@ fn peer_of(link: &Link) -> ActorId {
 pub(crate) fn prepare(
     exposed: &Exposed,
     caller: Caller,
-    incoming: &Incoming,
-    dialog: impl FnOnce() -> Arc<Dialog>,
-) -> Result<Job, (Refusal, String)> {
+    incoming: &mut Incoming,
+    dialog: impl FnOnce(&'static Known) -> Arc<Dialog>,
+) -> Result<(&'static Known, Job), (Refusal, String)> {
     let name = incoming.endpoint.as_str();
     let entry = endpoint::find(name)?;
     if !exposed.allows(name, caller) {
@@ -205,13 +217,14 @@ pub(crate) fn prepare(
         );
         return Err((Refusal::SchemaMismatch, message));
     }
-    let dialog = (entry.kind != Kind::Call).then(dialog);
-    (entry.prepare)(&incoming.args, dialog).map_err(|message| (Refusal::BadArguments, message))
+    let dialog = (entry.kind != Kind::Call).then(|| dialog(entry));
+    let job = (entry.prepare)(mem::take(&mut incoming.args), dialog);
+    job.map(|job| (entry, job)).map_err(|message| (Refusal::BadArguments, message))
 }
 
 /// Runs a task in its scope and says what its dialog is to end with.
 pub(crate) async fn run(scope: &Scope, job: Job, name: &str) -> Terminal {
-    let ended = task::run_in(scope, Box::pin(task::catch_panic(job))).await;
+    let ended = task::run_in(scope, job).await;
     terminal(ended, scope.cancelled(), name)
 }
 

@@ -50,6 +50,12 @@ pub(crate) fn current() -> Option<Current> {
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
+/// The same, where nothing else of it is wanted.
+pub(crate) fn current_scope() -> Option<ScopeId> {
+    let scope = CURRENT.try_with(|current| current.borrow().as_ref().map(|current| current.scope));
+    scope.ok().flatten()
+}
+
 /// Whether the code that is running right now was asked to end.
 pub(crate) fn is_cancelled() -> bool {
     let asked = |now: Current| now.actor.scopes(|scopes| scopes.cancelled(now.scope).is_some());
@@ -104,6 +110,12 @@ impl Bell {
         }
     }
 
+    /// Makes a new one of it: its scope is closed.
+    pub(crate) fn reset(&self) {
+        self.rung.store(false, Ordering::Release);
+        *lock(&self.waker) = None;
+    }
+
     fn listen(&self, waker: &Waker) {
         let mut slot = lock(&self.waker);
         match &*slot {
@@ -115,8 +127,7 @@ impl Bell {
 
 impl Scope {
     pub(crate) fn open(actor: &Arc<Actor>, parent: Option<ScopeId>, kind: ScopeKind) -> Self {
-        let bell = Arc::new(Bell::default());
-        let id = actor.open_scope(parent, kind, bell.clone());
+        let (id, bell) = actor.open_scope(parent, kind);
         let within = current().and_then(|current| current.within);
         Self { actor: actor.clone(), id, bell, trace: Trace::current(), within }
     }
@@ -155,7 +166,7 @@ impl Scope {
 
     /// Who asked this scope to end, if anyone has.
     pub(crate) fn cancelled(&self) -> Option<Cancelled> {
-        self.actor.scopes(|scopes| scopes.cancelled(self.id).map(|state| state.by.clone()))
+        self.actor.look(|scopes| scopes.cancelled(self.id).map(|state| state.by.clone()))
     }
 
     /// The part of the grace that is this scope's own.
@@ -192,7 +203,7 @@ impl Scope {
     /// Whether the body has to be dropped now.
     fn due(&self) -> bool {
         // The bell is rung from any thread; only the tree knows whether a scope was opened since.
-        self.bell.rung.load(Ordering::Acquire) && self.actor.scopes(|scopes| scopes.due(self.id))
+        self.bell.rung.load(Ordering::Acquire) && self.actor.look(|scopes| scopes.due(self.id))
     }
 }
 
@@ -212,7 +223,7 @@ pub(crate) enum Ended<T> {
 
 /// Polls `body` once as the content of `scope`; drops it if the scope is due, and calls `before`
 /// first.
-pub(crate) fn poll_in<F: Future>(
+pub(crate) fn poll_in<F: Future + ?Sized>(
     scope: &Scope,
     body: &mut Option<Pin<Box<F>>>,
     before: impl Fn(),
@@ -244,7 +255,10 @@ pub(crate) fn poll_in<F: Future>(
 ///
 /// Boxed by the caller, as early as can be: a block inside a block inside a block would otherwise
 /// be stored, and moved, once for every function around it.
-pub(crate) async fn run_in<F: Future>(scope: &Scope, body: Pin<Box<F>>) -> Ended<F::Output> {
+pub(crate) async fn run_in<F: Future + ?Sized>(
+    scope: &Scope,
+    body: Pin<Box<F>>,
+) -> Ended<F::Output> {
     let mut body = Some(body);
     poll_fn(|cx| poll_in(scope, &mut body, || (), cx)).await
 }
@@ -355,6 +369,18 @@ impl Wake for Turn {
 /// Runs `future` and turns a panic in it into an error that says where it was.
 pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Error> {
     let mut future = Box::pin(future);
+    poll_fn(|cx| match catch_panic_in(|| future.as_mut().poll(cx)) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+/// Runs what `make` gives and turns a panic in either into an error that says where it was.
+pub(crate) async fn caught<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, Error> {
+    // Made in its place: what is handed over is stored twice.
+    let mut future = pin!(async { make().await });
     poll_fn(|cx| match catch_panic_in(|| future.as_mut().poll(cx)) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => Poll::Pending,

@@ -16,6 +16,7 @@ mod outbox;
 mod receive;
 mod recorder;
 mod spare;
+mod taken;
 mod transmit;
 mod values;
 mod views;
@@ -294,7 +295,7 @@ impl Connection {
     }
 
     /// What stands before the arguments in the first frame of a `Start`.
-    fn head(&self, wish: &StartWish<'_>, size: usize) -> Result<Vec<u8>, Misuse> {
+    fn head(&mut self, wish: &StartWish<'_>, size: usize) -> Result<Vec<u8>, Misuse> {
         let max = self.max_message();
         if size > max {
             return Err(Misuse::TooLarge { size, max });
@@ -303,7 +304,7 @@ impl Connection {
         if wish.endpoint.len() > max {
             return Err(Misuse::NameTooLong { max });
         }
-        let mut head = Vec::with_capacity(wish.endpoint.len().saturating_add(64));
+        let mut head = self.out.spare.empty_for(wish.endpoint.len().saturating_add(64));
         body::put(
             &mut head,
             &body::Start {

@@ -205,7 +205,8 @@ impl Connection {
         dialog.balance = i64::from(start.credit);
         dialog.ceiling = dialog.balance;
         dialog.refused = beyond;
-        dialog.start = Some((incoming(&start), 0));
+        let name = self.out.spare.filled(start.endpoint.as_bytes());
+        dialog.start = Some((incoming(&start, name), 0));
         self.dialogs.insert(id, dialog);
         // Past `max_dialogs` there is no slot, only a bounded number of refusals (P-W5).
         let slots = if beyond { &mut self.refusals } else { &mut self.theirs };
@@ -337,9 +338,9 @@ impl Connection {
     }
 }
 
-fn incoming(start: &Start<'_>) -> Incoming {
+fn incoming(start: &Start<'_>, name: Vec<u8>) -> Incoming {
     Incoming {
-        endpoint: start.endpoint.to_owned(),
+        endpoint: String::from_utf8(name).unwrap_or_default(),
         kind: start.kind,
         schema: start.schema,
         codec: start.codec,

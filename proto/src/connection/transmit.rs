@@ -152,7 +152,7 @@ impl Connection {
         let spent = if tag == Tag::Yield { frame_cost(now) } else { 0 };
         message.written = message.written.saturating_add(now.len());
         message.begun = true;
-        message.head = Vec::new();
+        self.out.spare.recycle(core::mem::take(&mut message.head));
         if last && let Some(message) = dialog.queue.pop_front() {
             if moves {
                 self.out.moved = Some(message.payload);

@@ -4,7 +4,6 @@
 //! Decides nothing. What an event means is the business of the handler that the link was opened
 //! with. No lock is held across an await, and the handler is called with none held.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
@@ -15,15 +14,17 @@ use async_executor::{Executor, Task};
 use async_io::Async;
 use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
-use hatchery_proto::dialog::STARTED;
-use hatchery_proto::{Connection, DialogId, Event, Instant};
+use hatchery_proto::{Connection, Event, Instant};
 
 use super::clock;
+use dialogs::{Dialogs, Events};
 use gathered::Marks;
 use writing::Outgoing;
 
+pub(crate) use dialogs::Name;
 pub(crate) use gathered::{Gathering, Leaves};
 
+mod dialogs;
 mod gathered;
 mod inner;
 #[cfg(feature = "test-support")]
@@ -54,7 +55,7 @@ pub(crate) struct Link {
     blocked: Signal,
     /// The earliest deadline may have changed.
     rearm: Signal,
-    dialogs: Mutex<BTreeMap<DialogId, Named>>,
+    dialogs: Mutex<Dialogs>,
     /// A dialog of ours ended, so that another may be opened.
     slots: Signal,
     /// All is written, for now.
@@ -70,9 +71,6 @@ pub(crate) struct Link {
     /// What must not be kept was put into the core, whose lock guards this too.
     hurry: AtomicBool,
 }
-
-/// A dialog's signal, and what reports call it.
-type Named = (Arc<Signal>, Arc<str>);
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,7 +134,7 @@ impl Link {
             armed: AtomicU64::new(u64::MAX),
             blocked: Signal::new(),
             rearm: Signal::new(),
-            dialogs: Mutex::new(BTreeMap::new()),
+            dialogs: Mutex::default(),
             slots: Signal::new(),
             written: Signal::new(),
             closed: Signal::new(),
@@ -163,7 +161,7 @@ impl Link {
         leaves: Leaves,
         f: impl FnOnce(&mut Connection, Instant) -> R,
     ) -> R {
-        let mut events = Vec::new();
+        let mut events = Events::default();
         let (value, deadline, transmit) = {
             let mut connection = lock(&self.connection);
             let value = f(&mut connection, clock::now());
@@ -177,11 +175,13 @@ impl Link {
             }
             (value, deadline, transmit)
         };
-        for event in events {
-            self.dispatch(event);
-        }
-        if self.prompt.swap(false, Ordering::Relaxed) {
-            self.flush();
+        if !events.is_empty() {
+            for event in events.drain() {
+                self.dispatch(event);
+            }
+            if self.prompt.swap(false, Ordering::Relaxed) {
+                self.flush();
+            }
         }
         if transmit {
             self.write_out(self.keeps(leaves));
@@ -192,34 +192,15 @@ impl Link {
         value
     }
 
+    /// Takes something out of the core of which nothing follows that could not wait for whatever is done
+    /// next.
+    pub(crate) fn draw<R>(&self, f: impl FnOnce(&mut Connection) -> R) -> R {
+        f(&mut lock(&self.connection))
+    }
+
     /// Looks at the core without changing it.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&Connection) -> R) -> R {
         f(&lock(&self.connection))
-    }
-
-    /// The signal that fires at every event of this dialog, until [`Link::forget`]. The name is
-    /// what reports call it.
-    pub(crate) fn signal(&self, dialog: DialogId, name: &Arc<str>) -> Arc<Signal> {
-        lock(&self.dialogs)
-            .entry(dialog)
-            .or_insert_with(|| (Arc::default(), name.clone()))
-            .0
-            .clone()
-    }
-
-    /// What is under way on this link, in words; `own` is the endpoint that is the child's life.
-    pub(crate) fn under_way(&self, own: Option<&str>) -> Vec<String> {
-        let phases = self.look(Connection::under_way);
-        let names = lock(&self.dialogs);
-        let name = |(id, phase): (DialogId, &'static str)| match (names.get(&id), own) {
-            (Some((_, name)), _) => Some(format!("`{name}` ({phase})")),
-            (None, Some(name)) if id.is_actor() => Some(format!("`{name}` ({phase})")),
-            // A daemon that is up does nothing of its own.
-            (None, None) if id.is_actor() && phase == STARTED => None,
-            (None, None) if id.is_actor() => Some(format!("the start of the actor ({phase})")),
-            (None, _) => Some(format!("{id} ({phase})")),
-        };
-        phases.into_iter().filter_map(name).collect()
     }
 
     /// Ends once the core has closed the link.
@@ -231,11 +212,6 @@ impl Link {
             }
             closed.await;
         }
-    }
-
-    /// The dialog's handles are gone.
-    pub(crate) fn forget(&self, dialog: DialogId) {
-        lock(&self.dialogs).remove(&dialog);
     }
 
     /// Fires when a dialog that this side opened has ended.
@@ -255,14 +231,15 @@ impl Link {
 
     fn dispatch(self: &Arc<Self>, event: Event) {
         if let Some(id) = event.dialog() {
-            let signal = lock(&self.dialogs).get(&id).map(|(signal, _)| signal.clone());
-            if let Some(signal) = signal {
-                signal.notify(usize::MAX);
-            }
+            self.notify(id, &event);
         }
         match event {
             Event::Finished(_) => {
                 self.slots.notify(1);
+            }
+            // The clock need not wake for a greeting that has come.
+            Event::Up => {
+                self.rearm.notify(1);
             }
             Event::Closed => {
                 self.closed.notify(usize::MAX);

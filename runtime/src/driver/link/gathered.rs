@@ -26,6 +26,8 @@ pub(crate) enum Leaves {
     Soon,
     /// Once the events at hand are handled, before any task goes on.
     Promptly,
+    /// With what is said next, or at the end of the turn. For what nobody waits for.
+    Later,
 }
 
 /// In which turn a link was last used. Turns have numbers from 1 on, no two the same.

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use event_listener::Event as Signal;
 use hatchery_proto::{
-    ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Outcome, Overrun, Recv,
-    SendError,
+    ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Outcome, Overrun,
 };
 
 use crate::actor::Actor;
@@ -21,10 +20,12 @@ use crate::task;
 use crate::wait;
 
 mod asked;
+mod flow;
 mod refused;
 mod told;
 
 pub(crate) use asked::Asked;
+pub(crate) use flow::{Outbound, Received};
 use told::Told;
 
 /// Which end of a dialog this is.
@@ -78,12 +79,6 @@ macro_rules! view {
     };
 }
 
-/// What a receive came to.
-pub(crate) enum Received {
-    Value,
-    End,
-}
-
 impl Dialog {
     pub(crate) fn new(
         link: Arc<Link>,
@@ -125,54 +120,6 @@ impl Dialog {
             self.told.tell();
         }
         result
-    }
-
-    /// Sends one value; waits for credit.
-    pub(crate) async fn send(&self, bytes: &[u8]) -> Result<()> {
-        self.check_decoded()?;
-        self.wait_told(|| match view!(self, |view, _now| view.send(bytes)) {
-            Some(Ok(())) => Some(Ok(())),
-            Some(Err(SendError::Full)) => None,
-            Some(Err(refused)) => Some(Err(self.refused(&refused))),
-            None => Some(Err(self.end_error())),
-        })
-        .await
-    }
-
-    /// Sends one value if there is room for it now; says whether there was.
-    pub(crate) fn try_send(&self, bytes: &[u8]) -> Result<bool> {
-        self.check_decoded()?;
-        let failed = match view!(self, |view, _now| view.send(bytes)) {
-            Some(Ok(())) => return Ok(true),
-            Some(Err(SendError::Full)) => return Ok(false),
-            Some(Err(refused)) => self.refused(&refused),
-            None => self.end_error(),
-        };
-        self.told.tell();
-        Err(failed)
-    }
-
-    /// Receives one value into `out`. Dropping the future loses nothing.
-    pub(crate) async fn recv(&self, out: &mut Vec<u8>) -> Result<Received> {
-        self.wait_told(|| self.received(out)).await
-    }
-
-    /// The same if there is an answer now.
-    pub(crate) fn received(&self, out: &mut Vec<u8>) -> Option<Result<Received>> {
-        if let Err(error) = self.check_decoded() {
-            return Some(Err(error));
-        }
-        match view!(self, |view, _now| view.recv(out)) {
-            Some(Recv::Value) => Some(Ok(Received::Value)),
-            Some(Recv::Empty) => None,
-            Some(Recv::End) => Some(Ok(Received::End)),
-            Some(Recv::Overrun) => Some(Err(Error::overrun_here(&self.peer, &self.task))),
-            Some(Recv::Ended) => match self.outcome() {
-                Some(Outcome::Returned(_)) => Some(Ok(Received::End)),
-                _ => Some(Err(self.end_error())),
-            },
-            None => Some(Err(self.end_error())),
-        }
     }
 
     /// This side will send no more. Idempotent.

@@ -40,6 +40,10 @@ impl Intake {
             self.pending = None;
             return received?.map(|bytes| self.decoded(&bytes, take)).transpose();
         }
+        if self.dialog.takes(&mut self.bytes) {
+            self.count += 1;
+            return decoded(&self.dialog, self.count, &self.bytes, take).map(Some);
+        }
         match self.dialog.recv(&mut self.bytes).await? {
             Received::Value => {
                 self.count += 1;
@@ -64,6 +68,13 @@ impl Intake {
             return Poll::Ready(None);
         }
         let dialog = &self.dialog;
+        // Without a future of its own where one is there, as on a busy stream.
+        if self.pending.is_none() && dialog.takes(&mut self.bytes) {
+            self.count += 1;
+            let value = decoded(dialog, self.count, &self.bytes, take);
+            self.ended = value.is_err();
+            return Poll::Ready(Some(value));
+        }
         let pending = self.pending.get_or_insert_with(|| {
             let dialog = dialog.clone();
             Box::pin(async move {

@@ -68,9 +68,10 @@
 //!   thread hears nothing. From before the actor's first task.
 //!
 //! A task that blocks its thread holds up the others of that thread, and what they have said and was
-//! not written yet. Values of streams, first values, errors and cancels are written where they are
-//! said, and so is the first call or result of a turn, which is once round all tasks that are ready. A
-//! call or a result that is not the first is written at the end of the turn, or by another thread that
+//! not written yet. First values, errors, cancels and the ends of streams are written where they are
+//! said, with all that was said before, and so is the first call, result or value of a turn, which is
+//! once round all tasks that are ready. Those that are not the first are written at the end of the
+//! turn, at 64 KiB of values, when a stream is [flushed](SendHalf::flush), or by another thread that
 //! runs the actor: of calls that arrive together, a later result may wait for a task that blocks
 //! between. That a task has begun is told before it runs; of a call whose endpoint has returned within
 //! a millisecond the last time, with its result, or at the end of the turn.

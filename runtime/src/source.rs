@@ -139,11 +139,11 @@ pub(crate) async fn produce<E: StreamEndpoint>(args: E::Args, dialog: &Dialog) -
     let mut items = pin!(E::run(args).await);
     let mut sent = 0_u32;
     while let Some(item) = items.next().await {
-        let bytes = item.map_err(|error| failed::<E>(&error)).and_then(|item| {
+        let mut bytes = item.map_err(|error| failed::<E>(&error)).and_then(|item| {
             encode::<E::Codec, _>(&item, "an item of", E::NAME)
                 .map_err(|error| Failed::from_error(&error, E::NAME))
         })?;
-        let done = async { Some(dialog.send(&bytes).await) };
+        let done = async { Some(dialog.send(bytes.outbound()).await) };
         match done.or(cancelled()).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(Failed::from_error(&error, E::NAME)),

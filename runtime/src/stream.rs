@@ -12,7 +12,7 @@ use hatchery_proto::{Capacity, Overrun};
 
 use crate::broadcast::Subscriber;
 use crate::codec::{Encoded, Put, Take, encode_by};
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, Outbound};
 use crate::error::{Error, Result};
 use crate::intake::Intake;
 
@@ -74,6 +74,14 @@ impl<Tx, Rx> MsgStream<Tx, Rx> {
     /// As there.
     pub fn try_send(&self, value: Tx) -> Result<(), TrySendError<Tx>> {
         self.sender.try_send(value)
+    }
+
+    /// See [`SendHalf::flush`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn flush(&self) -> Result<()> {
+        self.sender.flush().await
     }
 
     /// See [`RecvHalf::recv`].
@@ -175,6 +183,14 @@ impl<Tx> SendHalf<Tx> {
         Self { dialog, pending: None, put }
     }
 
+    /// Whether the value that was begun has been handed over.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(pending) = &mut self.pending else { return Poll::Ready(Ok(())) };
+        let sent = std::task::ready!(pending.as_mut().poll(cx));
+        self.pending = None;
+        Poll::Ready(sent)
+    }
+
     fn encode(&self, value: &Tx) -> Result<Encoded> {
         encode_by(self.put, value, "a value for", &self.dialog.task)
     }
@@ -183,7 +199,10 @@ impl<Tx> SendHalf<Tx> {
 impl<Tx> SendHalf<Tx> {
     /// Sends one value; waits while the peer's window is full (P-W1).
     ///
-    /// Done when the value is handed over whole, not when the peer has read it.
+    /// Done when the value is handed over whole, not when the peer has read it. The first value of a
+    /// turn, which is once round all tasks that are ready, leaves at once; those behind it leave
+    /// together, at the end of the turn or once they are 64 KiB. A task that then blocks its thread
+    /// holds them up, unless it has had them [flushed](Self::flush).
     ///
     /// # Errors
     /// The dialog's outcome where it has ended otherwise than by a return, `ReceiverGone` where the
@@ -193,13 +212,16 @@ impl<Tx> SendHalf<Tx> {
     /// # Cancel safety
     /// Dropped before it is done, it has sent nothing; a value is never sent in part.
     pub async fn send(&self, value: Tx) -> Result<()> {
-        let bytes = self.encode(&value)?;
-        self.dialog.send(&bytes).await
+        let mut bytes = self.encode(&value)?;
+        if self.dialog.sends(bytes.outbound()) {
+            return Ok(());
+        }
+        self.dialog.send(bytes.outbound()).await
     }
 
     /// The same for a value that is encoded.
     pub(crate) async fn send_encoded(&self, bytes: &[u8]) -> Result<()> {
-        self.dialog.send(bytes).await
+        self.dialog.send(Outbound::Lent(bytes)).await
     }
 
     /// What the reader's slowness is to a sender that waits for nobody.
@@ -212,12 +234,26 @@ impl<Tx> SendHalf<Tx> {
     /// # Errors
     /// `Full` with the value where it has none; else as [`send`](Self::send).
     pub fn try_send(&self, value: Tx) -> Result<(), TrySendError<Tx>> {
-        let sent = self.encode(&value).and_then(|bytes| self.dialog.try_send(&bytes));
+        let sent = self.encode(&value).and_then(|mut bytes| self.dialog.try_send(bytes.outbound()));
         match sent {
             Ok(true) => Ok(()),
             Ok(false) => Err(TrySendError::Full(value)),
             Err(error) => Err(TrySendError::Failed(error)),
         }
+    }
+
+    /// Has the system take what was sent so far, as much as it has room for now; never waits for the
+    /// peer. For a task that goes on to block its thread, or to end its process by its own hand: any
+    /// other's values leave by themselves.
+    ///
+    /// # Errors
+    /// None; what has become of the dialog the next send says.
+    ///
+    /// # Cancel safety
+    /// Does its work when first polled.
+    pub async fn flush(&self) -> Result<()> {
+        self.dialog.flush();
+        Ok(())
     }
 
     /// Ends this direction: the peer receives what was sent, then the end. Does not cancel the far
@@ -244,27 +280,29 @@ impl<Tx> Sink<Tx> for SendHalf<Tx> {
     type Error = Error;
 
     /// Ready once the value before has been handed over.
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.poll_flush(cx)
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_sent(cx)
     }
 
     fn start_send(mut self: Pin<&mut Self>, value: Tx) -> Result<()> {
-        let bytes = self.encode(&value)?;
+        let mut bytes = self.encode(&value)?;
         let dialog = self.dialog.clone();
-        self.pending = Some(Box::pin(async move { dialog.send(&bytes).await }));
+        // Without a task of its own where there is room, which there is nearly always.
+        if !dialog.try_send(bytes.outbound())? {
+            self.pending = Some(Box::pin(async move { dialog.send(bytes.outbound()).await }));
+        }
         Ok(())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(pending) = &mut self.pending else { return Poll::Ready(Ok(())) };
-        let sent = std::task::ready!(pending.as_mut().poll(cx));
-        self.pending = None;
+        let sent = std::task::ready!(self.poll_sent(cx));
+        self.dialog.flush();
         Poll::Ready(sent)
     }
 
     /// Sends what waits, then as [`close`](Self::close).
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        std::task::ready!(self.as_mut().poll_flush(cx))?;
+        std::task::ready!(self.poll_sent(cx))?;
         Poll::Ready(self.dialog.stop())
     }
 }

@@ -549,7 +549,7 @@ fn p_w5_an_opener_never_opens_more_than_was_announced() {
 #[test]
 fn limits_may_be_hit_exactly() {
     // P-F2, P-F3
-    for size in [0, 959, 960, 961, 1920, 65_535, 65_536] {
+    for size in [0, 1007, 1008, 1009, 2016, 65_535, 65_536] {
         let mut pair = Pair::up_with(&small_limits());
         let id = pair.open(Kind::Call, &vec![1; size]);
         pair.finish(id, Terminal::Return(vec![2; size]));

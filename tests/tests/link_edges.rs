@@ -129,7 +129,7 @@ fn what_stands_before_the_arguments_is_no_longer_than_the_smallest_frame() {
     let fits = (0..1024).rev().find(|size| start(*size).is_ok()).unwrap();
     assert!(fits > 900, "{fits}");
     for size in [fits + 1, fits + 2, 5000] {
-        assert!(matches!(start(size), Err(Misuse::TooLarge { max: 960, .. })), "{size}");
+        assert!(matches!(start(size), Err(Misuse::TooLarge { max: 1008, .. })), "{size}");
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Gather {
     /// Of the first part so much is written.
     written: usize,
     len: usize,
+    /// A write has taken some of it and not all.
+    begun: bool,
     /// The last part is no payload: more frames may be appended to it.
     open: bool,
     /// Buffers that have done their work.
@@ -30,6 +32,12 @@ impl Gather {
         self.len == 0
     }
 
+    /// Whether a part of what is there was written.
+    #[must_use]
+    pub const fn is_begun(&self) -> bool {
+        self.begun
+    }
+
     /// What is to be written, in order.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let first = self.parts.front().map(|part| part.get(self.written..).unwrap_or_default());
@@ -47,6 +55,7 @@ impl Gather {
             self.done.extend(self.parts.pop_front());
         }
         self.open &= !self.parts.is_empty();
+        self.begun = self.len > 0;
     }
 
     /// Forgets everything.

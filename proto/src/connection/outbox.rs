@@ -152,6 +152,15 @@ impl Connection {
         !out.mute && (waiting || !out.hello.is_empty())
     }
 
+    /// Whether there is something other than values and outcomes to give, which somebody may wait for
+    /// who has nothing to do meanwhile: credit, acknowledgements, the link's own messages.
+    #[must_use]
+    pub fn wants_control(&self) -> bool {
+        let out = &self.out;
+        let open = self.phase == Phase::Open && !out.mute;
+        open && (out.ping || out.pong || !out.control.is_empty() || out.goodbye.is_some())
+    }
+
     /// Appends frames to `out` until about `budget` bytes are there or nothing is left; at least one
     /// frame if there is any. Returns how many bytes were appended.
     ///

@@ -3,8 +3,10 @@
 use std::cell::Cell;
 use std::ops::Deref;
 
+use crate::dialog::Outbound;
+
 /// Larger buffers are given back to the allocator.
-const MOST_KEPT: usize = 64 * 1024;
+const MOST_KEPT: usize = 128 * 1024;
 
 thread_local! {
     /// What the last value of this thread has left. Empty while one is encoded: its code may encode
@@ -12,13 +14,18 @@ thread_local! {
     static LEFT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Bytes that are to be sent, and copied on their way.
+/// Bytes that are to be sent.
 pub(crate) struct Encoded(Vec<u8>);
 
 impl Encoded {
     /// Nothing yet.
     pub(super) fn begin() -> Self {
         Self(LEFT.try_with(Cell::take).unwrap_or_default())
+    }
+
+    /// As a value of a stream.
+    pub(crate) fn outbound(&mut self) -> Outbound<'_> {
+        Outbound::Own(&mut self.0)
     }
 
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {

@@ -31,10 +31,12 @@ mod inner;
 pub(crate) mod recent;
 mod writing;
 
-/// How much is read, or encoded for writing, at a time.
+/// How much is encoded for writing at a time.
 const BATCH: usize = 64 * 1024;
 /// How much a link reads at first: an idle actor should cost next to nothing.
 const FIRST_READ: usize = 4 * 1024;
+/// And in the end: what a socket holds, so that frames are seldom cut in two.
+const MOST_READ: usize = 256 * 1024;
 
 /// Receives what a link has to tell, with no lock held.
 pub(crate) trait Handler: Send + Sync {
@@ -268,7 +270,7 @@ impl Link {
                     let bytes = buffer.get(..count).unwrap_or_default();
                     self.with(|connection, now| connection.handle_input(now, bytes));
                     if !self.look(Connection::is_closed) {
-                        if count == buffer.len() && count < BATCH {
+                        if count == buffer.len() && count < MOST_READ {
                             // More is coming than fits: the reader of a busy link is worth its memory.
                             buffer.resize(2 * count, 0);
                         }

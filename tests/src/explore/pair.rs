@@ -161,7 +161,7 @@ impl Plan {
         Limits {
             max_frame: self.max_frame,
             max_message: 1100,
-            window: Limits::FLOOR,
+            window: self.window,
             max_dialogs: self.max_dialogs,
             ..Limits::default()
         }

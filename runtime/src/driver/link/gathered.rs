@@ -12,9 +12,11 @@
 use std::cell::RefCell;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::Link;
+use hatchery_proto::Connection;
+
+use super::{BATCH, Link, lock};
 
 /// When what is said has to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(super) struct Marks {
     said: AtomicU64,
     /// It is among those that the turn's end has write.
     listed: AtomicU64,
+    /// About so many bytes of values are kept in the core.
+    values: AtomicUsize,
 }
 
 struct Turn {
@@ -77,6 +81,43 @@ impl Drop for Gathering {
 }
 
 impl Link {
+    /// Has `f` send a value of so many bytes, which leaves as [`Leaves::Soon`] has it, and together with
+    /// others of a turn once they are [`BATCH`] bytes.
+    pub(crate) fn send_value<E>(
+        self: &Arc<Self>,
+        size: usize,
+        f: impl FnOnce(&mut Connection) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Nothing follows from it but that it is to be written: no event, and no deadline.
+        let sent = f(&mut lock(&self.connection));
+        let keeps = sent.is_ok() && self.keeps_value(size);
+        // One that was not taken waits for what is to come when the others are read.
+        if !keeps {
+            self.flush();
+        }
+        sent
+    }
+
+    /// Has `f` take a value, and what has to be said to the sender said.
+    pub(crate) fn take_value<R>(self: &Arc<Self>, f: impl FnOnce(&mut Connection) -> R) -> R {
+        let (value, control) = {
+            let mut connection = lock(&self.connection);
+            let value = f(&mut connection);
+            (value, connection.wants_control())
+        };
+        if control {
+            self.flush();
+        }
+        value
+    }
+
+    fn keeps_value(self: &Arc<Self>, size: usize) -> bool {
+        let kept = self.turns.values.load(Ordering::Relaxed).saturating_add(size);
+        let keeps = kept < BATCH && self.keeps(Leaves::Soon);
+        self.turns.values.store(if keeps { kept } else { 0 }, Ordering::Relaxed);
+        keeps
+    }
+
     /// Whether what was just said here is kept. Where it is, it leaves in the end.
     pub(super) fn keeps(self: &Arc<Self>, leaves: Leaves) -> bool {
         if leaves == Leaves::Now {

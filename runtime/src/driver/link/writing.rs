@@ -1,6 +1,6 @@
 //! The writing side of a link: bytes that are kept or on their way, and who writes them when.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use std::sync::atomic::Ordering;
 
 use async_io::Async;
 use event_listener::listener;
+use hatchery_proto::Gather;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use super::{BATCH, Link, clock, lock};
 
@@ -15,14 +17,33 @@ use super::{BATCH, Link, clock, lock};
 /// one.
 pub(super) struct Outgoing {
     socket: Option<Arc<Async<UnixStream>>>,
-    bytes: Vec<u8>,
-    written: usize,
+    frames: Gather,
     blocked: bool,
 }
 
+/// So many buffers go into one write.
+const SLICES: usize = 16;
+
 impl Outgoing {
     pub(super) fn to(socket: Option<Arc<Async<UnixStream>>>) -> Self {
-        Self { socket, bytes: Vec::new(), written: 0, blocked: false }
+        Self { socket, frames: Gather::default(), blocked: false }
+    }
+}
+
+/// Writes as much as the socket takes at once; a peer that is gone raises no signal.
+fn write(mut socket: &UnixStream, frames: &Gather) -> std::io::Result<usize> {
+    let (mut slices, mut count) = ([IoSlice::new(&[]); SLICES], 0);
+    for (place, slice) in slices.iter_mut().zip(frames.slices()) {
+        *place = IoSlice::new(slice);
+        count += 1;
+    }
+    match slices.get(..count) {
+        Some([one]) => socket.write(one),
+        all => {
+            let mut none = SendAncillaryBuffer::default();
+            let all = all.unwrap_or_default();
+            Ok(rustix::net::sendmsg(socket, all, &mut none, SendFlags::NOSIGNAL)?)
+        }
     }
 }
 
@@ -55,7 +76,7 @@ impl Link {
         let state = {
             let outgoing = lock(&self.outgoing);
             match outgoing.socket {
-                Some(_) => (outgoing.bytes.len() - outgoing.written, Some(outgoing.blocked)),
+                Some(_) => (outgoing.frames.len(), Some(outgoing.blocked)),
                 None => (0, None),
             }
         };
@@ -65,7 +86,7 @@ impl Link {
     }
 
     /// Writes what is kept and what the core has to send, as far as the socket takes it.
-    pub(super) fn flush(self: &Arc<Self>) {
+    pub(crate) fn flush(self: &Arc<Self>) {
         self.write_out(false);
     }
 
@@ -114,30 +135,24 @@ impl Link {
             return Written::Blocked;
         }
         loop {
-            if outgoing.written == outgoing.bytes.len() {
-                outgoing.bytes.clear();
-                outgoing.written = 0;
-            }
-            // Behind what is kept, never behind a write that was cut short.
-            let room = BATCH.saturating_sub(outgoing.bytes.len());
-            if outgoing.written == 0 && room > 0 {
+            // Never behind a write that was cut short: what is more urgent may come until it goes on.
+            let room = BATCH.saturating_sub(outgoing.frames.len());
+            if !outgoing.frames.is_begun() && room > 0 {
                 let mut connection = lock(&self.connection);
-                let _ = connection.poll_transmit(clock::now(), &mut outgoing.bytes, room);
+                let _ = connection.poll_gather(clock::now(), &mut outgoing.frames, room);
             }
-            if outgoing.bytes.is_empty() {
+            if outgoing.frames.is_empty() {
                 return Written::All;
             }
-            if keep && outgoing.bytes.len() < BATCH {
+            if keep && outgoing.frames.len() < BATCH {
                 return Written::Kept;
             }
             let Some(socket) = &outgoing.socket else {
-                outgoing.bytes.clear();
-                outgoing.written = 0;
+                outgoing.frames.clear();
                 return Written::Failed;
             };
-            let rest = outgoing.bytes.get(outgoing.written..).unwrap_or_default();
-            match socket.get_ref().write(rest) {
-                Ok(count) => outgoing.written += count,
+            match write(socket.get_ref(), &outgoing.frames) {
+                Ok(count) => outgoing.frames.advance(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     outgoing.blocked = true;
@@ -145,7 +160,7 @@ impl Link {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "writing to a link failed; reading goes on");
-                    outgoing.written = outgoing.bytes.len();
+                    outgoing.frames.clear();
                     // The peer would wait for ever for what was lost: it is to see an end.
                     let _ = socket.get_ref().shutdown(Shutdown::Write);
                     return Written::Failed;
@@ -181,8 +196,7 @@ impl Link {
     /// Closes the socket, and tells nobody but those who wait for it.
     pub(crate) fn drop_socket(&self) {
         let mut outgoing = lock(&self.outgoing);
-        outgoing.bytes = Vec::new();
-        outgoing.written = 0;
+        outgoing.frames.clear();
         outgoing.blocked = false;
         if let Some(socket) = outgoing.socket.take() {
             // Wakes the reader and the writer, which hold the socket too.

@@ -1,6 +1,7 @@
 //! What a world of two peers is made of: its talks, and what may go wrong in it.
 
 use hatchery_proto::Kind;
+use hatchery_proto::Limits;
 use hatchery_proto::wire::Tag;
 
 /// A world of two peers.
@@ -14,6 +15,8 @@ pub struct Plan {
     pub capacity: usize,
     /// The largest frame of both ends.
     pub max_frame: u32,
+    /// The window of both ends.
+    pub window: u32,
     /// Dialogs that each end takes.
     pub max_dialogs: u32,
     /// The greeting is part of it.
@@ -97,6 +100,7 @@ impl Plan {
             talks,
             capacity: usize::MAX,
             max_frame: 2048,
+            window: Limits::FLOOR,
             max_dialogs: 8,
             greeting: false,
             cancels: 0,

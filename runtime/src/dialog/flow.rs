@@ -1,0 +1,121 @@
+//! The values of a dialog, one at a time: handed to the core and taken from it, by whoever has one or
+//! waits for one. What may be sent when the core says.
+
+use hatchery_proto::{Outcome, Recv, SendError};
+
+use super::{Dialog, Side};
+use crate::error::{Error, Result};
+
+/// A value that is to be sent.
+pub(crate) enum Outbound<'a> {
+    /// One whose buffer may be taken, and another left in its place.
+    Own(&'a mut Vec<u8>),
+    Lent(&'a [u8]),
+}
+
+impl Outbound<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Own(bytes) => bytes.len(),
+            Self::Lent(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// What a receive came to.
+pub(crate) enum Received {
+    Value,
+    End,
+}
+
+impl Dialog {
+    /// Sends one value if there is room for it now. Says nothing of why it did not, which whoever asks
+    /// again by [`send`](Self::send) is told: for the many that there is room for.
+    pub(crate) fn sends(&self, mut value: Outbound<'_>) -> bool {
+        self.undecoded.get().is_none() && self.offer(&mut value).is_ok()
+    }
+
+    /// The same for receiving one into `out`.
+    pub(crate) fn takes(&self, out: &mut Vec<u8>) -> bool {
+        self.undecoded.get().is_none() && self.take(out) == Some(Recv::Value)
+    }
+
+    /// Sends one value; waits for credit.
+    pub(crate) async fn send(&self, mut value: Outbound<'_>) -> Result<()> {
+        self.check_decoded()?;
+        self.wait_told(|| match self.offer(&mut value) {
+            Ok(()) => Some(Ok(())),
+            Err(Some(SendError::Full)) => None,
+            Err(refused) => Some(Err(self.not_sent(refused.as_ref()))),
+        })
+        .await
+    }
+
+    /// Hands a value to the core; nothing is why it is not taken where the dialog is gone.
+    fn offer(&self, value: &mut Outbound<'_>) -> Result<(), Option<SendError>> {
+        self.link.send_value(value.len(), |connection| {
+            let sent = match self.side {
+                Side::Opener => connection.caller(self.id).map(|mut view| match value {
+                    Outbound::Own(bytes) => view.send_from(bytes),
+                    Outbound::Lent(bytes) => view.send(bytes),
+                }),
+                Side::Callee => connection.callee(self.id).map(|mut view| match value {
+                    Outbound::Own(bytes) => view.send_from(bytes),
+                    Outbound::Lent(bytes) => view.send(bytes),
+                }),
+            };
+            sent.ok_or(None)?.map_err(Some)
+        })
+    }
+
+    fn not_sent(&self, refused: Option<&SendError>) -> Error {
+        refused.map_or_else(|| self.end_error(), |refused| self.refused(refused))
+    }
+
+    /// Sends one value if there is room for it now; says whether there was.
+    pub(crate) fn try_send(&self, mut value: Outbound<'_>) -> Result<bool> {
+        self.check_decoded()?;
+        let failed = match self.offer(&mut value) {
+            Ok(()) => return Ok(true),
+            Err(Some(SendError::Full)) => return Ok(false),
+            Err(refused) => self.not_sent(refused.as_ref()),
+        };
+        self.told.tell();
+        Err(failed)
+    }
+
+    /// Has what was sent leave now.
+    pub(crate) fn flush(&self) {
+        self.link.flush();
+    }
+
+    /// Receives one value into `out`. Dropping the future loses nothing.
+    pub(crate) async fn recv(&self, out: &mut Vec<u8>) -> Result<Received> {
+        self.wait_told(|| self.received(out)).await
+    }
+
+    /// The same if there is an answer now.
+    pub(crate) fn received(&self, out: &mut Vec<u8>) -> Option<Result<Received>> {
+        if let Err(error) = self.check_decoded() {
+            return Some(Err(error));
+        }
+        match self.take(out) {
+            Some(Recv::Value) => Some(Ok(Received::Value)),
+            Some(Recv::Empty) => None,
+            Some(Recv::End) => Some(Ok(Received::End)),
+            Some(Recv::Overrun) => Some(Err(Error::overrun_here(&self.peer, &self.task))),
+            Some(Recv::Ended) => match self.outcome() {
+                Some(Outcome::Returned(_)) => Some(Ok(Received::End)),
+                _ => Some(Err(self.end_error())),
+            },
+            None => Some(Err(self.end_error())),
+        }
+    }
+
+    fn take(&self, out: &mut Vec<u8>) -> Option<Recv> {
+        self.link.take_value(|connection| match self.side {
+            Side::Opener => connection.caller(self.id).map(|mut view| view.recv(out)),
+            Side::Callee => connection.callee(self.id).map(|mut view| view.recv(out)),
+        })
+    }
+}

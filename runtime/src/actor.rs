@@ -111,6 +111,8 @@ pub(crate) enum OwnLink {
 /// The actor that this process is.
 pub(crate) struct Actor {
     id: ActorId,
+    /// What it is called where it had to wait to be told (P-L7).
+    given: OnceLock<ActorId>,
     tree: u128,
     /// Known at once in a root; in a child, once its parent has said.
     settings: OnceLock<Settings>,
@@ -141,7 +143,7 @@ static RUNNING: Mutex<Option<Arc<Actor>>> = Mutex::new(None);
 
 impl fmt::Debug for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Actor").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Actor").field("id", self.id()).finish_non_exhaustive()
     }
 }
 
@@ -192,6 +194,7 @@ impl Actor {
         }
         let actor = Arc::new(Self {
             id,
+            given: OnceLock::new(),
             tree,
             settings: settings.map_or_else(OnceLock::new, OnceLock::from),
             executor: Mutex::new(Some(Arc::new(Executor::new()))),
@@ -239,7 +242,12 @@ impl Actor {
     }
 
     pub(crate) fn id(&self) -> &ActorId {
-        &self.id
+        self.given.get().unwrap_or(&self.id)
+    }
+
+    /// Gives it a name of its own, once.
+    pub(crate) fn set_name(&self, name: &str) {
+        let _ = self.given.set(ActorId { name: name.to_owned(), ..self.id.clone() });
     }
 
     /// Marks every process of the tree in its environment.

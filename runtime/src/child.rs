@@ -173,7 +173,13 @@ struct Life {
 
 impl Life {
     async fn live(&self, entry: ChildEntry, loops: Loops) -> i32 {
-        let Some(incoming) = self.specification().await else { return 1 };
+        let Some(mut incoming) = self.specification().await else { return 1 };
+        let given = std::mem::take(&mut incoming.endpoint);
+        if !given.is_empty() {
+            // It has waited, and now it is somebody (P-L7).
+            self.actor.set_name(&given);
+            entry::set_process_name(&given);
+        }
         let (main, refused) = match self.prepare(&incoming) {
             Ok(main) => (Some(main), None),
             Err(refused) => (None, Some(refused)),

@@ -4,6 +4,7 @@
 //! started, ended and waited for.
 
 mod builder;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +32,7 @@ use crate::root;
 use crate::supervisor::Child;
 use crate::task::{self, Ended, Scope};
 use crate::wait;
+use waiting::Queue;
 
 /// A handle to an open nursery: starts actors and tasks in it.
 ///
@@ -52,11 +54,17 @@ struct State {
     core: core::Nursery,
     members: BTreeMap<MemberId, Member>,
     errors: BTreeMap<(u128, u64), Error>,
+    waiting: Queue,
 }
 
 enum Member {
-    Task { scope: ScopeId, task: Option<Task<()>> },
+    Task {
+        scope: ScopeId,
+        task: Option<Task<()>>,
+    },
     Actor(Arc<Child>),
+    /// It is no actor yet.
+    Waiting(Arc<Child>),
 }
 
 /// What a local task may return: nothing, or a `Result` whose error is one.
@@ -141,6 +149,7 @@ where
                 core: core::Nursery::new(),
                 members: BTreeMap::new(),
                 errors: BTreeMap::new(),
+                waiting: Queue::default(),
             }),
             changed: Signal::new(),
         });
@@ -184,7 +193,7 @@ impl Inner {
         for member in members.into_values() {
             match member {
                 Member::Task { task, .. } => drop(task),
-                Member::Actor(child) => child.abandon(),
+                Member::Actor(child) | Member::Waiting(child) => child.abandon(),
             }
         }
     }
@@ -228,6 +237,7 @@ impl Inner {
                     self.actor.scopes(|scopes| scopes.cancel(self.scope, clock::now(), by, grace));
                 }
                 Some(NurseryStep::CancelMembers) => self.cancel_members(),
+                Some(NurseryStep::EndWaiting) => self.end_waiting(),
                 Some(NurseryStep::Done) => {}
             }
         }
@@ -262,6 +272,8 @@ impl Inner {
             match member {
                 Member::Task { scope, .. } => tasks.push(*scope),
                 Member::Actor(child) => children.push(child.clone()),
+                // Nobody has started it: nobody ends it but the block's end.
+                Member::Waiting(_) => {}
             }
         }
         for scope in tasks {

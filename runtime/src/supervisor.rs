@@ -4,8 +4,9 @@
 //! ladder, and what the ladder says is done.
 
 mod task;
+mod waiting;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use event_listener::Event as Signal;
@@ -26,13 +27,21 @@ use crate::error::{Error, Result};
 use crate::trace::Trace;
 use crate::wait;
 
+/// What a child is told that it is (P-L2).
+#[derive(Debug)]
+pub(crate) struct Birth {
+    /// The endpoint that is its whole life; a daemon has none.
+    pub(crate) main: Option<&'static str>,
+    /// That of whoever started it, for its main task.
+    pub(crate) trace: Option<Trace>,
+    pub(crate) spec: Vec<u8>,
+}
+
 /// A child, as its parent's handles share it.
 pub(crate) struct Child {
     actor: Arc<Actor>,
-    /// The endpoint that is its whole life; a daemon has none.
-    main: Option<&'static str>,
-    /// That of whoever started it, for its main task.
-    trace: Option<Trace>,
+    /// Nothing while it waits to be told (P-L7).
+    birth: OnceLock<Arc<Birth>>,
     state: Mutex<State>,
     changed: Signal,
 }
@@ -43,6 +52,12 @@ struct State {
     connect: Duration,
     id: ActorId,
     link: Option<Arc<Link>>,
+    /// The greeting is done.
+    greeted: bool,
+    /// It was told what it is, or is about to be.
+    told: bool,
+    /// It was not started for what it is, and is started again where it dies of not being it yet.
+    waited: bool,
     up: bool,
     outcome: Option<Outcome>,
     end: Option<Arc<ChildEnd>>,
@@ -67,20 +82,22 @@ impl Child {
     pub(crate) fn new(
         actor: &Arc<Actor>,
         name: &str,
-        main: Option<&'static str>,
+        birth: Option<Arc<Birth>>,
         connect: Duration,
     ) -> Arc<Self> {
         let policy = Policy { connect, ..Policy::default() };
         let id = ActorId { name: name.to_owned(), uuid: 0, pid: 0 };
         Arc::new(Self {
             actor: actor.clone(),
-            main,
-            trace: Trace::current(),
+            birth: birth.map_or_else(OnceLock::new, OnceLock::from),
             state: Mutex::new(State {
                 ladder: Ladder::new(clock::now(), policy),
                 connect,
                 id,
                 link: None,
+                greeted: false,
+                told: false,
+                waited: false,
                 up: false,
                 outcome: None,
                 end: None,
@@ -99,6 +116,11 @@ impl Child {
 
     pub(crate) fn id(&self) -> ActorId {
         lock(&self.state).id.clone()
+    }
+
+    /// The endpoint that is its whole life.
+    fn main(&self) -> Option<&'static str> {
+        self.birth.get().and_then(|birth| birth.main)
     }
 
     /// The way to the actor, while there is one.
@@ -139,7 +161,7 @@ impl Child {
 
     /// Whether `result::<E>()` makes sense for this child.
     pub(crate) fn check_main(&self, endpoint: &str) -> Result<()> {
-        match self.main {
+        match self.main() {
             Some(main) if main == endpoint => Ok(()),
             Some(main) => Err(Error::misuse(format!(
                 "asking actor {} for the result of `{endpoint}`: it runs `{main}`",
@@ -243,7 +265,7 @@ impl Child {
             (state.asked.is_some(), state.kill_asked || state.ladder.was_taken_back())
         };
         let forced = matches!(end.exit.rung, Rung::Terminated | Rung::Killed | Rung::Unkillable);
-        let task = self.main.unwrap_or("the actor");
+        let task = self.main().unwrap_or("the actor");
         match &end.outcome {
             Outcome::Failed { .. } | Outcome::Refused(..) => {
                 Some(Error::from_outcome(&end.outcome, &end.exit.actor, task))
@@ -269,9 +291,14 @@ impl Child {
                     if let Some(peer) = peer {
                         state.id = ActorId { name: state.id.name.clone(), ..peer };
                     }
-                    // `Start(0)` leaves right behind `Hello`: from now on the child may be running
-                    // something that wants to be asked.
-                    state.ladder.handle_start_written(now);
+                    state.greeted = true;
+                    if self.birth.get().is_some() {
+                        // `Start(0)` leaves right behind `Hello`: from now on the child may be
+                        // running something that wants to be asked.
+                        state.ladder.handle_start_written(now);
+                    } else {
+                        state.ladder.handle_greeted(now);
+                    }
                 });
             }
             Event::Started(DialogId::ACTOR) => self.fact(|state, now| {

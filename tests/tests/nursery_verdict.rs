@@ -301,6 +301,7 @@ impl Seen {
                     let by_wish = matches!(what, Happens::CancelMembers);
                     assert!(by_wish || self.body.is_some(), "{what:?}");
                 }
+                NurseryStep::EndWaiting => panic!("none waits: {what:?}"),
                 Done => self.done += 1,
             }
         }

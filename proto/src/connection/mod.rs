@@ -4,6 +4,7 @@
 //! order of calls is legal; a call that changes nothing is not an error.
 
 mod audit;
+mod birth;
 mod clock;
 mod close;
 mod config;
@@ -22,6 +23,7 @@ mod values;
 mod views;
 
 use alloc::collections::{BTreeSet, VecDeque};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::dialog::tables::Life;
@@ -66,6 +68,8 @@ pub struct Connection {
     config: Config,
     phase: Phase,
     peer: Option<ActorId>,
+    /// What we call a child that has greeted by another name, or is about to (P-L7).
+    given: Option<String>,
     /// Both sides' frames and messages, and the dialogs that the peer takes.
     announced: Announced,
     deframer: Deframer,
@@ -118,6 +122,7 @@ impl Connection {
         Self {
             phase: Phase::Greeting,
             peer: None,
+            given: None,
             announced,
             deframer: Deframer::new(MAX_HELLO),
             dialogs: Dialogs::default(),
@@ -238,38 +243,6 @@ impl Connection {
         self.next = self.next.saturating_add(2);
         self.open(id, wish.kind, head, args);
         Ok(id)
-    }
-
-    /// Opens dialog 0: the child's life (P-L2).
-    ///
-    /// # Errors
-    /// `ActorOpened` where this is not the parent's end, or it was opened before; else as
-    /// [`start`](Self::start).
-    pub fn start_actor(&mut self, now: Instant, spec: &[u8]) -> Result<(), Misuse> {
-        self.start_actor_traced(now, spec, None)
-    }
-
-    /// [`start_actor`](Self::start_actor) with a trace context for its main task.
-    ///
-    /// # Errors
-    /// As there; `TooLarge` where the trace does not fit.
-    pub fn start_actor_traced(
-        &mut self,
-        _now: Instant,
-        spec: &[u8],
-        trace: Option<&[u8]>,
-    ) -> Result<(), Misuse> {
-        if self.config.kind != LinkKind::Parent || self.actor_opened {
-            return Err(Misuse::ActorOpened);
-        }
-        self.may_open()?;
-        let kind = Kind::Actor;
-        let codec = body::POSTCARD;
-        let wish = StartWish { endpoint: "", kind, schema: 0, codec, deadline: None, trace };
-        let head = self.head(&wish, spec.len())?;
-        self.actor_opened = true;
-        self.open(DialogId::ACTOR, kind, head, spec);
-        Ok(())
     }
 
     /// A dialog that we opened, until its handle was released.

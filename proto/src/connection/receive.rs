@@ -119,6 +119,7 @@ impl Connection {
         self.config.limits.max_frame = self.announced.max_frame;
         self.config.limits.max_message = self.announced.max_message;
         self.peer = Some(hello.id);
+        self.name_peer();
         self.phase = Phase::Open;
         self.deframer.set_max(self.announced.max_frame);
         self.handshake = None;
@@ -201,6 +202,9 @@ impl Connection {
             self.charge_frame(args, Tag::Start.name())?;
         }
         self.highest = Some(id.number());
+        if id.is_actor() {
+            self.take_name(start.endpoint);
+        }
         let mut dialog = Dialog::new(Side::Callee, start.kind, self.config.limits.window);
         dialog.balance = i64::from(start.credit);
         dialog.ceiling = dialog.balance;

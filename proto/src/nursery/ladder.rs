@@ -63,7 +63,7 @@ pub enum Step {
 /// - Looks: [`state`](Self::state), [`rung`](Self::rung), [`rung_of`](Self::rung_of),
 ///   [`rungs`](Self::rungs).
 /// - Facts: `handle_*`. Any order is legal; what says nothing new does nothing.
-/// - Wish: [`cancel`](Self::cancel).
+/// - Wishes: [`begin_within`](Self::begin_within), [`cancel`](Self::cancel).
 /// - Out: [`poll_step`](Self::poll_step), [`poll_timeout`](Self::poll_timeout).
 #[derive(Clone, Debug)]
 pub struct Ladder {
@@ -177,6 +177,11 @@ impl Ladder {
         self.take(now, Fact::SpawnFailed);
     }
 
+    /// The greeting is done, and the child is to wait: from here on it has all the time (P-L7).
+    pub fn handle_greeted(&mut self, now: Instant) {
+        self.take(now, Fact::Greeted);
+    }
+
     /// The first byte of `Start(0)` is on its way: from here on the child is asked first.
     pub fn handle_start_written(&mut self, now: Instant) {
         self.take(now, Fact::Written);
@@ -250,6 +255,12 @@ impl Ladder {
         self.handle_timeout(now);
     }
 
+    /// It is to be something now, and has `connect` for being up, however long it has waited.
+    pub fn begin_within(&mut self, now: Instant, connect: Duration) {
+        self.policy.connect = connect;
+        self.connect = now + connect;
+    }
+
     /// What is to be done now, each once.
     #[must_use]
     pub fn poll_step(&mut self) -> Option<Step> {
@@ -261,7 +272,8 @@ impl Ladder {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
         Some(match self.state {
-            State::Spawning | State::Running | State::Unkillable | State::Reaped => return None,
+            State::Spawning | State::Waiting | State::Running => return None,
+            State::Unkillable | State::Reaped => return None,
             State::Connecting | State::Starting => (self.connect, Why::Connect),
             State::Leaving => (self.terminate, Why::Leave),
             State::Cancelling if !self.acked && self.ack < self.terminate => (self.ack, Why::Ack),

@@ -1,11 +1,13 @@
 //! Children and tasks as a set: who is cancelled when, and what the block comes to.
 //!
-//! Beside it, the [`ladder`] of one child and the [`budget`] of its rungs. None knows a link.
+//! Beside it, the [`ladder`] of one child, the [`budget`] of its rungs, and how many children are
+//! kept [`waiting`]. None knows a link.
 
 pub mod budget;
 pub mod ladder;
 mod rungs;
 mod verdict;
+pub mod waiting;
 
 use alloc::collections::BTreeMap;
 
@@ -27,6 +29,9 @@ pub enum MemberKind {
         /// It serves until it is cancelled; else one call is its life.
         daemon: bool,
     },
+    /// A child that is nothing yet (P-L7): no reason for the block to go on, and its end is none for
+    /// anything.
+    Waiting,
 }
 
 /// The nursery takes no new members.
@@ -42,6 +47,8 @@ pub enum NurseryStep {
     /// Cancel every member that has not ended. Where all is to end it comes when the body has ended
     /// (P-C2), and again when the time gets shorter.
     CancelMembers,
+    /// End every child that still waits, and take none of them any more.
+    EndWaiting,
     /// Body and members have ended: the verdict is final.
     Done,
 }
@@ -85,10 +92,10 @@ table! {
 /// The set.
 ///
 /// - Looks: [`is_cancelled`](Self::is_cancelled), [`is_done`](Self::is_done),
-///   [`members`](Self::members), [`verdict`](Self::verdict).
+///   [`keeps_waiting`](Self::keeps_waiting), [`members`](Self::members), [`verdict`](Self::verdict).
 /// - Facts: [`handle_member_ended`](Self::handle_member_ended),
 ///   [`handle_body_ended`](Self::handle_body_ended). Once each; repeats do nothing.
-/// - Wishes: [`add`](Self::add), [`cancel`](Self::cancel),
+/// - Wishes: [`add`](Self::add), [`take`](Self::take), [`cancel`](Self::cancel),
 ///   [`cancel_members`](Self::cancel_members).
 /// - Out: [`poll_step`](Self::poll_step).
 #[derive(Clone, Debug, Default)]
@@ -103,6 +110,9 @@ pub struct Nursery {
     cancel_all: bool,
     /// The members are to end, whatever the body does.
     cancel_members: bool,
+    /// Nothing more will be started from children that wait.
+    none_wait: bool,
+    end_waiting: bool,
     done: bool,
 }
 
@@ -116,9 +126,11 @@ impl Nursery {
     /// Takes a member in.
     ///
     /// # Errors
-    /// [`Closed`] once everything is being cancelled or has ended.
+    /// [`Closed`] once everything is being cancelled or has ended; for a child that is to wait, once
+    /// those have been told to end.
     pub fn add(&mut self, kind: MemberKind) -> Result<MemberId, Closed> {
-        if matches!(self.phase, Phase::Cancelling | Phase::Done) {
+        let over = matches!(self.phase, Phase::Cancelling | Phase::Done);
+        if over || (kind == MemberKind::Waiting && self.none_wait) {
             return Err(Closed);
         }
         let id = MemberId(self.next);
@@ -127,14 +139,31 @@ impl Nursery {
         Ok(id)
     }
 
-    /// A member has ended.
-    pub fn handle_member_ended(&mut self, id: MemberId, end: MemberEnd) {
-        if self.members.remove(&id).is_none() {
-            return;
+    /// A child that waits becomes an actor.
+    ///
+    /// # Errors
+    /// [`Closed`] where it does not wait, or was told to end.
+    pub fn take(&mut self, id: MemberId, daemon: bool) -> Result<(), Closed> {
+        match self.members.get_mut(&id) {
+            Some(kind @ MemberKind::Waiting) if !self.none_wait => {
+                *kind = MemberKind::Actor { daemon };
+                Ok(())
+            }
+            _ => Err(Closed),
         }
-        self.ends.member(end);
-        if matches!(end, MemberEnd::Failed(_)) {
-            self.fail();
+    }
+
+    /// A member has ended. How a child did that was nothing yet says nothing.
+    pub fn handle_member_ended(&mut self, id: MemberId, end: MemberEnd) {
+        match self.members.remove(&id) {
+            None => return,
+            Some(MemberKind::Waiting) => {}
+            Some(MemberKind::Task | MemberKind::Actor { .. }) => {
+                self.ends.member(end);
+                if matches!(end, MemberEnd::Failed(_)) {
+                    self.fail();
+                }
+            }
         }
         self.settle();
     }
@@ -176,6 +205,9 @@ impl Nursery {
             return Some(NurseryStep::DropBody);
         }
         // The body first, and whatever is open in it: it may need them to end well (P-C2).
+        if core::mem::take(&mut self.end_waiting) {
+            return Some(NurseryStep::EndWaiting);
+        }
         let all = self.body_ended && core::mem::take(&mut self.cancel_all);
         if core::mem::take(&mut self.cancel_members) || all {
             return Some(NurseryStep::CancelMembers);
@@ -187,6 +219,12 @@ impl Nursery {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.phase == Phase::Cancelling
+    }
+
+    /// Whether children may wait in it, and be taken.
+    #[must_use]
+    pub fn keeps_waiting(&self) -> bool {
+        !self.none_wait
     }
 
     /// Whether neither body nor members are left.
@@ -217,12 +255,24 @@ impl Nursery {
     fn end_all(&mut self) {
         self.drop_body = !self.body_ended;
         self.cancel_all = true;
+        self.end_waiting();
+    }
+
+    fn end_waiting(&mut self) {
+        if !core::mem::replace(&mut self.none_wait, true) {
+            self.end_waiting = self.members.values().any(|kind| *kind == MemberKind::Waiting);
+        }
     }
 
     fn settle(&mut self) {
+        // Nobody is left that could start something.
+        if self.body_ended && self.members.values().all(|kind| *kind == MemberKind::Waiting) {
+            self.end_waiting();
+        }
         if self.body_ended && self.members.is_empty() && self.phase.step(PhaseStep::Empty) {
             self.cancel_all = false;
             self.cancel_members = false;
+            self.end_waiting = false;
             self.done = true;
         }
     }

@@ -12,6 +12,7 @@ table! {
     pub machine State by Fact starts Spawning {
         Spawning + Spawned => Connecting;
         Spawning + SpawnFailed => Reaped;
+        Spawning + Greeted => Waiting;
         Spawning + Written => Starting;
         Spawning + Up => Running;
         Spawning + Left => Leaving;
@@ -21,12 +22,14 @@ table! {
         Spawning + Exited => Reaped;
         Withdrawing + Spawned => Killing;
         Withdrawing + SpawnFailed => Reaped;
+        Withdrawing + Greeted => Killing;
         Withdrawing + Written => Killing;
         Withdrawing + Up => Killing;
         Withdrawing + Left => Killing;
         Withdrawing + Eof => Killing;
         Withdrawing + Exited => Reaped;
         Withdrawing + Over => Unkillable;
+        Connecting + Greeted => Waiting;
         Connecting + Written => Starting;
         Connecting + Up => Running;
         Connecting + Left => Leaving;
@@ -35,6 +38,13 @@ table! {
         Connecting + Cancel => Killing;
         Connecting + Rush => Killing;
         Connecting + Exited => Reaped;
+        Waiting + Written => Starting;
+        Waiting + Up => Running;
+        Waiting + Left => Leaving;
+        Waiting + Eof => Terminating;
+        Waiting + Cancel => Killing;
+        Waiting + Rush => Killing;
+        Waiting + Exited => Reaped;
         Starting + Up => Running;
         Starting + Left => Leaving;
         Starting + Eof => Terminating;
@@ -68,6 +78,8 @@ table! {
         Withdrawing,
         /// It has not been told yet what it is to be.
         Connecting,
+        /// It has greeted, and is left to wait for that (P-L7).
+        Waiting,
         /// It has been told.
         Starting,
         /// It is up.
@@ -90,6 +102,8 @@ table! {
         Spawned,
         /// There is none and there will be none.
         SpawnFailed,
+        /// The greeting is done, and nobody has said yet what it is to be.
+        Greeted,
         /// The first byte of `Start(0)` is on its way.
         Written,
         /// `Started(0)`.
@@ -150,9 +164,15 @@ impl State {
         matches!(self, Self::Unkillable | Self::Reaped)
     }
 
+    /// Whether it can still be told what it is to be, and be it.
+    #[must_use]
+    pub const fn takes_orders(self) -> bool {
+        matches!(self, Self::Spawning | Self::Connecting | Self::Waiting)
+    }
+
     /// Whether nothing can run in it yet.
     pub(super) const fn is_unbegun(self) -> bool {
-        matches!(self, Self::Spawning | Self::Withdrawing | Self::Connecting)
+        matches!(self, Self::Spawning | Self::Withdrawing | Self::Connecting | Self::Waiting)
     }
 }
 
@@ -161,7 +181,13 @@ impl Fact {
     pub(super) const fn proves_a_process(self) -> bool {
         matches!(
             self,
-            Self::Spawned | Self::Written | Self::Up | Self::Left | Self::Eof | Self::Exited
+            Self::Spawned
+                | Self::Greeted
+                | Self::Written
+                | Self::Up
+                | Self::Left
+                | Self::Eof
+                | Self::Exited
         )
     }
 }

@@ -236,8 +236,9 @@ fn is_standard(descriptor: &OwnedFd) -> bool {
     descriptor.as_fd().as_raw_fd() < 3
 }
 
-/// Names the main thread, and by that the process; the kernel keeps 15 bytes.
-fn set_process_name(name: &str) {
+/// Names the main thread, and by that the process; the kernel keeps 15 bytes. On any other thread it
+/// names that one.
+pub(crate) fn set_process_name(name: &str) {
     let end = (0..=name.len().min(15)).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
     if let Ok(name) = CString::new(name.get(..end).unwrap_or_default()) {
         let _ = rustix::thread::set_name(&name);

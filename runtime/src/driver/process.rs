@@ -135,6 +135,27 @@ impl std::error::Error for SpawnError {
 }
 
 impl SpawnRequest {
+    /// One that asks for nothing of its own.
+    pub(crate) fn plain(name: &str, tree: u128) -> Self {
+        Self {
+            program: Program::Own,
+            name: name.to_owned(),
+            tree,
+            args: Vec::new(),
+            env: Vec::new(),
+            folder: None,
+            stdin: Stdin::Null,
+        }
+    }
+
+    /// Whether all that it asks for can be said to a process that runs already. A name that no process
+    /// can have is for the system to refuse.
+    pub(crate) fn is_plain(&self) -> bool {
+        let own = self.program == Program::Own && matches!(self.stdin, Stdin::Null);
+        let unset = self.args.is_empty() && self.env.is_empty() && self.folder.is_none();
+        own && unset && !self.name.contains('\0')
+    }
+
     /// Starts the child. Only the spawner's thread may call this: the child dies with the thread
     /// that started it.
     pub(super) fn start(self) -> Result<Spawned, SpawnError> {

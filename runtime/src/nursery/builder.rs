@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hatchery_proto::nursery::MemberKind;
 use hatchery_proto::nursery::ladder::Policy;
+use hatchery_proto::nursery::{MemberId, MemberKind};
 
-use super::{Member, Nursery};
+use super::{Inner, Member, Nursery};
 use crate::codec::{Postcard, encode};
 use crate::driver::entry;
 use crate::driver::link::lock;
@@ -19,7 +19,8 @@ use crate::endpoint::{Call, CallEndpoint, Endpoint};
 use crate::error::{Error, Result};
 use crate::portal::Portal;
 use crate::spec::{MainTask, Spec};
-use crate::supervisor::{self, Child};
+use crate::supervisor::{self, Birth, Child};
+use crate::trace::Trace;
 
 /// An actor that has not been started yet, from [`Nursery::actor`].
 #[must_use = "an actor is started by `start` or `run`"]
@@ -148,10 +149,6 @@ impl ActorBuilder {
             )));
         }
         let spec = encode::<Postcard, _>(&self.spec, "the specification of actor", &self.name)?;
-        let kind = MemberKind::Actor { daemon: main.is_none() };
-        let id = inner.add(kind, &format!("actor `{}`", self.name))?;
-        let child = Child::new(&inner.actor, &self.name, main, self.connect);
-        lock(&inner.state).members.insert(id, Member::Actor(child.clone()));
         let request = SpawnRequest {
             program: self.program,
             name: self.name,
@@ -161,15 +158,13 @@ impl ActorBuilder {
             folder: self.folder,
             stdin: self.stdin,
         };
-        let busy = inner.actor.busy_with_child();
-        let (of_nursery, of_child) = (inner.clone(), child.clone());
-        let supervise = async move {
-            supervisor::supervise(of_child.clone(), request, spec.to_vec()).await;
-            let end = of_child.ended().await;
-            of_nursery.member_ended(id, of_child.failure(&end), of_child.was_asked());
-            drop(busy);
+        let birth = Arc::new(Birth { main, trace: Trace::current(), spec: spec.to_vec() });
+        let plain = request.is_plain();
+        let waited = plain.then(|| inner.take_waiting(&request.name, &birth, self.connect));
+        let child = match waited.flatten() {
+            Some(child) => child,
+            None => inner.start(request, birth, self.connect)?,
         };
-        inner.actor.spawn(supervise).detach();
         // A nursery that was cancelled meanwhile has not seen this member.
         if lock(&inner.state).core.is_cancelled() {
             let (by, budget) = inner.orders();
@@ -178,7 +173,42 @@ impl ActorBuilder {
         let mut ended_if_dropped = EndIfDropped(Some(child.clone()));
         let up = child.up().await;
         ended_if_dropped.0 = None;
+        // Now that it is not in the way of this one.
+        inner.refill(plain && up.is_ok());
         up.map(|()| Portal::to(child))
+    }
+}
+
+impl Inner {
+    /// Starts a process to be an actor.
+    fn start(
+        self: &Arc<Self>,
+        request: SpawnRequest,
+        birth: Arc<Birth>,
+        connect: Duration,
+    ) -> Result<Arc<Child>> {
+        let kind = MemberKind::Actor { daemon: birth.main.is_none() };
+        let id = self.add(kind, &format!("actor `{}`", request.name))?;
+        let child = Child::new(&self.actor, &request.name, Some(birth), connect);
+        lock(&self.state).members.insert(id, Member::Actor(child.clone()));
+        self.attend(id, child.clone(), request);
+        Ok(child)
+    }
+
+    /// Has a task of its own see to a child, whose end is then that of a member.
+    pub(super) fn attend(self: &Arc<Self>, id: MemberId, child: Arc<Child>, request: SpawnRequest) {
+        let busy = self.actor.busy_with_child();
+        let inner = self.clone();
+        let attend = async move {
+            supervisor::supervise(child.clone(), request).await;
+            let end = child.ended().await;
+            inner.waiting_ended(id, &end);
+            inner.member_ended(id, child.failure(&end), child.was_asked());
+            // A start that was given up has left its place empty.
+            inner.refill(false);
+            drop(busy);
+        };
+        self.actor.spawn(attend).detach();
     }
 }
 

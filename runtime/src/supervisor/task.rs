@@ -25,7 +25,6 @@ use crate::driver::{clock, procfs};
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::serving::Serving;
-use crate::trace::Trace;
 
 /// How much of what a child wrote before it was up goes into the error about its death.
 const STDERR_TAIL: usize = 4096;
@@ -63,8 +62,34 @@ impl Drop for LetGo {
 }
 
 /// Starts the child and sees it to its end. Runs as a task of its own.
-pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Vec<u8>) {
+pub(crate) async fn supervise(child: Arc<Child>, mut request: SpawnRequest) {
     let _let_go = LetGo(child.clone());
+    loop {
+        let mut life = attend(&child, request).await;
+        if child.has_waited_in_vain(&life.end) {
+            // Before it is made anew: nothing of the old link may speak of the new process.
+            if let Some(body) = life.body.take() {
+                body.loops.stop().await;
+            }
+            if let Some(again) = child.start_again() {
+                request = again;
+                continue;
+            }
+        }
+        return conclude(&child, life).await;
+    }
+}
+
+/// One process's life as a child.
+struct Attended {
+    end: End,
+    body: Option<Body>,
+    /// Why there was none.
+    refused: Option<Error>,
+    last: Option<ExitReport>,
+}
+
+async fn attend(child: &Arc<Child>, request: SpawnRequest) -> Attended {
     let mut pending = Some(spawner::spawn(request));
     let mut body: Option<Body> = None;
     let mut refused: Option<Error> = None;
@@ -72,7 +97,7 @@ pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Ve
     let mut last = None;
     let end = loop {
         listener!(child.changed => changed);
-        if let Some(end) = run_steps(&child, &mut pending, body.as_ref()) {
+        if let Some(end) = run_steps(child, &mut pending, body.as_ref()) {
             break end;
         }
         let deadline = lock(&child.state).ladder.poll_timeout().map(|(at, _)| at);
@@ -82,8 +107,8 @@ pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Ve
             Fact::Spawned(spawned) => {
                 pending = None;
                 match spawned
-                    .map_err(|error| could_not_start(&child, &error))
-                    .and_then(|spawned| begin(&child, *spawned, &spec))
+                    .map_err(|error| could_not_start(child, &error))
+                    .and_then(|spawned| begin(child, *spawned))
                 {
                     Ok(begun) => {
                         child.fact(|state, now| state.ladder.handle_spawned(now));
@@ -99,7 +124,7 @@ pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Ve
                 let exited = exited.unwrap_or(ExitStatus::Taken);
                 status = Some(exited);
                 if let Some(body) = &body {
-                    let exit = body.autopsy(&child, Some(exited));
+                    let exit = body.autopsy(child, Some(exited));
                     last = Some(exit.clone());
                     // The link is read to its end, so that a terminal already sent wins (P-L4).
                     body.link.with(|connection, now| connection.handle_exit(now, exit));
@@ -109,7 +134,7 @@ pub(crate) async fn supervise(child: Arc<Child>, request: SpawnRequest, spec: Ve
             }
         }
     };
-    conclude(&child, &end, body, refused, last).await;
+    Attended { end, body, refused, last }
 }
 
 /// Does what the ladder says; returns the end when it has come.
@@ -137,8 +162,12 @@ fn run_steps(child: &Child, pending: &mut Option<Pending>, body: Option<&Body>) 
                     }
                 });
             }
-            (Step::Terminate, Some(body)) => signal(&name, &body.process, OsSignal::TERM),
-            (Step::Kill, Some(body)) => signal(&name, &body.process, OsSignal::KILL),
+            (Step::Kill, Some(body)) if child.birth.get().is_none() => {
+                // There is no other way to end what waits, and nothing in it to speak of.
+                signal(&name, &body.process, OsSignal::KILL);
+            }
+            (Step::Terminate, Some(body)) => force(&name, &body.process, OsSignal::TERM),
+            (Step::Kill, Some(body)) => force(&name, &body.process, OsSignal::KILL),
             (Step::Unkillable, _) => {
                 tracing::error!(
                     actor = name,
@@ -150,8 +179,12 @@ fn run_steps(child: &Child, pending: &mut Option<Pending>, body: Option<&Body>) 
     }
 }
 
+fn force(name: &str, process: &Process, by: OsSignal) {
+    tracing::info!(actor = name, pid = process.pid(), signal = ?by, "a child has to be ended by force");
+    signal(name, process, by);
+}
+
 fn signal(name: &str, process: &Process, signal: OsSignal) {
-    tracing::info!(actor = name, pid = process.pid(), ?signal, "a child has to be ended by force");
     if let Err(error) = process.signal(signal) {
         tracing::error!(actor = name, %error, "a child could not be signalled");
     }
@@ -188,8 +221,8 @@ fn could_not_start(child: &Child, error: &SpawnError) -> Error {
     Error::spawn(&id, format!("starting actor `{}`: {error}", id.name), None)
 }
 
-/// Opens the link to a process that was just started, and tells it what its life is.
-fn begin(child: &Arc<Child>, spawned: Spawned, spec: &[u8]) -> Result<Body> {
+/// Opens the link to a process that was just started, and tells it what its life is, if that is known.
+fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
     let name = child.id().name;
     let config = Config {
         kind: LinkKind::Parent,
@@ -197,10 +230,7 @@ fn begin(child: &Arc<Child>, spawned: Spawned, spec: &[u8]) -> Result<Body> {
         me: child.actor.id().clone(),
         limits: child.actor.settings().limits.clone(),
     };
-    let mut connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
-    connection
-        .start_actor_traced(clock::now(), spec, child.trace.as_ref().map(Trace::as_bytes))
-        .map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;
+    let connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
     child.fact(|state, _| state.id.pid = spawned.process.pid());
     let watched = child.clone();
     let ended = child.clone();
@@ -213,6 +243,7 @@ fn begin(child: &Arc<Child>, spawned: Spawned, spec: &[u8]) -> Result<Body> {
     let (link, loops) = Link::open(connection, spawned.link, &child.actor.executor(), serving)
         .map_err(|error| Error::os(format!("opening the link to actor `{name}`"), error))?;
     child.fact(|state, _| state.link = Some(link.clone()));
+    child.tell().map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;
     let ended_for_memory = procfs::ended_for_memory();
     Ok(Body { process: spawned.process, stderr: spawned.stderr, link, loops, ended_for_memory })
 }
@@ -238,7 +269,7 @@ impl Body {
             exit.stderr_tail = note;
         }
         drop(state);
-        exit.under_way = self.link.under_way(child.main);
+        exit.under_way = self.link.under_way(child.main());
         exit.last_message = self.link.look(|connection| {
             let received = connection.recent().rfind(|note| !note.sent);
             received.map(ToString::to_string).unwrap_or_default()
@@ -249,13 +280,8 @@ impl Body {
 }
 
 /// Reports the end to everyone who waits for it.
-async fn conclude(
-    child: &Arc<Child>,
-    end: &End,
-    body: Option<Body>,
-    refused: Option<Error>,
-    last: Option<ExitReport>,
-) {
+async fn conclude(child: &Arc<Child>, life: Attended) {
+    let Attended { end, body, refused, last } = life;
     let mut exit = match (last, &body) {
         (Some(exit), _) => exit,
         (None, Some(body)) => body.autopsy(child, end.status),
@@ -345,6 +371,9 @@ mod tests {
             asked: Some(Cancelled { canceller: id.clone(), cause: Cause::Asked }),
             id,
             link: None,
+            greeted: true,
+            told: !taken_back,
+            waited: false,
             up,
             outcome,
             end: None,

@@ -29,6 +29,8 @@ pub enum Action {
     Spawned,
     /// There is none and there will be none.
     SpawnFailed,
+    /// It has greeted, and is to wait.
+    Greeted,
     /// The first byte of `Start(0)` is on its way.
     Written,
     /// The child is up.
@@ -57,9 +59,10 @@ pub enum Action {
     Poll,
 }
 
-const FACTS: [Action; 13] = [
+const FACTS: [Action; 14] = [
     Action::Spawned,
     Action::SpawnFailed,
+    Action::Greeted,
     Action::Written,
     Action::Up,
     Action::Ack,
@@ -109,6 +112,7 @@ impl World {
         match fact {
             Action::Spawned => ladder.handle_spawned(now),
             Action::SpawnFailed => ladder.handle_spawn_failed(now),
+            Action::Greeted => ladder.handle_greeted(now),
             Action::Written => ladder.handle_start_written(now),
             Action::Up => ladder.handle_up(now),
             Action::Ack => ladder.handle_ack(now),
@@ -217,8 +221,8 @@ impl Model for Child {
                     !world.exited() && !world.has(Action::SpawnFailed)
                 }
                 Action::SpawnFailed => {
-                    let proof = [Action::Spawned, Action::Written, Action::Up, Action::Terminal];
-                    let proofs = [Action::Goodbye, Action::Eof];
+                    let proof = [Action::Spawned, Action::Greeted, Action::Written, Action::Up];
+                    let proofs = [Action::Terminal, Action::Goodbye, Action::Eof];
                     let proven = proof.iter().chain(&proofs).any(|fact| world.has(*fact));
                     !proven && !world.exited() && !world.has(fact)
                 }
@@ -328,8 +332,8 @@ impl Model for Child {
         // The child does nothing at all from here on: once it is asked, the clock alone ends it.
         match ladder.state() {
             State::Spawning if !world.has(Action::SpawnFailed) => Some(Action::Spawned),
-            State::Running if world.cancels < self.cancels => Some(Action::Cancel),
-            State::Running => Some(Action::Exit).filter(|_| !world.exited()),
+            State::Waiting | State::Running if world.cancels < self.cancels => Some(Action::Cancel),
+            State::Waiting | State::Running => Some(Action::Exit).filter(|_| !world.exited()),
             _ => ladder.poll_timeout().map(|_| Action::Timeout),
         }
     }

@@ -23,6 +23,12 @@ pub struct Family {
 pub enum Action {
     /// A member is taken in.
     Add,
+    /// A child that waits is.
+    Wait,
+    /// This one of those becomes a member like others.
+    Take(u8),
+    /// This one of those ends so.
+    Waiting(u8, End),
     /// This member ends so.
     Member(u8, End),
     /// The body ends so.
@@ -54,6 +60,11 @@ pub struct World {
     nursery: Nursery,
     /// Each that was taken in, and whether it has ended.
     members: Vec<(MemberId, bool)>,
+    /// Those that wait.
+    waiting: Vec<MemberId>,
+    /// None may wait any more, and those that do were not told yet.
+    none_wait: bool,
+    waiting_due: bool,
     body_ended: bool,
     /// The failures in the order they came in, and the body's.
     failures: Vec<(u128, u64)>,
@@ -105,6 +116,18 @@ impl World {
         }
     }
 
+    fn is_done(&self) -> bool {
+        self.body_ended && self.left() == 0 && self.waiting.is_empty()
+    }
+
+    /// Nobody may take one from here on: all is to end, or nobody is left who could.
+    fn settle_waiting(&mut self) {
+        let over = self.must_cancel() || (self.body_ended && self.left() == 0);
+        if over && !std::mem::replace(&mut self.none_wait, true) {
+            self.waiting_due = !self.waiting.is_empty();
+        }
+    }
+
     fn left(&self) -> usize {
         self.members.iter().filter(|(_, ended)| !ended).count()
     }
@@ -126,9 +149,10 @@ impl Family {
                 world.members_told = (world.members_told + 1).min(2);
                 world.member_cancels > 0 || world.body_ended
             }
+            NurseryStep::EndWaiting => std::mem::take(&mut world.waiting_due),
             NurseryStep::Done => {
                 world.done += 1;
-                world.done == 1 && world.body_ended && world.left() == 0
+                world.done == 1 && world.is_done()
             }
         };
         if fine {
@@ -144,9 +168,13 @@ impl Family {
             let what = format!("the verdict is {verdict:?} and should be {expected:?}");
             return Err(Finding::Violation(what));
         }
-        let done = world.body_ended && world.left() == 0;
-        if world.nursery.is_done() != done || world.nursery.members().count() != world.left() {
+        let done = world.is_done();
+        let left = world.left() + world.waiting.len();
+        if world.nursery.is_done() != done || world.nursery.members().count() != left {
             return Err(Finding::Violation("it does not know who is left".into()));
+        }
+        if world.nursery.keeps_waiting() == world.none_wait {
+            return Err(Finding::Violation("children wait too long, or too short".into()));
         }
         let cancelling = world.must_cancel() && !done;
         if world.nursery.is_cancelled() != cancelling {
@@ -165,8 +193,8 @@ impl Model for Family {
     }
 
     fn actions(&self, world: &World, out: &mut Vec<Action>) {
-        if world.members.len() < self.members {
-            out.push(Action::Add);
+        if world.members.len() + world.waiting.len() < self.members {
+            out.extend([Action::Add, Action::Wait]);
         }
         let ends = [End::Fine, End::Failed, End::Echo, End::Cancelled];
         for place in 0..world.members.len() {
@@ -175,6 +203,10 @@ impl Model for Family {
             let place = u8::try_from(place).expect("few members");
             let ends = if ended { &ends[1..2] } else { &ends[..] };
             out.extend(ends.iter().map(|end| Action::Member(place, *end)));
+        }
+        for place in (0..world.waiting.len()).filter_map(|place| u8::try_from(place).ok()) {
+            // However it ends, that says nothing.
+            out.extend([Action::Take(place), Action::Waiting(place, End::Failed)]);
         }
         let ends = if world.body_ended { &ends[1..2] } else { &ends[..] };
         out.extend(ends.iter().map(|end| Action::Body(*end)));
@@ -196,7 +228,7 @@ impl Model for Family {
         match action {
             Action::Add => {
                 let kind = MemberKind::Task;
-                let closed = world.must_cancel() || (world.body_ended && world.left() == 0);
+                let closed = world.must_cancel() || world.is_done();
                 match (world.nursery.add(kind), closed) {
                     (Ok(id), false) => world.members.push((id, false)),
                     (Err(_), true) => {}
@@ -205,6 +237,30 @@ impl Model for Family {
                         return Err(Finding::Violation(what));
                     }
                 }
+            }
+            Action::Wait => match (world.nursery.add(MemberKind::Waiting), world.none_wait) {
+                (Ok(id), false) => world.waiting.push(id),
+                (Err(_), true) => {}
+                (taken, _) => {
+                    return Err(Finding::Violation(format!("one that is to wait: {taken:?}")));
+                }
+            },
+            Action::Take(place) => {
+                let id = world.waiting[usize::from(place)];
+                match (world.nursery.take(id, true), world.none_wait) {
+                    (Ok(()), false) => {
+                        world.waiting.retain(|waiting| *waiting != id);
+                        world.members.push((id, false));
+                    }
+                    (Err(_), true) => {}
+                    (taken, _) => {
+                        return Err(Finding::Violation(format!("one that has waited: {taken:?}")));
+                    }
+                }
+            }
+            Action::Waiting(place, end) => {
+                let end = world.failure(end, place.into());
+                world.nursery.handle_member_ended(world.waiting.remove(usize::from(place)), end);
             }
             Action::Member(place, end) => {
                 let end = world.failure(end, place.into());
@@ -241,18 +297,20 @@ impl Model for Family {
             }
             Action::Poll => Self::poll(world, notes)?,
         }
+        world.settle_waiting();
         self.check(world)
     }
 
     fn fingerprint(&self, world: &World, state: &mut impl Hasher) {
         // What the nursery holds beyond the list of what has happened is what it has yet to tell.
         let mut nursery = world.nursery.clone();
-        for _ in 0..3 {
+        for _ in 0..4 {
             nursery.poll_step().map(|step| std::mem::discriminant(&step)).hash(state);
         }
         (world.members.iter().map(|(_, ended)| ended)).for_each(|ended| ended.hash(state));
         (world.members.len(), world.body_ended, &world.failures, world.body).hash(state);
         (world.echo, world.cancelled, world.cancels, world.member_cancels).hash(state);
+        (world.waiting.len(), world.none_wait, world.waiting_due).hash(state);
         (world.body_due, world.members_told, world.done).hash(state);
     }
 
@@ -268,6 +326,9 @@ impl Model for Family {
         let place = world.members.iter().position(|(_, ended)| !ended);
         if !world.body_ended {
             return Some(Action::Body(End::Fine));
+        }
+        if place.is_none() && !world.waiting.is_empty() {
+            return Some(Action::Waiting(0, End::Fine));
         }
         place.map(|place| Action::Member(u8::try_from(place).unwrap_or(0), End::Fine))
     }

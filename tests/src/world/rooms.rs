@@ -115,6 +115,10 @@ impl World {
                     self.processes[place].scopes.cancel(scope, now, by, grace);
                 }
                 Some(NurseryStep::CancelMembers) => self.cancel_members(place, id),
+                // None waits in these worlds.
+                Some(NurseryStep::EndWaiting) => {
+                    self.violate("nursery", format!("nursery {id} of p{place} ends what waits"));
+                }
                 Some(NurseryStep::Done) => {
                     room.dones += 1;
                     let (dones, left) = (room.dones, room.members.len());

@@ -12,6 +12,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("open_root_actor", Case::Alone(root)),
     ("open_nursery", Case::InRoot(|| hatchery::run(nursery()))),
     ("Nursery::start_actor", Case::InRoot(start_actor)),
+    ("Nursery::warmed", Case::InRoot(warmed)),
     ("Nursery::run_in_actor", Case::InRoot(run_in_actor)),
     ("ActorBuilder::start", Case::InRoot(builder_start)),
     ("ActorBuilder::run", Case::InRoot(builder_run)),
@@ -186,6 +187,28 @@ async fn in_trace() -> Result<()> {
 fn start_actor() -> Result<()> {
     starts(async |nursery, polls| {
         poll_times(nursery.start_actor("first"), polls).await.done().transpose()
+    })
+}
+
+/// Those that wait come to wait all the same, and are taken.
+fn warmed() -> Result<()> {
+    hatchery::run(async {
+        let polls = at_every_await(async |polls| {
+            open_nursery(async |nursery: Nursery| {
+                nursery.warm(2)?;
+                let ended = poll_times(nursery.warmed(), polls).await.done().transpose()?;
+                nursery.warmed().await?;
+                // Dropped at every await as well, in the middle of being told.
+                poll_times(nursery.start_actor("first"), polls).await.done().transpose()?;
+                let second = nursery.start_actor("second").await?;
+                assert_eq!(second.run(double(2)).await?, 4);
+                nursery.cancel();
+                Ok::<_, hatchery::Error>(ended.is_some())
+            })
+            .await
+        });
+        assert!(polls.await? > 1);
+        no_children().await
     })
 }
 

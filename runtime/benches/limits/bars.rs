@@ -103,6 +103,7 @@ const SPIN: &str = "block, spinning";
 const TINY: &str = "tiny static";
 const ONE: &str = "hatchery, one context";
 const SMALL: &str = "hatchery, small parent";
+const WARM: &str = "hatchery, from one that waits";
 
 /// Everything that is measured, in the order of the bars.
 pub(crate) const ROWS: &[Row] = &[
@@ -286,8 +287,12 @@ pub(crate) const ROWS: &[Row] = &[
             by(TINY, |s| Ok(millis(starts::tiny(s)?))),
             by("this image by std", |s| Ok(millis(starts::own_image(s)?))),
             by(OURS, |s| Ok(millis(tree::lives::spawn(s)?))),
+            by(WARM, |s| Ok(millis(tree::lives::spawn_warm(s)?))),
         ],
-        bars: &[bar("B11", "spawn until up, own image", TINY, (2.2, 1.8))],
+        bars: &[
+            bar("B11", "spawn until up, own image", TINY, (2.2, 1.8)),
+            Bar { ours: WARM, ..bar("B11", "spawn until up, from a pool", TINY, (2.2, 0.05)) },
+        ],
         ..TIME
     },
     Row {

@@ -35,6 +35,22 @@ pub(crate) fn spawn(scale: Scale) -> io::Result<Duration> {
     }))
 }
 
+/// The same where a process waits for it.
+pub(crate) fn spawn_warm(scale: Scale) -> io::Result<Duration> {
+    run(open_nursery(async |nursery: Nursery| {
+        nursery.warm(1)?;
+        let mut took = Duration::ZERO;
+        for _ in 0..scale.times {
+            nursery.warmed().await?;
+            let began = Instant::now();
+            let child = nursery.start_actor("child").await?;
+            took += began.elapsed();
+            child.cancel().await?;
+        }
+        Ok(took / scale.times)
+    }))
+}
+
 /// The same with a large parent.
 pub(crate) fn spawn_from_large(scale: Scale) -> io::Result<Duration> {
     let memory = black_box(vec![7_u8; LARGE]);

@@ -14,7 +14,7 @@ use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::nursery::budget;
 use hatchery_proto::{
     ActorId, Cancelled, Cause, Config, Connection, DialogId, Event, GoodbyeReason, Incoming, Kind,
-    Limits, LinkKind, Refusal, Role, Terminal,
+    LinkKind, Refusal, Role, Terminal,
 };
 
 use crate::actor::{Actor, Caller, Exposed};
@@ -137,7 +137,7 @@ async fn start(entry: ChildEntry) -> Result<i32> {
     let reign = Actor::begin(id.clone(), entry.tree, None)?;
     let actor = reign.actor().clone();
     let config =
-        Config { kind: LinkKind::Child, role: Role::Odd, me: id, limits: Limits::default() };
+        Config { kind: LinkKind::Child, role: Role::Odd, me: id, limits: entry.limits.clone() };
     let socket = entry
         .link
         .try_clone()

@@ -12,13 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hatchery_proto::Limits;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Pid, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE};
 
-use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE};
+use super::handover::{self, LIMITS_VARIABLE, MARKER_VARIABLE, Marker, NAME_VARIABLE};
 use super::process::duplicate;
 use super::procfs;
 
@@ -52,6 +53,8 @@ pub(crate) struct ChildEntry {
     pub(crate) tree: u128,
     /// What its parent calls it.
     pub(crate) name: String,
+    /// Its bounds for the link.
+    pub(crate) limits: Limits,
     /// The real standard error; descriptor 2 is the boot one until
     /// [`switch_stderr`](Self::switch_stderr).
     pub(crate) stderr: OwnedFd,
@@ -134,8 +137,10 @@ impl ChildEntry {
         let stderr = if is_standard(&stderr) { duplicate(&stderr)? } else { stderr };
         let name = std::env::var(NAME_VARIABLE).unwrap_or_default();
         set_process_name(&name);
+        let limits = std::env::var(LIMITS_VARIABLE).unwrap_or_default();
+        let limits = handover::heard_limits(&limits);
         let Marker { parent, tree, .. } = marker;
-        Ok(Some(Self { link, parent_pid: parent, tree, name, stderr }))
+        Ok(Some(Self { link, parent_pid: parent, tree, name, limits, stderr }))
     }
 
     /// Makes the real standard error descriptor 2, after what was written to the boot one so far.

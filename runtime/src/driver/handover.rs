@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use hatchery_proto::Limits;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
@@ -22,6 +23,10 @@ pub(crate) const MARKER_VARIABLE: &str = "HATCHERY_ACTOR";
 pub(crate) const TREE_VARIABLE: &str = "HATCHERY_TREE";
 /// The environment variable with the actor's name.
 pub(crate) const NAME_VARIABLE: &str = "HATCHERY_NAME";
+
+/// The environment variable with the bounds that a child has for the link to its parent, before that
+/// has said anything: [`told_limits`].
+pub(crate) const LIMITS_VARIABLE: &str = "HATCHERY_LIMITS";
 
 /// The byte that carries the descriptors, ahead of the first frame.
 const BYTE: u8 = b'H';
@@ -55,6 +60,26 @@ impl FromStr for Marker {
             tree: u128::from_str_radix(tree, 16).map_err(drop)?,
             socket: socket.parse().map_err(drop)?,
         })
+    }
+}
+
+/// These bounds, as the child finds them in its environment; nothing where they are the default ones.
+pub(crate) fn told_limits(limits: &Limits) -> Option<String> {
+    let four = |of: &Limits| [of.max_frame, of.max_message, of.window, of.max_dialogs];
+    let [frame, message, window, dialogs] = four(limits);
+    let told = four(limits) != four(&Limits::default());
+    told.then(|| format!("{frame}:{message}:{window}:{dialogs}"))
+}
+
+/// What [`told_limits`] has told; the default ones where nothing, or nothing of this kind, was.
+pub(crate) fn heard_limits(told: &str) -> Limits {
+    let default = Limits::default();
+    let numbers: Result<Vec<u32>, _> = told.split(':').map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok(&[max_frame, max_message, window, max_dialogs]) => {
+            Limits { max_frame, max_message, window, max_dialogs, ..default }
+        }
+        _ => default,
     }
 }
 
@@ -145,6 +170,19 @@ mod tests {
         assert_eq!(marker.to_string().parse(), Ok(marker));
         for text in ["", "1", "1:2", "x:2:3", "1:g:3", "1:2:", "1:2:3:4", "-1:2:3"] {
             assert!(text.parse::<Marker>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_that_are_told_are_heard_and_others_are_the_default_ones() {
+        let default = Limits::default();
+        assert_eq!(told_limits(&default), None);
+        let small = Limits { max_frame: 2048, window: 7, ..default.clone() };
+        let told = told_limits(&small).unwrap();
+        assert_eq!(told, "2048:4194304:7:4096");
+        assert_eq!(format!("{:?}", heard_limits(&told)), format!("{small:?}"));
+        for text in ["", "1:2:3", "1:2:3:4:5", "1:2:3:x", "1:2:3:-4", "1:2:3:4294967296"] {
+            assert_eq!(format!("{:?}", heard_limits(text)), format!("{default:?}"), "{text}");
         }
     }
 

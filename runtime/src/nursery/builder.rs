@@ -91,8 +91,8 @@ impl ActorBuilder {
     }
 
     /// Sets a variable of its environment, which is this process's otherwise. What it starts inherits
-    /// it. The library's own variables (`HATCHERY_ACTOR`, `HATCHERY_TREE`, `HATCHERY_NAME`) cannot be
-    /// set.
+    /// it. The library's own variables (`HATCHERY_ACTOR`, `HATCHERY_TREE`, `HATCHERY_NAME`,
+    /// `HATCHERY_LIMITS`) cannot be set.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), Some(value.into())));
         self

@@ -1,6 +1,7 @@
 //! The supervisor's task: starts the child, does what the ladder says, hears its last words, and
 //! tells everyone who waits how it ended.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use hatchery_proto::{
 use super::{Child, ChildEnd, State};
 use crate::actor::Caller;
 use crate::context::by_us;
+use crate::driver::handover::{LIMITS_VARIABLE, told_limits};
 use crate::driver::link::{Link, Loops, lock};
 use crate::driver::process::{
     BootStderr, Process, Signal as OsSignal, SpawnError, SpawnRequest, Spawned,
@@ -89,7 +91,10 @@ struct Attended {
     last: Option<ExitReport>,
 }
 
-async fn attend(child: &Arc<Child>, request: SpawnRequest) -> Attended {
+async fn attend(child: &Arc<Child>, mut request: SpawnRequest) -> Attended {
+    // It greets before it could be told on the link; one that has the usual bounds inherits no others.
+    let limits = told_limits(&child.actor.settings().limits).map(OsString::from);
+    request.env.push((LIMITS_VARIABLE.into(), limits));
     let mut pending = Some(spawner::spawn(request));
     let mut body: Option<Body> = None;
     let mut refused: Option<Error> = None;

@@ -96,7 +96,7 @@ const fn absolute(
     Bar { id, work, ours: OURS, limit, t1: Bound::Is(t1), t2: Bound::Is(t2) }
 }
 
-const OURS: &str = "hatchery";
+pub(crate) const OURS: &str = "hatchery";
 const BLOCK: &str = "block";
 const SMOL: &str = "smol";
 const SPIN: &str = "block, spinning";
@@ -407,11 +407,24 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
-/// What is not a bar, but is run by a program that counts.
+/// What is not a bar, but is run by a program that counts, or counts itself.
 pub(crate) const INNER: &[Row] = &[
-    Row { key: "core-loop", contenders: &[by(OURS, frame::pass)], ..COUNT },
-    Row { key: "core-run", contenders: &[by(OURS, frame::stream)], ..COUNT },
+    inner("core-loop", &[by(OURS, frame::pass)]),
+    inner("core-run", &[by(OURS, frame::stream)]),
+    inner("core-call", &[by(OURS, frame::call)]),
+    inner("core-start", &[by(OURS, frame::start)]),
+    inner("core-credit", &[by(OURS, frame::credit)]),
+    inner("core-late", &[by(OURS, frame::late)]),
+    inner("core-broken", &[by(OURS, frame::broken)]),
+    inner("wire-frame", &[by(OURS, frame::wire)]),
+    inner("wire-bodies", &[by(OURS, frame::bodies)]),
+    inner("core-loop-allocations", &[by(OURS, frame::pass_allocations)]),
+    inner("core-call-allocations", &[by(OURS, frame::call_allocations)]),
 ];
+
+const fn inner(key: &'static str, contenders: &'static [Contender]) -> Row {
+    Row { key, contenders, ..COUNT }
+}
 
 /// Contexts on one link, of the 4,096 that a child takes.
 const MANY: u32 = 4_000;

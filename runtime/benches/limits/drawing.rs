@@ -16,10 +16,10 @@ const LEFT: f64 = 330.0;
 const RIGHT: f64 = 760.0;
 const TOP: f64 = 66.0;
 
-const MET: &str = "#3b8f4e";
-const MISSED: &str = "#c8702a";
-const INK: &str = "#24292f";
-const FAINT: &str = "#d0d7de";
+pub(crate) const MET: &str = "#3b8f4e";
+pub(crate) const MISSED: &str = "#c8702a";
+pub(crate) const INK: &str = "#24292f";
+pub(crate) const FAINT: &str = "#d0d7de";
 
 /// A scale of powers from `low` to `high`.
 struct Scale {
@@ -118,11 +118,11 @@ fn colour(line: &Line) -> &'static str {
     }
 }
 
-fn text(x: f64, y: f64, words: &str) -> Text {
+pub(crate) fn text(x: f64, y: f64, words: &str) -> Text {
     Text::new(words).set("x", x).set("y", y).set("fill", INK)
 }
 
-fn stroke(x: f64, (from, to): (f64, f64), colour: &str, wide: f64) -> Stroke {
+pub(crate) fn stroke(x: f64, (from, to): (f64, f64), colour: &str, wide: f64) -> Stroke {
     let line = Stroke::new().set("x1", x).set("x2", x).set("y1", from).set("y2", to);
     line.set("stroke", colour).set("stroke-width", wide)
 }

@@ -1,16 +1,23 @@
-//! The core alone: one value of 16 bytes sent, carried, and received, with no system between.
+//! The core alone, with no system between: a value that is carried, a call, and single frames that
+//! come in, honest and hostile.
 
+use std::hint::black_box;
 use std::io;
 
-use hatchery_proto::wire::body::POSTCARD;
+use hatchery_proto::wire::body::{self, Done, POSTCARD};
+use hatchery_proto::wire::deframer::Deframer;
+use hatchery_proto::wire::{Tag, put_frame};
 use hatchery_proto::{
-    ActorId, Config, Connection, DialogId, Event, Instant, Kind, Limits, LinkKind, Recv, Role,
-    StartWish,
+    ActorId, Cancelled, Cause, Config, Connection, DialogId, Event, Instant, Kind, Limits,
+    LinkKind, Outcome, Recv, Refusal, Role, StartWish, Terminal,
 };
 
 use crate::bars::Scale;
+use crate::counted;
 
 const NOW: Instant = Instant::from_micros(1);
+/// What a value of 16 bytes costs its sender: no bytes are free (P-W1).
+const COST: u32 = 16 + Limits::FRAME_COST;
 
 /// Two ends of a link, and the bytes between them.
 struct Pair {
@@ -21,12 +28,10 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let end = |role, uuid| {
-            let me = ActorId { name: "an end".to_owned(), uuid, pid: 1 };
-            let limits = Limits::default();
-            Connection::new(Config { kind: LinkKind::Peer, role, me, limits }, NOW)
-        };
-        Self { opener: end(Role::Even, 1), callee: end(Role::Odd, 2), bytes: Vec::new() }
+        let mut pair = Self { opener: end(1), callee: end(2), bytes: Vec::new() };
+        pair.carry();
+        pair.carry();
+        pair
     }
 
     /// Carries what the opener has to say, then what the callee has, and forgets all events.
@@ -47,19 +52,8 @@ impl Pair {
 
     /// Opens a context.
     fn open(&mut self) -> Option<DialogId> {
-        let wish = StartWish {
-            endpoint: "x",
-            kind: Kind::Context,
-            schema: 0,
-            codec: POSTCARD,
-            deadline: None,
-            trace: None,
-        };
+        let id = self.opener.start(NOW, wish(Kind::Context), &[]).ok()?;
         self.carry();
-        self.carry();
-        let id = self.opener.start(NOW, wish, &[]).ok()?;
-        let _ = self.opener.poll_transmit(NOW, &mut self.bytes, 65_536);
-        self.callee.handle_input(NOW, &self.bytes);
         while self.callee.poll_event()? != Event::Incoming(id) {}
         let mut callee = self.callee.callee(id)?;
         callee.take_start()?;
@@ -77,6 +71,54 @@ impl Pair {
             _ => None,
         }
     }
+
+    /// Makes a call with 32 bytes each way, all that there is to it.
+    fn call(&mut self) -> Option<()> {
+        let id = self.opener.start(NOW, wish(Kind::Call), &[7; 32]).ok()?;
+        self.carry();
+        while self.callee.poll_event()? != Event::Incoming(id) {}
+        let mut callee = self.callee.callee(id)?;
+        let incoming = callee.take_start()?;
+        callee.accept();
+        callee.finish(Terminal::Return(incoming.args));
+        self.carry();
+        let caller = self.opener.caller(id)?;
+        let returned =
+            matches!(caller.outcome(), Some(Outcome::Returned(value)) if value.len() == 32);
+        caller.release(NOW, released());
+        returned.then_some(())
+    }
+}
+
+fn end(uuid: u128) -> Connection {
+    let role = if uuid == 1 { Role::Even } else { Role::Odd };
+    let me = ActorId { name: "an end".to_owned(), uuid, pid: 1 };
+    // So much that a peer which behaves badly for the whole run is not cut off.
+    let limits = Limits { misbehaviour_budget: u32::MAX, ..Limits::default() };
+    Connection::new(Config { kind: LinkKind::Peer, role, me, limits }, NOW)
+}
+
+fn wish(kind: Kind) -> StartWish<'static> {
+    StartWish { endpoint: "x", kind, schema: 0, codec: POSTCARD, deadline: None, trace: None }
+}
+
+fn released() -> Cancelled {
+    let canceller = ActorId { name: String::new(), uuid: 1, pid: 1 };
+    Cancelled { canceller, cause: Cause::Dropped }
+}
+
+/// Does one piece of work so many times.
+fn times(scale: Scale, mut once: impl FnMut() -> Option<()>) -> io::Result<f64> {
+    for _ in 0..scale.times {
+        once().ok_or_else(|| io::Error::other("the core did not do what it has to"))?;
+    }
+    Ok(f64::from(scale.times))
+}
+
+fn opened() -> io::Result<(Pair, DialogId)> {
+    let mut pair = Pair::new();
+    let id = pair.open().ok_or_else(|| io::Error::other("the core opened no context"))?;
+    Ok((pair, id))
 }
 
 /// So many go at once where a stream is busy: about what one read brings.
@@ -84,34 +126,152 @@ const RUN: u32 = 64;
 
 /// Has so many values pass, [`RUN`] at a time; what it is worth is how many instructions that took.
 pub(crate) fn stream(scale: Scale) -> io::Result<f64> {
-    let mut pair = Pair::new();
-    let lost = || io::Error::other("the core did not deliver");
-    let id = pair.open().ok_or_else(lost)?;
+    let (mut pair, id) = opened()?;
     let mut value = Vec::new();
     let runs = scale.times.div_ceil(RUN);
-    for _ in 0..runs {
+    times(Scale { times: runs, ..scale }, || {
         for _ in 0..RUN {
-            pair.opener.caller(id).ok_or_else(lost)?.send(&[7; 16]).map_err(io::Error::other)?;
+            pair.opener.caller(id)?.send(&[7; 16]).ok()?;
         }
         pair.carry();
-        let mut callee = pair.callee.callee(id).ok_or_else(lost)?;
-        for _ in 0..RUN {
-            if callee.recv(&mut value) != Recv::Value || value.len() != 16 {
-                return Err(lost());
-            }
-        }
-    }
+        let mut callee = pair.callee.callee(id)?;
+        let mut whole = || callee.recv(&mut value) == Recv::Value && value.len() == 16;
+        (0..RUN).all(|_| whole()).then_some(())
+    })?;
     Ok(f64::from(runs * RUN))
 }
 
 /// Has so many values pass; what it is worth is how many instructions that took.
 pub(crate) fn pass(scale: Scale) -> io::Result<f64> {
-    let mut pair = Pair::new();
-    let lost = || io::Error::other("the core did not deliver");
-    let id = pair.open().ok_or_else(lost)?;
+    let (mut pair, id) = opened()?;
     let mut value = Vec::new();
-    for _ in 0..scale.times {
-        pair.pass(id, &mut value).ok_or_else(lost)?;
-    }
-    Ok(f64::from(scale.times))
+    times(scale, || pair.pass(id, &mut value))
+}
+
+/// A frame of 32 bytes written and cut off again, so often.
+pub(crate) fn wire(scale: Scale) -> io::Result<f64> {
+    let (mut deframer, mut bytes, id) = (Deframer::new(65_536), Vec::new(), DialogId::new(300));
+    times(scale, || {
+        bytes.clear();
+        put_frame(&mut bytes, Tag::Yield, id, 0, |out| out.extend_from_slice(black_box(&[7; 32])));
+        let frame = deframer.next(&mut bytes.as_slice()).ok()??;
+        (frame.body.len() == 32).then_some(())
+    })
+}
+
+/// The bodies of a `Start` and of a `Credit`, encoded and decoded as the core does it.
+pub(crate) fn bodies(scale: Scale) -> io::Result<f64> {
+    let mut bytes = Vec::new();
+    times(scale, || {
+        bytes.clear();
+        let start = body::Start {
+            endpoint: black_box("an::endpoint"),
+            kind: Kind::Call,
+            schema: 0x1234_5678_9abc_def0,
+            codec: POSTCARD,
+            credit: 262_144,
+            deadline: None,
+            trace: None,
+        };
+        bytes = postcard::to_extend(&start, std::mem::take(&mut bytes)).ok()?;
+        let read: body::Start<'_> = postcard::from_bytes(black_box(&bytes)).ok()?;
+        let same = read.schema == start.schema;
+        bytes.clear();
+        let credit = body::Credit { bytes: black_box(131_072), done: Done::No };
+        bytes = postcard::to_extend(&credit, std::mem::take(&mut bytes)).ok()?;
+        let read: body::Credit = postcard::from_bytes(black_box(&bytes)).ok()?;
+        (same && read.bytes == credit.bytes).then_some(())
+    })
+}
+
+/// Calls from the wish to the released handle.
+pub(crate) fn call(scale: Scale) -> io::Result<f64> {
+    let mut pair = Pair::new();
+    times(scale, || pair.call())
+}
+
+/// Allocations of a call in both ends of the core.
+pub(crate) fn call_allocations(scale: Scale) -> io::Result<f64> {
+    let mut pair = Pair::new();
+    times(scale, || pair.call())?;
+    let before = counted::allocated().0;
+    times(scale, || pair.call())?;
+    Ok((counted::allocated().0 - before) as f64 / f64::from(scale.times))
+}
+
+/// Allocations of a value in both ends of the core.
+pub(crate) fn pass_allocations(scale: Scale) -> io::Result<f64> {
+    let (mut pair, id) = opened()?;
+    let mut value = Vec::new();
+    times(scale, || pair.pass(id, &mut value))?;
+    let before = counted::allocated().0;
+    times(scale, || pair.pass(id, &mut value))?;
+    Ok((counted::allocated().0 - before) as f64 / f64::from(scale.times))
+}
+
+/// A `Start` that comes in and is refused.
+pub(crate) fn start(scale: Scale) -> io::Result<f64> {
+    let mut pair = Pair::new();
+    times(scale, || {
+        let id = pair.opener.start(NOW, wish(Kind::Call), &[7; 32]).ok()?;
+        pair.carry();
+        while pair.callee.poll_event()? != Event::Incoming(id) {}
+        pair.callee.callee(id)?.refuse(Refusal::Unknown, String::new());
+        pair.carry();
+        let caller = pair.opener.caller(id)?;
+        let refused = matches!(caller.outcome(), Some(Outcome::Refused(..)));
+        caller.release(NOW, released());
+        refused.then_some(())
+    })
+}
+
+/// A value that goes out, and a `Credit` for it that comes in.
+pub(crate) fn credit(scale: Scale) -> io::Result<f64> {
+    let (mut pair, id) = opened()?;
+    let mut credit = Vec::new();
+    let granted = body::Credit { bytes: COST, done: Done::No };
+    let granted = postcard::to_allocvec(&granted).map_err(io::Error::other)?;
+    put_frame(&mut credit, Tag::Credit, id, 0, |out| out.extend(granted));
+    times(scale, || {
+        pair.opener.caller(id)?.send(&[7; 16]).ok()?;
+        pair.bytes.clear();
+        let _ = pair.opener.poll_transmit(NOW, &mut pair.bytes, 65_536);
+        pair.opener.handle_input(NOW, &credit);
+        while pair.opener.poll_event().is_some() {}
+        (!pair.opener.is_closed()).then_some(())
+    })
+}
+
+/// A value for a dialog that is over, which its sender is charged for (P-A4).
+pub(crate) fn late(scale: Scale) -> io::Result<f64> {
+    let mut pair = Pair::new();
+    pair.call().ok_or_else(|| io::Error::other("the core made no call"))?;
+    while pair.callee.poll_event().is_some() {}
+    let mut late = Vec::new();
+    // The first that the opener has opened.
+    let id = DialogId::new(2);
+    put_frame(&mut late, Tag::Yield, id, 0, |out| out.extend_from_slice(&[7; 16]));
+    times(scale, || {
+        pair.callee.handle_input(NOW, &late);
+        (!pair.callee.is_closed() && pair.callee.poll_event().is_none()).then_some(())
+    })
+}
+
+/// A link that is greeted and broken by its peer, from its first byte to its `Goodbye`.
+pub(crate) fn broken(scale: Scale) -> io::Result<f64> {
+    let (mut hello, mut out) = (Vec::new(), Vec::new());
+    let _ = end(1).poll_transmit(NOW, &mut hello, 65_536);
+    // A value for a dialog that nobody has opened.
+    put_frame(&mut hello, Tag::Yield, DialogId::new(77), 0, |out| out.extend_from_slice(&[7; 16]));
+    times(scale, || {
+        let mut end = end(2);
+        out.clear();
+        end.handle_input(NOW, &hello);
+        let mut broken = false;
+        while let Some(event) = end.poll_event() {
+            broken |= matches!(event, Event::Broken(_));
+        }
+        let _ = end.poll_transmit(NOW, &mut out, 65_536);
+        (broken && !out.is_empty()).then_some(())
+    })
 }

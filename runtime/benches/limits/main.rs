@@ -26,20 +26,31 @@ mod counted;
 mod drawing;
 mod frame;
 mod measure;
+mod page;
+mod pins;
 mod place;
+mod scale;
 mod shown;
 mod smallest;
 mod starts;
 mod tree;
 
+use measure::What;
+
 fn main() -> ExitCode {
+    counted::begin_if_told();
     hatchery::init();
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["--sample", row, contender, scale] => measure::sample(row, contender, scale),
+        ["--curve", curve, n] => scale::sample(curve, n),
         ["--peer", name, cores @ ..] => peer(name, cores),
-        _ => measure::Plan::read().and_then(|plan| measure::run(&plan)),
+        _ => measure::Plan::read().and_then(|plan| match plan.what {
+            What::Limits => measure::run(&plan),
+            What::Counts => pins::run(&plan),
+            What::Scale => scale::run(&plan),
+        }),
     };
     match done {
         Ok(code) => code,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +14,7 @@ use smol::process::{Command, Stdio};
 
 use crate::bars::{Bar, Bound, INNER, ROWS, Row, Scale};
 use crate::shown::Line;
-use crate::{drawing, place, shown, starts};
+use crate::{drawing, page, place, shown, starts};
 
 /// Round trips before the clock starts.
 pub(crate) const WARM_UP: u32 = 200;
@@ -26,20 +25,35 @@ pub(crate) const SETTLE: Duration = Duration::from_millis(200);
 /// Longer than this no sample takes unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Which of its tables a command line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// All bars beside their limits.
+    Limits,
+    /// What repeats exactly, beside its pins.
+    Counts,
+    /// Curves over many contexts, links, actors and messages.
+    Scale,
+}
+
 /// What a command line asks for.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    pub(crate) what: What,
     pub(crate) quick: bool,
     words: Vec<String>,
-    json: PathBuf,
-    svg: Option<PathBuf>,
+    json: Option<PathBuf>,
+    pub(crate) svg: Option<PathBuf>,
+    /// The page whose table is written anew.
+    pub(crate) page: Option<PathBuf>,
 }
 
 impl Plan {
     /// Reads it.
     pub(crate) fn read() -> io::Result<Self> {
-        let json = Path::new(env!("CARGO_TARGET_TMPDIR")).join("limits.json");
-        let mut plan = Self { quick: false, words: Vec::new(), json, svg: None };
+        let what = What::Limits;
+        let mut plan =
+            Self { what, quick: false, words: Vec::new(), json: None, svg: None, page: None };
         let mut arguments = Parser::from_env();
         let wrong = |error| io::Error::other(format!("{error}; see the head of its main.rs"));
         while let Some(argument) = arguments.next().map_err(wrong)? {
@@ -47,7 +61,10 @@ impl Plan {
                 // Cargo's own.
                 Arg::Long("bench") => {}
                 Arg::Long("quick") => plan.quick = true,
-                Arg::Long("json") => plan.json = arguments.value().map_err(wrong)?.into(),
+                Arg::Long("counts") => plan.what = What::Counts,
+                Arg::Long("scale") => plan.what = What::Scale,
+                Arg::Long("page") => plan.page = Some(arguments.value().map_err(wrong)?.into()),
+                Arg::Long("json") => plan.json = Some(arguments.value().map_err(wrong)?.into()),
                 Arg::Long("svg") => plan.svg = Some(arguments.value().map_err(wrong)?.into()),
                 Arg::Value(word) => plan.words.push(word.string().map_err(wrong)?),
                 other => return Err(wrong(other.unexpected())),
@@ -56,11 +73,19 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Whether something of this name is asked for: everything is where nothing is named.
+    pub(crate) fn names(&self, fits: impl Fn(&str) -> bool) -> bool {
+        self.words.is_empty() || self.words.iter().any(|word| fits(word))
+    }
+
     fn wants(&self, row: &Row) -> bool {
-        let fits = |word: &String| {
-            row.key.contains(word.as_str()) || row.bars.iter().any(|bar| bar.id == word)
-        };
-        self.words.is_empty() || self.words.iter().any(fits)
+        self.names(|word| row.key.contains(word) || row.bars.iter().any(|bar| bar.id == word))
+    }
+
+    /// Where the table for machines goes.
+    pub(crate) fn json(&self, name: &str) -> PathBuf {
+        let usual = || Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        self.json.clone().unwrap_or_else(usual)
     }
 
     fn rounds(&self, row: &Row) -> usize {
@@ -117,8 +142,13 @@ pub(crate) fn run(plan: &Plan) -> io::Result<ExitCode> {
         }
         lines.extend(row.bars.iter().map(|bar| line(row, bar, &found)));
     }
-    shown::print(&lines, plan);
-    shown::save(&lines, plan, &plan.json)?;
+    let table = shown::table(&lines);
+    println!("{table}");
+    println!("{}", shown::summary(&lines, plan));
+    shown::save(&lines, plan, &plan.json("limits.json"))?;
+    if let Some(path) = &plan.page {
+        page::write(path, "limits", table, &shown::summary(&lines, plan))?;
+    }
     if let Some(path) = &plan.svg {
         drawing::save(&lines, path)?;
     }
@@ -167,19 +197,34 @@ fn line(row: &'static Row, bar: &'static Bar, found: &Results) -> Line {
 const MISSING: &str = "is not installed";
 
 /// One sample, or why there is none.
-fn sample_in_process(row: &str, contender: &str, times: u32) -> io::Result<Result<f64, String>> {
+pub(crate) fn sample_in_process(
+    row: &str,
+    contender: &str,
+    times: u32,
+) -> io::Result<Result<f64, String>> {
+    let times = times.to_string();
+    let told = in_process(&["--sample", row, contender, &times], PATIENCE)?;
+    Ok(told.and_then(|told| told.parse().map_err(|_| format!("no number: {told:?}"))))
+}
+
+/// What this program says when it is run with these arguments, or why it says nothing.
+pub(crate) fn in_process(
+    arguments: &[&str],
+    patience: Duration,
+) -> io::Result<Result<String, String>> {
     let mut command = Command::new(env::current_exe()?);
-    command.args(["--sample", row, contender]).arg(OsString::from(times.to_string()));
-    command.stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let output = smol::block_on(or(async { Some(command.output().await) }, async {
-        Timer::after(PATIENCE).await;
+        Timer::after(patience).await;
         None
     }));
     let Some(output) = output.transpose()? else { return Ok(Err("no end in time".into())) };
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(match told.trim().parse() {
-        Ok(value) if output.status.success() => Ok(value),
-        _ => Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim())),
+    let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(match output.status.success() {
+        true => Ok(told),
+        false => {
+            Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+        }
     })
 }
 

@@ -91,6 +91,25 @@ pub(crate) fn private_dirty(pid: u32) -> io::Result<f64> {
     field(&format!("/proc/{pid}/smaps_rollup"), "Private_Dirty:")
 }
 
+/// What the threads of some processes have had of processors so far, in µs: unlike the clock it does
+/// not go on while others use the machine.
+pub(crate) fn processor_time(pids: &[u32]) -> io::Result<f64> {
+    let mut nanos = 0;
+    for pid in pids {
+        for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let text = fs::read_to_string(entry?.path().join("schedstat"))?;
+            let had = text.split_whitespace().next().and_then(|had| had.parse::<u64>().ok());
+            nanos += had.ok_or_else(|| io::Error::other("the kernel keeps no schedstat"))?;
+        }
+    }
+    Ok(nanos as f64 / 1e3)
+}
+
+/// Memory of a process that is in memory now, in KiB.
+pub(crate) fn resident(pid: u32) -> io::Result<f64> {
+    field(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
 /// How many threads a process has.
 pub(crate) fn threads(pid: u32) -> io::Result<f64> {
     field(&format!("/proc/{pid}/status"), "Threads:")

@@ -92,16 +92,10 @@ pub(crate) fn shown(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// Prints the table.
-pub(crate) fn print(lines: &[Line], plan: &Plan) {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header(["bar", "work", "ours", "limit", "by", "times", "T1", "T2", "T1 is"]);
-    for column in [2, 3, 5, 6, 7] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+/// The table.
+pub(crate) fn table(lines: &[Line]) -> Table {
+    let head = ["bar", "work", "ours", "limit", "by", "times", "T1", "T2", "T1 is"];
+    let mut table = empty(&head, &[2, 3, 5, 6, 7]);
     for line in lines {
         table.add_row([
             line.bar.id.to_owned(),
@@ -115,13 +109,27 @@ pub(crate) fn print(lines: &[Line], plan: &Plan) {
             verdict(line.met(line.t1)).to_owned(),
         ]);
     }
-    println!("{table}");
+    table
+}
+
+/// A table of nothing, with numbers in these columns.
+pub(crate) fn empty(head: &[&str], numbers: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(head);
+    for column in numbers {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// What it comes to.
+pub(crate) fn summary(lines: &[Line], plan: &Plan) -> String {
     let met = lines.iter().filter(|line| line.met(line.t1) == Some(true)).count();
-    println!(
-        "T1 is met by {met} of {} rows; medians, rounds interleaved; {}",
-        lines.len(),
-        how(plan)
-    );
+    let all = lines.len();
+    format!("T1 is met by {met} of {all} rows; medians, rounds interleaved; {}", how(plan))
 }
 
 pub(crate) fn verdict(met: Option<bool>) -> &'static str {
@@ -133,7 +141,7 @@ pub(crate) fn verdict(met: Option<bool>) -> &'static str {
 }
 
 /// On what it was measured.
-fn how(plan: &Plan) -> String {
+pub(crate) fn how(plan: &Plan) -> String {
     let quick = if plan.quick { ", quickly and badly" } else { "" };
     format!("{} cores{quick}", place::cores().len())
 }

@@ -9,10 +9,9 @@ use svg::node::element::{Circle, Group, Polyline};
 
 use super::{Curve, Panel, Point};
 use crate::drawing::{FAINT, INK, MET, MISSED, stroke, text};
-use crate::shown::shown;
 
 const WIDE: f64 = 250.0;
-const HIGH: f64 = 190.0;
+const HIGH: f64 = 170.0;
 /// Room for numbers to the left of a panel, and for words above it.
 const LEFT: f64 = 46.0;
 const ABOVE: f64 = 54.0;
@@ -87,11 +86,11 @@ fn drawn(curve: &Curve, points: &[Point], panel: Panel, (left, top): (f64, f64))
     let mut group = Group::new();
     for n in across.powers() {
         let at = left + across.share(n) * WIDE;
-        let label = text(at, top + HIGH + 14.0, &shown(n)).set("text-anchor", "middle");
+        let label = text(at, top + HIGH + 14.0, &short(n)).set("text-anchor", "middle");
         group = group.add(stroke(at, (top, top + HIGH), FAINT, 1.0)).add(label);
     }
     for value in up.powers() {
-        let label = text(left - 5.0, y(value) + 4.0, &format!("{value}")).set("text-anchor", "end");
+        let label = text(left - 5.0, y(value) + 4.0, &short(value)).set("text-anchor", "end");
         group = group.add(level(left, y(value), FAINT)).add(label);
     }
     for (place, (index, column)) in series.iter().enumerate() {
@@ -116,6 +115,15 @@ fn drawn(curve: &Curve, points: &[Point], panel: Panel, (left, top): (f64, f64))
         }
     }
     group
+}
+
+/// A power of ten.
+fn short(value: f64) -> String {
+    match value {
+        1e6.. => format!("{}M", value / 1e6),
+        1e3.. => format!("{}k", value / 1e3),
+        _ => format!("{value}"),
+    }
 }
 
 fn level(left: f64, y: f64, colour: &str) -> svg::node::element::Line {

@@ -127,6 +127,8 @@ pub(crate) struct Actor {
     top: ScopeId,
     /// What has to end before the actor does: tasks and nurseries, and children.
     tasks: AtomicUsize,
+    /// How many futures on how many threads run the executor.
+    runners: AtomicUsize,
     children: AtomicUsize,
     idle: Signal,
     /// How to end the children of each nursery where nobody polls it.
@@ -204,6 +206,7 @@ impl Actor {
             rearm: Signal::new(),
             top,
             tasks: AtomicUsize::new(0),
+            runners: AtomicUsize::new(0),
             children: AtomicUsize::new(0),
             idle: Signal::new(),
             nurseries: Mutex::new(BTreeMap::new()),
@@ -380,6 +383,16 @@ impl Actor {
     /// Counts a task or a nursery, which the actor's end has to wait for.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
         Busy::new(self, |actor| &actor.tasks)
+    }
+
+    /// Counts who runs the executor.
+    pub(crate) fn running_here(self: &Arc<Self>) -> Busy {
+        Busy::new(self, |actor| &actor.runners)
+    }
+
+    /// Whether nobody else runs the executor beside whoever asks from in it.
+    pub(crate) fn is_run_by_one(&self) -> bool {
+        self.runners.load(Ordering::Acquire) <= 1
     }
 
     /// Counts a child, which the actor's end has to wait for whatever becomes of its nursery.

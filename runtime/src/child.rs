@@ -245,7 +245,7 @@ impl Life {
         self.actor.set_settings(settings);
         match main {
             // A daemon serves until it is cancelled.
-            None => Ok(Box::pin(std::future::pending())),
+            None => Ok(Job::once(std::future::pending())),
             Some(MainTask { endpoint, schema, args }) => {
                 let codec = endpoint::find(&endpoint).map_or(Postcard::NUMBER, |entry| entry.codec);
                 let mut call = Incoming {

@@ -5,11 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
-use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use futures_core::Stream;
 use hatchery_proto::{Kind, Refusal, Report, Terminal};
@@ -23,6 +20,11 @@ use crate::dialog::Dialog;
 use crate::error::{EndpointError, Error, Never, Result};
 use crate::source;
 use crate::task;
+
+mod job;
+
+pub(crate) use job::{Job, Known};
+use job::{Work, room};
 
 /// A function that can be run in another actor. Implemented by [`endpoint`](crate::endpoint) and
 /// [`context`](macro@crate::context), never by hand.
@@ -223,6 +225,9 @@ impl<E: CallEndpoint> IntoFuture for Call<E> {
     }
 }
 
+/// The buffer of arguments that is kept for the result has room for no more.
+const MOST_KEPT: usize = 16 * 1024;
+
 /// How a task of this actor ended, on its way to the core.
 pub(crate) type Ending = std::result::Result<Vec<u8>, Failed>;
 
@@ -248,15 +253,7 @@ impl Failed {
     }
 }
 
-/// A callee's task, ready to be polled. A panic in it has become an error.
-pub(crate) type Job = Pin<Box<dyn Future<Output = Result<Ending>> + Send>>;
-
 type Prepare = fn(Vec<u8>, Option<Arc<Dialog>>) -> std::result::Result<Job, String>;
-
-/// A call that took no longer is over as soon as its opener could read that it has begun.
-const QUICK: Duration = Duration::from_millis(1);
-/// The buffer of arguments that is kept for the result has room for no more.
-const MOST_KEPT: usize = 16 * 1024;
 
 /// An endpoint in the registry that the linker puts together.
 #[doc(hidden)]
@@ -265,7 +262,9 @@ pub struct Entry {
     pub(crate) schema: u64,
     pub(crate) kind: Kind,
     pub(crate) codec: u8,
-    pub(crate) prepare: Prepare,
+    prepare: Prepare,
+    /// Makes room for a call, where it is one.
+    work: Option<fn() -> Box<dyn Work>>,
 }
 
 impl std::fmt::Debug for Entry {
@@ -277,7 +276,7 @@ impl std::fmt::Debug for Entry {
 impl Entry {
     /// The entry of a call endpoint.
     pub const fn call<E: CallEndpoint>() -> Self {
-        Self::of::<E>(Kind::Call, prepare_call::<E>)
+        Self { work: Some(work::<E>), ..Self::of::<E>(Kind::Call, prepare_call::<E>) }
     }
 
     /// The entry of a context endpoint.
@@ -296,7 +295,14 @@ impl Entry {
     }
 
     const fn of<E: Endpoint>(kind: Kind, prepare: Prepare) -> Self {
-        Self { name: E::NAME, schema: E::SCHEMA, kind, codec: E::Codec::NUMBER, prepare }
+        Self {
+            name: E::NAME,
+            schema: E::SCHEMA,
+            kind,
+            codec: E::Codec::NUMBER,
+            prepare,
+            work: None,
+        }
     }
 }
 
@@ -305,45 +311,11 @@ impl Entry {
 #[distributed_slice]
 pub static ENDPOINTS: [Entry];
 
-/// An endpoint of this program, and what is known of its calls.
-pub(crate) struct Known {
-    entry: &'static Entry,
-    /// Whether the last was [`QUICK`].
-    quick: AtomicBool,
-}
-
-impl Deref for Known {
-    type Target = Entry;
-
-    fn deref(&self) -> &Entry {
-        self.entry
-    }
-}
-
-impl Known {
-    /// Whether a call of it is expected to be over at once, since the last was.
-    pub(crate) fn is_quick(&self) -> bool {
-        self.quick.load(Ordering::Relaxed)
-    }
-
-    /// A task of it is over, and took that long.
-    pub(crate) fn took(&self, time: Duration) {
-        let quick = self.kind == Kind::Call && time < QUICK;
-        if quick != self.is_quick() {
-            self.quick.store(quick, Ordering::Relaxed);
-        }
-    }
-}
-
 /// The endpoint with this name, if this program has it.
 pub(crate) fn find(name: &str) -> std::result::Result<&'static Known, (Refusal, String)> {
     static BY_NAME: OnceLock<BTreeMap<&'static str, Known>> = OnceLock::new();
-    let by_name = BY_NAME.get_or_init(|| {
-        ENDPOINTS
-            .iter()
-            .map(|entry| (entry.name, Known { entry, quick: AtomicBool::new(false) }))
-            .collect()
-    });
+    let by_name = BY_NAME
+        .get_or_init(|| ENDPOINTS.iter().map(|entry| (entry.name, Known::of(entry))).collect());
     by_name.get(name).ok_or_else(|| {
         let message = format!(
             "no endpoint has this name in that program ({} are known there); is it built from the \
@@ -358,10 +330,21 @@ pub(crate) fn prepare_call<E: CallEndpoint>(
     bytes: Vec<u8>,
     _dialog: Option<Arc<Dialog>>,
 ) -> std::result::Result<Job, String> {
+    Ok(Job::once(begin::<E>(bytes)?))
+}
+
+fn work<E: CallEndpoint>() -> Box<dyn Work> {
+    room(begin::<E>)
+}
+
+/// The task of a call, which encodes its result into the buffer of its arguments.
+fn begin<E: CallEndpoint>(
+    bytes: Vec<u8>,
+) -> std::result::Result<impl Future<Output = Result<Ending>> + Send + use<E>, String> {
     let args = decode_args::<E>(&bytes)?;
     // Of large ones nothing is held while the task runs.
     let buffer = if bytes.capacity() > MOST_KEPT { Vec::new() } else { bytes };
-    Ok(Box::pin(task::caught(async move || ending::<E>(E::run(args).await, buffer))))
+    Ok(task::caught(async move || ending::<E>(E::run(args).await, buffer)))
 }
 
 fn prepare_context<E: ContextEndpoint>(
@@ -370,7 +353,7 @@ fn prepare_context<E: ContextEndpoint>(
 ) -> std::result::Result<Job, String> {
     let args = decode_args::<E>(&args)?;
     let Some(dialog) = dialog else { return Err("a context needs a dialog".to_owned()) };
-    Ok(Box::pin(task::caught(async move || {
+    Ok(Job::once(task::caught(async move || {
         let context = E::Context::over::<E::Codec>(Seat(dialog.clone()));
         let returned = E::run(context, args).await;
         if !dialog.has_started() {
@@ -397,7 +380,7 @@ fn prepare_stream<E: StreamEndpoint>(
 ) -> std::result::Result<Job, String> {
     let args = decode_args::<E>(&args)?;
     let Some(dialog) = dialog else { return Err("a stream needs a dialog".to_owned()) };
-    Ok(Box::pin(task::caught(async move || source::produce::<E>(args, &dialog).await)))
+    Ok(Job::once(task::caught(async move || source::produce::<E>(args, &dialog).await)))
 }
 
 /// What a task has returned, in a buffer that is at hand.

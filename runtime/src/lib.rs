@@ -74,7 +74,8 @@
 //! turn, at 64 KiB of values, when a stream is [flushed](SendHalf::flush), or by another thread that
 //! runs the actor: of calls that arrive together, a later result may wait for a task that blocks
 //! between. That a task has begun is told before it runs; of a call whose endpoint has returned within
-//! a millisecond the last time, with its result, or at the end of the turn.
+//! a fifth of a millisecond the last time, with its result, or at the end of the turn. Such a call is
+//! begun where it was read, where no other thread runs the actor.
 //!
 //! # Traces
 //! [`with_trace`] has a [`Trace`], such as a `traceparent`, travel with all that is begun in a block,

@@ -1,16 +1,18 @@
 //! Serving a link: the tasks that its peer opens in this actor, from `Start` to terminal.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::mem;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker, ready};
 
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
 use hatchery_proto::{
-    ActorId, CancelRequest, Cancelled, Cause, Code, DialogId, Event, Incoming, Kind, Refusal,
-    StartWish, Terminal,
+    ActorId, CancelRequest, Cancelled, Cause, Code, DialogId, Event, Incoming, Instant, Kind,
+    Refusal, StartWish, Terminal,
 };
 
-use crate::actor::{Actor, Caller, Exposed};
+use crate::actor::{Actor, Busy, Caller, Exposed};
 use crate::context::by_us;
 use crate::current::Within;
 use crate::dialog::{Dialog, Side};
@@ -115,24 +117,25 @@ impl Serving {
             let grace = actor.settings().grace();
             scope.bound(clock::now() + left, by_us(Cause::Deadline), grace);
         }
-        let serve = async move {
-            let began = clock::now();
-            let terminal = run(&scope, job, entry.name).await;
-            entry.took(clock::now().since(began));
-            lock(&tasks).remove(&id);
-            drop(scope);
-            // An error ends more than its own task, where others are still at it.
-            let returned = matches!(terminal, Terminal::Return(_));
-            let leaves = if returned { Leaves::Soon } else { Leaves::Now };
-            link.saying(leaves, |connection, _| {
-                if let Some(callee) = connection.callee(id) {
-                    callee.finish(terminal);
-                }
-            });
-            link.forget(id);
-            drop(busy);
+        let mut served = Served {
+            scope: Some(scope),
+            job: Some(job),
+            known: entry,
+            began: None,
+            link,
+            id,
+            tasks,
+            _busy: busy,
         };
-        actor.spawn(serve).detach();
+        // Where others run the actor too, they are to be able to read on while this blocks.
+        if goes_on.is_some() && entry.is_quick() && actor.is_run_by_one() {
+            // Who polls it next wakes it.
+            let cx = &mut Context::from_waker(Waker::noop());
+            if served.poll(cx).is_ready() {
+                return;
+            }
+        }
+        actor.spawn(poll_fn(move |cx| served.poll(cx))).detach();
     }
 
     fn apply_cancel(&self, link: &Arc<Link>, id: DialogId) {
@@ -156,6 +159,41 @@ impl Serving {
         let by = Cancelled { canceller: self.actor.id().clone(), cause: Cause::LinkLost };
         let grace = self.actor.settings().grace();
         self.actor.scopes(|scopes| scopes.cancel(scope, clock::now(), by, grace));
+    }
+}
+
+/// A task that a peer has asked for, until its terminal is said, and that only when it is gone (P-C2).
+struct Served {
+    scope: Option<Scope>,
+    job: Option<Job>,
+    known: &'static Known,
+    began: Option<Instant>,
+    link: Arc<Link>,
+    id: DialogId,
+    tasks: Arc<Mutex<BTreeMap<DialogId, ScopeId>>>,
+    _busy: Busy,
+}
+
+impl Served {
+    /// As a future's.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(scope) = &self.scope else { return Poll::Ready(()) };
+        let began = *self.began.get_or_insert_with(clock::now);
+        let ended = ready!(task::poll_in(scope, &mut self.job, Job::poll, || (), cx));
+        let terminal = terminal(ended, scope.cancelled(), self.known.name);
+        self.known.took(clock::now().since(began));
+        lock(&self.tasks).remove(&self.id);
+        self.scope = None;
+        // An error ends more than its own task, where others are still at it.
+        let returned = matches!(terminal, Terminal::Return(_));
+        let leaves = if returned { Leaves::Soon } else { Leaves::Now };
+        self.link.saying(leaves, |connection, _| {
+            if let Some(callee) = connection.callee(self.id) {
+                callee.finish(terminal);
+            }
+        });
+        self.link.forget(self.id);
+        Poll::Ready(())
     }
 }
 
@@ -218,13 +256,14 @@ pub(crate) fn prepare(
         return Err((Refusal::SchemaMismatch, message));
     }
     let dialog = (entry.kind != Kind::Call).then(|| dialog(entry));
-    let job = (entry.prepare)(mem::take(&mut incoming.args), dialog);
+    let job = entry.prepare(mem::take(&mut incoming.args), dialog);
     job.map(|job| (entry, job)).map_err(|message| (Refusal::BadArguments, message))
 }
 
 /// Runs a task in its scope and says what its dialog is to end with.
 pub(crate) async fn run(scope: &Scope, job: Job, name: &str) -> Terminal {
-    let ended = task::run_in(scope, job).await;
+    let mut job = Some(job);
+    let ended = poll_fn(|cx| task::poll_in(scope, &mut job, Job::poll, || (), cx)).await;
     terminal(ended, scope.cancelled(), name)
 }
 

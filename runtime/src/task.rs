@@ -223,17 +223,18 @@ pub(crate) enum Ended<T> {
 
 /// Polls `body` once as the content of `scope`; drops it if the scope is due, and calls `before`
 /// first.
-pub(crate) fn poll_in<F: Future + ?Sized>(
+pub(crate) fn poll_in<B, T>(
     scope: &Scope,
-    body: &mut Option<Pin<Box<F>>>,
+    body: &mut Option<B>,
+    poll: impl FnOnce(&mut B, &mut Context<'_>) -> Poll<T>,
     before: impl Fn(),
     cx: &mut Context<'_>,
-) -> Poll<Ended<F::Output>> {
+) -> Poll<Ended<T>> {
     scope.bell.listen(cx.waker());
     let (actor, within) = (scope.actor.clone(), scope.within.clone());
     let _restore = Restore::set(Current { actor, scope: scope.id, within });
     let _trace = trace::Restore::set(scope.trace.clone());
-    let end = |body: &mut Option<_>| {
+    let end = |body: &mut Option<B>| {
         if body.is_some() {
             before();
         }
@@ -244,23 +245,25 @@ pub(crate) fn poll_in<F: Future + ?Sized>(
         return end(body);
     }
     let Some(future) = body else { return Poll::Ready(Ended::Dropped) };
-    if let Poll::Ready(value) = future.as_mut().poll(cx) {
+    if let Poll::Ready(value) = poll(future, cx) {
         *body = None;
         return Poll::Ready(Ended::Returned(value));
     }
     if scope.due() { end(body) } else { Poll::Pending }
 }
 
+/// Polls a body that is a future.
+pub(crate) fn poll<F: Future + Unpin>(body: &mut F, cx: &mut Context<'_>) -> Poll<F::Output> {
+    Pin::new(body).poll(cx)
+}
+
 /// Runs `body` as the content of `scope` until it ends or is due.
 ///
 /// Boxed by the caller, as early as can be: a block inside a block inside a block would otherwise
 /// be stored, and moved, once for every function around it.
-pub(crate) async fn run_in<F: Future + ?Sized>(
-    scope: &Scope,
-    body: Pin<Box<F>>,
-) -> Ended<F::Output> {
+pub(crate) async fn run_in<F: Future + Unpin>(scope: &Scope, body: F) -> Ended<F::Output> {
     let mut body = Some(body);
-    poll_fn(|cx| poll_in(scope, &mut body, || (), cx)).await
+    poll_fn(|cx| poll_in(scope, &mut body, poll, || (), cx)).await
 }
 
 /// Runs the actor's executor for as long as `future` runs, unless someone further out does.
@@ -275,6 +278,7 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
     let mut future = pin!(future);
     let executor = actor.executor();
     let mut ticker: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
+    let mut counted = None;
     let turn = Arc::new(Turn::default());
     let waker = Waker::from(turn.clone());
     poll_fn(|outside| {
@@ -282,9 +286,10 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
         let _undrive = Undrive(outer);
         if outer {
             // Dropped, so that a wake-up meant for it goes to whoever does run the executor.
-            ticker = None;
+            (ticker, counted) = (None, None);
             return future.as_mut().poll(outside);
         }
+        counted.get_or_insert_with(|| actor.running_here());
         turn.listen(outside.waker());
         let cx = &mut Context::from_waker(&waker);
         for _ in 0..TURNS {

@@ -188,9 +188,10 @@ async fn what_a_thousand_tasks_say_in_one_turn_all_arrives() -> Result<()> {
 /// answer: another thread has to write it.
 fn calls_and_blocks(worker: &hatchery::Portal) -> Result<u64> {
     let mut first = Box::pin(worker.run(number(1)));
-    assert!(future::block_on(future::poll_once(&mut first)).is_none());
+    // The other thread may have read the answer already.
+    let early = future::block_on(future::poll_once(&mut first));
     let second = future::block_on(timeout(LONG, worker.run(number(2))))?;
-    Ok(second + future::block_on(first)?)
+    Ok(second + early.unwrap_or_else(|| future::block_on(first))?)
 }
 
 #[hatchery::test]
@@ -239,6 +240,63 @@ async fn a_thread_that_runs_no_actor_writes_what_it_says_at_once() -> Result<()>
         assert_eq!(timeout(LONG, async { told.recv().await.map_err(Error::new) }).await??, 45);
         thread.join().expect("no panic");
         Ok(())
+    })
+    .await
+}
+
+/// Returns at once, waits a while, panics, or waits for ever.
+#[hatchery::endpoint]
+async fn does(what: u8) -> u8 {
+    match what {
+        0 => {}
+        1 => {
+            for _ in 0..3 {
+                future::yield_now().await;
+            }
+        }
+        2 => panic!("as it was told"),
+        _ => future::pending().await,
+    }
+    what
+}
+
+/// Has the far side expect that it returns at once, as it did the last times.
+async fn is_quick(worker: &hatchery::Portal) -> Result<()> {
+    for _ in 0..3 {
+        assert_eq!(worker.run(does(0)).await?, 0);
+    }
+    Ok(())
+}
+
+#[hatchery::test]
+async fn a_call_that_was_always_quick_may_wait_or_panic() -> Result<()> {
+    with_worker(async |worker| {
+        is_quick(worker).await?;
+        assert_eq!(worker.run(does(1)).await?, 1);
+        is_quick(worker).await?;
+        let error = worker.run(does(2)).await.unwrap_err();
+        assert!(error.to_string().contains("as it was told"), "{error}");
+        is_quick(worker).await?;
+        let (one, two) = future::zip(worker.run(does(1)), worker.run(does(0))).await;
+        assert_eq!((one?, two?), (1, 0));
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn a_call_that_was_always_quick_is_cancelled_where_it_waits() -> Result<()> {
+    with_worker(async |worker| {
+        is_quick(worker).await?;
+        let bound = Duration::from_millis(50);
+        let late = timeout(bound, async { worker.run(does(3)).await }).await.unwrap_err();
+        assert!(late.cancelled().is_some(), "{late}");
+        // And where nobody waits for it any more.
+        is_quick(worker).await?;
+        let mut dropped = Box::pin(worker.run(does(3)));
+        assert!(future::poll_once(&mut dropped).await.is_none());
+        drop(dropped);
+        is_quick(worker).await
     })
     .await
 }

@@ -49,7 +49,7 @@ pub(super) async fn run<F: Future>(
         loop {
             // The body first: if it is waiting on this context, it hears of the end by itself.
             let in_body = dialog.told.in_body();
-            let polled = task::poll_in(scope, &mut body, before, cx);
+            let polled = task::poll_in(scope, &mut body, task::poll, before, cx);
             drop(in_body);
             if let Poll::Ready(ended) = polled {
                 return Poll::Ready((ended, failed));

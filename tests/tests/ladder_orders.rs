@@ -23,6 +23,7 @@ fn steps(ladder: &mut Ladder) -> Vec<Step> {
 enum Happens {
     Spawned,
     SpawnFailed,
+    Greeted,
     Written,
     Up,
     Ack,
@@ -36,11 +37,12 @@ enum Happens {
     Deadline,
 }
 
-const ALL: [Happens; 15] = {
+const ALL: [Happens; 16] = {
     use Happens::*;
     [
         Spawned,
         SpawnFailed,
+        Greeted,
         Written,
         Up,
         Ack,
@@ -78,6 +80,7 @@ impl Seen {
         match what {
             Happens::Spawned => ladder.handle_spawned(now),
             Happens::SpawnFailed => ladder.handle_spawn_failed(now),
+            Happens::Greeted => ladder.handle_greeted(now),
             Happens::Written => ladder.handle_start_written(now),
             Happens::Up => ladder.handle_up(now),
             Happens::Ack => ladder.handle_ack(now),
@@ -170,7 +173,8 @@ fn p_t1_every_child_ends_within_its_budget() {
             let by = if stuck { seen.by + ms(100) } else { seen.by };
             assert!(seen.now <= by, "{:?} after {by:?}: {:?}", seen.now, seen.ladder);
         }
-        let waits = matches!(seen.ladder.state(), State::Spawning | State::Running);
+        let waits =
+            matches!(seen.ladder.state(), State::Spawning | State::Waiting | State::Running);
         assert!(seen.ladder.state().is_over() || waits, "{:?}", seen.ladder);
     });
     assert_eq!(states.len(), State::STATES.len(), "not every state was reached: {states:?}");

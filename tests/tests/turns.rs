@@ -100,6 +100,81 @@ async fn a_first_value_arrives_though_its_task_then_blocks_its_thread() -> Resul
     .await
 }
 
+/// Sends three values and has them flushed, and blocks its thread before it waits for anything.
+#[hatchery::context]
+async fn flushes_and_blocks(
+    cx: Context<Starts<()>, Sends<u64>, Receives<u64>>,
+    path: String,
+) -> Result<bool> {
+    let mut stream = cx.started(()).await?.open_stream();
+    stream.recv().await?;
+    for value in 0..3 {
+        stream.send(value).await?;
+    }
+    stream.flush().await?;
+    Ok(blocks(&path))
+}
+
+#[hatchery::test]
+async fn values_that_are_flushed_arrive_though_their_task_then_blocks_its_thread() -> Result<()> {
+    let path = path_of("flush");
+    with_worker(async |worker| {
+        let call = flushes_and_blocks(path.clone());
+        worker
+            .with_context(call, async |mut context, ()| {
+                let mut stream = context.open_stream()?;
+                stream.send(7).await?;
+                for value in 0..3 {
+                    assert_eq!(stream.recv().await?, Some(value));
+                }
+                made(&path)?;
+                assert!(context.result().await?, "the values came once the block was over");
+                gone(&path)
+            })
+            .await
+    })
+    .await
+}
+
+/// Sends many small values in one turn, and blocks its thread before it waits for anything.
+#[hatchery::context]
+async fn pours_and_blocks(
+    cx: Context<Starts<()>, Sends<u64>, Receives<u64>>,
+    path: String,
+) -> Result<bool> {
+    let mut stream = cx.started(()).await?.open_stream();
+    stream.recv().await?;
+    // Each counts as 17 bytes at least, in a window of 256 KiB.
+    for value in 0..10_000 {
+        stream.send(value).await?;
+    }
+    Ok(blocks(&path))
+}
+
+#[hatchery::test]
+async fn values_are_kept_until_they_are_64_kib_and_no_longer() -> Result<()> {
+    let path = path_of("pour");
+    with_worker(async |worker| {
+        let call = pours_and_blocks(path.clone());
+        worker
+            .with_context(call, async |mut context, ()| {
+                let mut stream = context.open_stream()?;
+                stream.send(7).await?;
+                for value in 0..5_000 {
+                    assert_eq!(stream.recv().await?, Some(value));
+                }
+                made(&path)?;
+                for value in 5_000..10_000 {
+                    assert_eq!(stream.recv().await?, Some(value));
+                }
+                assert!(context.result().await?, "the values came once the block was over");
+                gone(&path)
+            })
+            .await
+    })
+    .await
+}
+
 #[hatchery::test]
 async fn a_start_is_told_though_its_task_then_blocks_its_thread() -> Result<()> {
     let path = path_of("start");

@@ -198,6 +198,42 @@ pub(super) fn subscriber_next() -> Result<()> {
 
 // Closing: done at the first poll, and before that nothing.
 
+pub(super) fn half_flush() -> Result<()> {
+    with_worker(async |worker| {
+        let polls = at_every_await(async |polls| {
+            let (mut context, ()) = worker.open_context(sums()).await?;
+            let (sender, mut receiver) = context.open_stream()?.split();
+            sender.send(2).await?;
+            let flushed = poll_times(sender.flush(), polls).await.done().transpose()?.is_some();
+            sender.send(3).await?;
+            sender.close().await?;
+            assert_eq!(receiver.recv().await?, Some(5));
+            Ok::<_, hatchery::Error>(flushed)
+        })
+        .await?;
+        assert_eq!(polls, 1, "it does its work when it is first polled");
+        Ok(())
+    })
+}
+
+pub(super) fn flush() -> Result<()> {
+    with_worker(async |worker| {
+        let polls = at_every_await(async |polls| {
+            let (mut context, ()) = worker.open_context(sums()).await?;
+            let mut stream = context.open_stream()?;
+            stream.send(2).await?;
+            let flushed = poll_times(stream.flush(), polls).await.done().transpose()?.is_some();
+            stream.send(3).await?;
+            stream.close().await?;
+            assert_eq!(stream.recv().await?, Some(5));
+            Ok::<_, hatchery::Error>(flushed)
+        })
+        .await?;
+        assert_eq!(polls, 1, "it does its work when it is first polled");
+        Ok(())
+    })
+}
+
 pub(super) fn half_close() -> Result<()> {
     with_worker(async |worker| {
         let polls = at_every_await(async |polls| {

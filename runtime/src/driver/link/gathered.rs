@@ -14,7 +14,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use hatchery_proto::Connection;
+use hatchery_proto::{Connection, Limits};
 
 use super::{BATCH, Link, lock};
 
@@ -112,7 +112,8 @@ impl Link {
     }
 
     fn keeps_value(self: &Arc<Self>, size: usize) -> bool {
-        let kept = self.turns.values.load(Ordering::Relaxed).saturating_add(size);
+        let cost = size.saturating_add(Limits::FRAME_COST as usize);
+        let kept = self.turns.values.load(Ordering::Relaxed).saturating_add(cost);
         let keeps = kept < BATCH && self.keeps(Leaves::Soon);
         self.turns.values.store(if keeps { kept } else { 0 }, Ordering::Relaxed);
         keeps

@@ -115,7 +115,11 @@ impl Options {
         self
     }
 
-    /// The bounds of every link in the tree.
+    /// The bounds of every link in the tree, at both of its ends.
+    ///
+    /// Within them an actor holds on its heap at most 128 KiB for each link, 2 KiB for each context that
+    /// it has opened and 4 KiB for each that runs in it, beside what its tasks hold and what has arrived
+    /// and was not read yet. `PERFORMANCE.md` has the curves.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;

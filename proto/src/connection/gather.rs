@@ -15,7 +15,9 @@ pub struct Gather {
     begun: bool,
     /// The last part is no payload: more frames may be appended to it.
     open: bool,
-    /// Buffers that have done their work.
+    /// An empty buffer for the next frames, of the size that the last ones had.
+    tail: Vec<u8>,
+    /// Other buffers that have done their work.
     done: Vec<Vec<u8>>,
 }
 
@@ -52,9 +54,14 @@ impl Gather {
             && self.written >= first.len()
         {
             self.written -= first.len();
-            self.done.extend(self.parts.pop_front());
+            let Some(mut gone) = self.parts.pop_front() else { break };
+            if self.open && self.parts.is_empty() {
+                gone.clear();
+                (self.tail, self.open) = (gone, false);
+            } else {
+                self.done.push(gone);
+            }
         }
-        self.open &= !self.parts.is_empty();
         self.begun = self.len > 0;
     }
 
@@ -66,7 +73,8 @@ impl Gather {
     /// The buffer that frames are appended to, with what of it is not written.
     pub(super) fn take_tail(&mut self) -> Option<Vec<u8>> {
         if !core::mem::take(&mut self.open) {
-            return None;
+            let tail = core::mem::take(&mut self.tail);
+            return (tail.capacity() > 0).then_some(tail);
         }
         let mut tail = self.parts.pop_back()?;
         if self.parts.is_empty() {
@@ -78,7 +86,7 @@ impl Gather {
 
     pub(super) fn push(&mut self, part: Vec<u8>, open: bool) {
         if part.is_empty() {
-            self.done.push(part);
+            self.tail = part;
             return;
         }
         self.len = self.len.saturating_add(part.len());

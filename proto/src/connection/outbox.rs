@@ -16,7 +16,7 @@ use crate::wire::{self, Tag};
 /// Values of up to this many bytes are put into their frames at once: less than the smallest frame.
 const SMALL: usize = 512;
 /// A buffer for frames that are small begins with room for so much.
-const TAIL: usize = 4096;
+const TAIL: usize = 256;
 /// What stands before the body of a `Hello`.
 const HELLO_HEADER: usize = 6;
 

@@ -199,23 +199,29 @@ pub fn put_frame(
 }
 
 /// Appends what stands before a body of so many bytes.
+#[inline]
 pub(crate) fn put_header(out: &mut Vec<u8>, tag: Tag, dialog: DialogId, flags: u8, body: usize) {
-    let content = value_header(dialog) - 4 - usize::from(!tag.has_flags());
-    let len = u32::try_from(content.saturating_add(body)).unwrap_or(u32::MAX);
-    let [a, b, c, d] = len.to_le_bytes();
-    match u8::try_from(dialog.number()) {
-        // A short number and one step, as in most frames.
-        Ok(number) if number < 0x80 => {
-            let header = [a, b, c, d, tag as u8, number, flags];
-            let size = if tag.has_flags() { 7 } else { 6 };
-            out.extend_from_slice(header.get(..size).unwrap_or(&header));
-        }
-        _ => {
-            out.extend_from_slice(&[a, b, c, d, tag as u8]);
-            put_varint(out, dialog.number());
-            if tag.has_flags() {
-                out.push(flags);
-            }
-        }
+    let number = dialog.number();
+    if number >= 0x80 {
+        return put_long_header(out, tag, dialog, flags, body);
     }
+    // A short number and one step, as in most frames.
+    let size: usize = if tag.has_flags() { 7 } else { 6 };
+    let [a, b, c, d] = len_of((size - 4).saturating_add(body)).to_le_bytes();
+    let header = [a, b, c, d, tag as u8, number as u8, flags];
+    out.extend_from_slice(header.get(..size).unwrap_or(&header));
+}
+
+fn put_long_header(out: &mut Vec<u8>, tag: Tag, dialog: DialogId, flags: u8, body: usize) {
+    let content = value_header(dialog) - 4 - usize::from(!tag.has_flags());
+    out.extend_from_slice(&len_of(content.saturating_add(body)).to_le_bytes());
+    out.push(tag as u8);
+    put_varint(out, dialog.number());
+    if tag.has_flags() {
+        out.push(flags);
+    }
+}
+
+fn len_of(content: usize) -> u32 {
+    u32::try_from(content).unwrap_or(u32::MAX)
 }

@@ -64,18 +64,26 @@ pub(crate) struct Dialog {
 }
 
 /// Runs the same lines on the core's view of this dialog, whichever end it is.
+macro_rules! role {
+    ($dialog:expr, $connection:expr, |$view:ident| $body:expr) => {
+        match $dialog.side {
+            Side::Opener => $connection.caller($dialog.id).map(|mut $view| {
+                let _ = &mut $view;
+                $body
+            }),
+            Side::Callee => $connection.callee($dialog.id).map(|mut $view| {
+                let _ = &mut $view;
+                $body
+            }),
+        }
+    };
+}
+use role;
+
+/// The same, with all that follows from it.
 macro_rules! view {
-    ($dialog:expr, |$view:ident, $now:ident| $body:expr) => {
-        $dialog.link.with(|connection, $now| match $dialog.side {
-            Side::Opener => connection.caller($dialog.id).map(|mut $view| {
-                let _ = &mut $view;
-                $body
-            }),
-            Side::Callee => connection.callee($dialog.id).map(|mut $view| {
-                let _ = &mut $view;
-                $body
-            }),
-        })
+    ($dialog:expr, |$view:ident| $body:expr) => {
+        $dialog.link.with(|connection, _| role!($dialog, connection, |$view| $body))
     };
 }
 
@@ -124,7 +132,7 @@ impl Dialog {
 
     /// This side will send no more. Idempotent.
     pub(crate) fn stop(&self) -> Result<()> {
-        match view!(self, |view, _now| view.stop()) {
+        match view!(self, |view| view.stop()) {
             Some(Err(misuse)) => Err(self.misused(&misuse)),
             Some(Ok(())) | None => Ok(()),
         }
@@ -132,16 +140,16 @@ impl Dialog {
 
     /// What becomes of values that arrive faster than they are taken (P-W6).
     pub(crate) fn on_overrun(&self, overrun: Overrun) {
-        view!(self, |view, _now| view.on_overrun(overrun));
+        view!(self, |view| view.on_overrun(overrun));
     }
 
     /// How many values were dropped for newer ones.
     pub(crate) fn dropped(&self) -> u64 {
-        view!(self, |view, _now| view.dropped()).unwrap_or(0)
+        view!(self, |view| view.dropped()).unwrap_or(0)
     }
 
     fn stop_reading(&self) {
-        view!(self, |view, _now| view.stop_reading());
+        view!(self, |view| view.stop_reading());
     }
 
     /// Callee: sends the first value; waits for credit.
@@ -201,7 +209,7 @@ impl Dialog {
             let _ = self.stop();
         }
         if !self.reading.load(Ordering::Acquire) {
-            view!(self, |view, _now| view.discard());
+            view!(self, |view| view.discard());
         }
     }
 
@@ -225,7 +233,7 @@ impl Dialog {
     }
 
     fn is_gone(&self) -> bool {
-        view!(self, |view, _now| view.id()).is_none()
+        view!(self, |view| view.id()).is_none()
     }
 
     /// Opener: asks the far task to end within `grace`.

@@ -3,10 +3,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use hatchery::{
-    Context, Limits, Nursery, Options, Portal, Receives, Result, Sends, Starts, open_nursery,
-    timeout,
-};
+use hatchery::{Context, Limits, Options, Receives, Result, Sends, Starts, timeout};
+use hatchery_tests::worker::with_mortal;
 
 /// Far more than it takes where nobody has to wait.
 const LONG: Duration = Duration::from_secs(60);
@@ -38,23 +36,13 @@ async fn idles(cx: Context<Starts<()>, Sends<()>, Receives<()>>) -> Result<()> {
 /// Has a child of its own asked for as much.
 #[hatchery::endpoint]
 async fn below(count: usize) -> Result<usize> {
-    with_child(async |leaf| Ok(leaf.run(bytes(count)).await?.len())).await
-}
-
-async fn with_child<T>(body: impl AsyncFnOnce(&Portal) -> Result<T>) -> Result<T> {
-    open_nursery(async |nursery: Nursery| {
-        let child = nursery.start_actor("child").await?;
-        let value = body(&child).await?;
-        child.cancel().await?;
-        Ok(value)
-    })
-    .await
+    with_mortal(async |leaf| Ok(leaf.run(bytes(count)).await?.len())).await
 }
 
 #[hatchery::test(options = many())]
 async fn p_f2_p_f3_a_value_above_the_usual_bound_goes_both_ways_at_any_depth() -> Result<()> {
     let size = Limits::default().max_message as usize + 1024;
-    with_child(async |child| {
+    with_mortal(async |child| {
         assert_eq!(child.run(bytes(size)).await?.len(), size);
         assert_eq!(child.run(length(vec![7; size])).await?, size);
         assert_eq!(child.run(below(size)).await?, size);
@@ -66,7 +54,7 @@ async fn p_f2_p_f3_a_value_above_the_usual_bound_goes_both_ways_at_any_depth() -
 #[hatchery::test(options = many())]
 async fn p_w5_more_contexts_than_usual_are_open_over_one_link() -> Result<()> {
     let count = Limits::default().max_dialogs + 50;
-    with_child(async |child| {
+    with_mortal(async |child| {
         let mut open = Vec::new();
         // Who may open no more waits until one of them has ended, and none does.
         timeout(LONG, async {

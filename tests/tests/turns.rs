@@ -22,15 +22,23 @@ fn blocks(path: &str) -> bool {
     Path::new(path).exists()
 }
 
-/// Sends what it gets, and blocks its thread before it waits for anything.
+/// Sends so many values in one turn, has them flushed if it is to, and blocks its thread before it
+/// waits for anything.
 #[hatchery::context]
 async fn sends_and_blocks(
-    cx: Context<Starts<()>, Sends<u64>, Receives<u64>>,
+    cx: Context<Starts<()>, Sends<u64>, Receives<()>>,
     path: String,
+    count: u64,
+    flushes: bool,
 ) -> Result<bool> {
     let mut stream = cx.started(()).await?.open_stream();
-    let value = stream.recv().await?.unwrap_or_default();
-    stream.send(value).await?;
+    stream.recv().await?;
+    for value in 0..count {
+        stream.send(value).await?;
+    }
+    if flushes {
+        stream.flush().await?;
+    }
     Ok(blocks(&path))
 }
 
@@ -81,18 +89,23 @@ fn gone(path: &str) -> Result<()> {
     fs::remove_file(path).map_err(Error::new)
 }
 
-#[hatchery::test]
-async fn a_first_value_arrives_though_its_task_then_blocks_its_thread() -> Result<()> {
-    let path = path_of("value");
+/// Of so many values that are sent in one turn, the first so many arrive though their task then blocks
+/// its thread until they have.
+async fn arrive(name: &str, count: u64, flushes: bool, first: u64) -> Result<()> {
+    let path = path_of(name);
     with_worker(async |worker| {
-        let call = sends_and_blocks(path.clone());
+        let call = sends_and_blocks(path.clone(), count, flushes);
         worker
             .with_context(call, async |mut context, ()| {
                 let mut stream = context.open_stream()?;
-                stream.send(7).await?;
-                assert_eq!(stream.recv().await?, Some(7));
-                made(&path)?;
-                assert!(context.result().await?, "the value came once the block was over");
+                stream.send(()).await?;
+                for value in 0..count {
+                    assert_eq!(stream.recv().await?, Some(value));
+                    if value + 1 == first {
+                        made(&path)?;
+                    }
+                }
+                assert!(context.result().await?, "the values came once the block was over");
                 gone(&path)
             })
             .await
@@ -100,79 +113,20 @@ async fn a_first_value_arrives_though_its_task_then_blocks_its_thread() -> Resul
     .await
 }
 
-/// Sends three values and has them flushed, and blocks its thread before it waits for anything.
-#[hatchery::context]
-async fn flushes_and_blocks(
-    cx: Context<Starts<()>, Sends<u64>, Receives<u64>>,
-    path: String,
-) -> Result<bool> {
-    let mut stream = cx.started(()).await?.open_stream();
-    stream.recv().await?;
-    for value in 0..3 {
-        stream.send(value).await?;
-    }
-    stream.flush().await?;
-    Ok(blocks(&path))
+#[hatchery::test]
+async fn a_first_value_arrives_though_its_task_then_blocks_its_thread() -> Result<()> {
+    arrive("value", 1, false, 1).await
 }
 
 #[hatchery::test]
 async fn values_that_are_flushed_arrive_though_their_task_then_blocks_its_thread() -> Result<()> {
-    let path = path_of("flush");
-    with_worker(async |worker| {
-        let call = flushes_and_blocks(path.clone());
-        worker
-            .with_context(call, async |mut context, ()| {
-                let mut stream = context.open_stream()?;
-                stream.send(7).await?;
-                for value in 0..3 {
-                    assert_eq!(stream.recv().await?, Some(value));
-                }
-                made(&path)?;
-                assert!(context.result().await?, "the values came once the block was over");
-                gone(&path)
-            })
-            .await
-    })
-    .await
-}
-
-/// Sends many small values in one turn, and blocks its thread before it waits for anything.
-#[hatchery::context]
-async fn pours_and_blocks(
-    cx: Context<Starts<()>, Sends<u64>, Receives<u64>>,
-    path: String,
-) -> Result<bool> {
-    let mut stream = cx.started(()).await?.open_stream();
-    stream.recv().await?;
-    // Each counts as 17 bytes at least, in a window of 256 KiB.
-    for value in 0..10_000 {
-        stream.send(value).await?;
-    }
-    Ok(blocks(&path))
+    arrive("flush", 3, true, 3).await
 }
 
 #[hatchery::test]
 async fn values_are_kept_until_they_are_64_kib_and_no_longer() -> Result<()> {
-    let path = path_of("pour");
-    with_worker(async |worker| {
-        let call = pours_and_blocks(path.clone());
-        worker
-            .with_context(call, async |mut context, ()| {
-                let mut stream = context.open_stream()?;
-                stream.send(7).await?;
-                for value in 0..5_000 {
-                    assert_eq!(stream.recv().await?, Some(value));
-                }
-                made(&path)?;
-                for value in 5_000..10_000 {
-                    assert_eq!(stream.recv().await?, Some(value));
-                }
-                assert!(context.result().await?, "the values came once the block was over");
-                gone(&path)
-            })
-            .await
-    })
-    .await
+    // Each counts as 17 bytes at least, in a window of 256 KiB.
+    arrive("pour", 10_000, false, 5_000).await
 }
 
 #[hatchery::test]

@@ -7,8 +7,9 @@ use super::Connection;
 use crate::dialog::tables::{Cancel, Half, Life};
 use crate::dialog::{Dialog, Kind, Reading, Side, cost};
 use crate::id::DialogId;
-use crate::wire::Tag;
+use crate::limits::Limits;
 use crate::wire::body::Done;
+use crate::wire::{Tag, value_header};
 
 /// The books of one dialog at one end (P-W1).
 ///
@@ -146,7 +147,7 @@ impl Connection {
             dead: dialog.cancel != Cancel::Idle,
             unanswered: dialog.ack_due,
             balance: dialog.balance,
-            unsent: unsent(dialog, self.chunk()),
+            unsent: unsent(id, dialog, self.chunk()),
             allowance: dialog.allowance,
             held: i64::try_from(held).unwrap_or(i64::MAX),
             owed: i64::try_from(dialog.owed).unwrap_or(i64::MAX),
@@ -203,12 +204,17 @@ fn bytes(dialog: &Dialog) -> usize {
 }
 
 /// What is left to be written of messages that share the balance (P-W2).
-fn unsent(dialog: &Dialog, chunk: usize) -> i64 {
+fn unsent(id: DialogId, dialog: &Dialog, chunk: usize) -> i64 {
     let rest = dialog
         .queue
         .iter()
         .filter(|message| is_value(message.tag))
         .map(|message| cost(message.payload.len().saturating_sub(message.written), chunk))
         .sum::<u64>();
-    i64::try_from(rest.saturating_add(dialog.values.cost)).unwrap_or(i64::MAX)
+    // Of small ones each costs its bytes and its frame, and stands behind its header.
+    let (len, bytes) = (dialog.values.len, dialog.values.rest().len());
+    let small = bytes.saturating_sub(len.saturating_mul(value_header(id)));
+    let frames = len.saturating_mul(Limits::FRAME_COST as usize);
+    let small = u64::try_from(small.saturating_add(frames)).unwrap_or(u64::MAX);
+    i64::try_from(rest.saturating_add(small)).unwrap_or(i64::MAX)
 }

@@ -105,18 +105,11 @@ impl Outbox {
     }
 
     /// Puts such a value into its dialog's own order of data.
-    pub(super) fn queue_small(
-        &mut self,
-        id: DialogId,
-        dialog: &mut Dialog,
-        value: &[u8],
-        cost: u64,
-    ) {
+    pub(super) fn queue_small(&mut self, id: DialogId, dialog: &mut Dialog, value: &[u8]) {
         let values = &mut dialog.values;
         wire::put_header(&mut values.bytes, Tag::Yield, id, 0, value.len());
         values.bytes.extend_from_slice(value);
         values.len = values.len.saturating_add(1);
-        values.cost = values.cost.saturating_add(cost);
         if !core::mem::replace(&mut dialog.queued, true) {
             self.data.push_back(id);
         }
@@ -139,14 +132,7 @@ impl Connection {
         let waiting = match self.phase {
             // Who answers a greeting before it came says nothing but its own.
             Phase::Greeting => false,
-            Phase::Open => {
-                out.ping
-                    || out.pong
-                    || !out.control.is_empty()
-                    || self.start_ready()
-                    || !out.data.is_empty()
-                    || out.goodbye.is_some()
-            }
+            Phase::Open => self.wants_control() || self.start_ready() || !out.data.is_empty(),
             Phase::Closed => out.goodbye.is_some(),
         };
         !out.mute && (waiting || !out.hello.is_empty())

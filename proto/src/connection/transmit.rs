@@ -186,7 +186,7 @@ impl Connection {
         }
         out.extend_from_slice(rest.get(..end).unwrap_or_default());
         let spent = u64::try_from(spent).unwrap_or(u64::MAX);
-        values.wrote(end, len, spent);
+        values.wrote(end, len);
         if values.len == 0
             && let Some(buffer) = values.outgrown()
         {

@@ -14,12 +14,12 @@ use crate::wire::Tag;
 
 impl Connection {
     pub(super) fn send(&mut self, id: DialogId, value: &[u8]) -> Result<(), SendError> {
-        let cost = self.spend_on(id, value.len())?;
+        self.spend_on(id, value.len())?;
         let Some(dialog) = self.dialogs.get_mut(&id).filter(|_| !self.out.mute) else {
             return Ok(());
         };
         if Outbox::takes_small(dialog, value.len()) {
-            self.out.queue_small(id, dialog, value, cost);
+            self.out.queue_small(id, dialog, value);
         } else {
             let payload = self.out.spare.filled(value);
             self.out.queue(id, dialog, message(Tag::Yield, payload));
@@ -43,7 +43,7 @@ impl Connection {
     }
 
     /// Takes the cost of a value of so many bytes off the balance, where it may be sent (P-W1).
-    fn spend_on(&mut self, id: DialogId, size: usize) -> Result<u64, SendError> {
+    fn spend_on(&mut self, id: DialogId, size: usize) -> Result<(), SendError> {
         let max = self.max_message();
         let cost = self.cost(size);
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(SendError::Ended) };
@@ -54,7 +54,7 @@ impl Connection {
         // A value leaves the direction as it is (P-D7).
         dialog.balance = dialog.balance.saturating_sub(cost);
         dialog.unsent = dialog.unsent.saturating_add(cost.unsigned_abs());
-        Ok(cost.unsigned_abs())
+        Ok(())
     }
 
     pub(super) fn stop(&mut self, id: DialogId) -> Result<(), Misuse> {

@@ -66,14 +66,13 @@ impl Run {
     }
 }
 
-/// Values on their way out, each whole in its frame, and what they cost.
+/// Values on their way out, each whole in its frame.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Framed {
     pub(crate) bytes: Vec<u8>,
     /// The place behind what was written.
     pub(crate) written: usize,
     pub(crate) len: usize,
-    pub(crate) cost: u64,
 }
 
 impl Framed {
@@ -93,9 +92,8 @@ impl Framed {
     }
 
     /// So many bytes of so many values were written.
-    pub(crate) fn wrote(&mut self, bytes: usize, len: usize, cost: u64) {
+    pub(crate) fn wrote(&mut self, bytes: usize, len: usize) {
         self.len = self.len.saturating_sub(len);
-        self.cost = self.cost.saturating_sub(cost);
         self.written = self.written.saturating_add(bytes);
         if self.len > 0 && self.written >= TAKEN && self.written >= self.bytes.len() / 2 {
             self.bytes.drain(..self.written);

@@ -3,7 +3,7 @@
 
 use hatchery_proto::{Outcome, Recv, SendError};
 
-use super::{Dialog, Side};
+use super::{Dialog, Side, role};
 use crate::error::{Error, Result};
 
 /// A value that is to be sent.
@@ -54,16 +54,10 @@ impl Dialog {
     /// Hands a value to the core; nothing is why it is not taken where the dialog is gone.
     fn offer(&self, value: &mut Outbound<'_>) -> Result<(), Option<SendError>> {
         self.link.send_value(value.len(), |connection| {
-            let sent = match self.side {
-                Side::Opener => connection.caller(self.id).map(|mut view| match value {
-                    Outbound::Own(bytes) => view.send_from(bytes),
-                    Outbound::Lent(bytes) => view.send(bytes),
-                }),
-                Side::Callee => connection.callee(self.id).map(|mut view| match value {
-                    Outbound::Own(bytes) => view.send_from(bytes),
-                    Outbound::Lent(bytes) => view.send(bytes),
-                }),
-            };
+            let sent = role!(self, connection, |view| match value {
+                Outbound::Own(bytes) => view.send_from(bytes),
+                Outbound::Lent(bytes) => view.send(bytes),
+            });
             sent.ok_or(None)?.map_err(Some)
         })
     }
@@ -113,9 +107,6 @@ impl Dialog {
     }
 
     fn take(&self, out: &mut Vec<u8>) -> Option<Recv> {
-        self.link.take_value(|connection| match self.side {
-            Side::Opener => connection.caller(self.id).map(|mut view| view.recv(out)),
-            Side::Callee => connection.callee(self.id).map(|mut view| view.recv(out)),
-        })
+        self.link.take_value(|connection| role!(self, connection, |view| view.recv(out)))
     }
 }

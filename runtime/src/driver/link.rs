@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_executor::{Executor, Task};
 use async_io::Async;
 use event_listener::{Event as Signal, listener};
-use futures_lite::FutureExt;
+use futures_lite::{FutureExt, future};
 use hatchery_proto::{Connection, Event, Instant};
 
 use super::clock;
@@ -270,9 +270,11 @@ impl Link {
                     let bytes = buffer.get(..count).unwrap_or_default();
                     self.with(|connection, now| connection.handle_input(now, bytes));
                     if !self.look(Connection::is_closed) {
-                        if count == buffer.len() && count < MOST_READ {
-                            // More is coming than fits: the reader of a busy link is worth its memory.
-                            buffer.resize(2 * count, 0);
+                        if count == buffer.len() {
+                            // More is coming than fits: the reader of a busy link is worth its memory,
+                            // and not all of the time.
+                            buffer.resize((2 * count).min(MOST_READ), 0);
+                            future::yield_now().await;
                         }
                         continue;
                     }

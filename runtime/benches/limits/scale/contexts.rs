@@ -2,28 +2,16 @@
 
 use std::io;
 
-use hatchery::{Context, Limits, Options, ParentPortal, Receives, Sends, Starts, open_nursery};
-
+use hatchery::{Limits, Options, ParentPortal, open_nursery};
 use rustix::process::getppid;
 
 use super::Took;
 use crate::counted;
 use crate::measure::WARM_UP;
+use crate::tree::talk::answers;
 
 /// Round trips at each point.
 const TIMES: u32 = 10_000;
-
-/// Runs in the parent: gives back each value that it gets.
-#[hatchery::context]
-async fn echoes(
-    cx: Context<Starts<()>, Sends<[u8; 32]>, Receives<[u8; 32]>>,
-) -> hatchery::Result<()> {
-    let mut stream = cx.started(()).await?.open_stream();
-    while let Some(value) = stream.recv().await? {
-        stream.send(value).await?;
-    }
-    Ok(())
-}
 
 /// Runs in the parent: what it holds.
 #[hatchery::endpoint]
@@ -36,10 +24,10 @@ async fn held() -> i64 {
 async fn open_many(count: u32) -> hatchery::Result<((f64, f64), i64, i64)> {
     let parent = ParentPortal::new()?;
     let mut all = Vec::with_capacity(count as usize);
-    drop(parent.open_context(echoes()).await?);
+    drop(parent.open_context(answers()).await?);
     let before = (counted::allocated().1, parent.run(held()).await?);
     for _ in 0..count {
-        all.push(parent.open_context(echoes()).await?.0);
+        all.push(parent.open_context(answers()).await?.0);
     }
     let after = (counted::allocated().1, parent.run(held()).await?);
     let mut streams = Vec::with_capacity(count as usize);
@@ -64,7 +52,7 @@ async fn open_many(count: u32) -> hatchery::Result<((f64, f64), i64, i64)> {
 /// A round trip in µs of the processor and of the clock, and what an idle context holds in bytes, where it was opened and where not.
 pub(super) fn sample(n: u32) -> io::Result<Vec<f64>> {
     let limits = Limits { max_dialogs: n.max(4_096) + 16, ..Limits::default() };
-    let options = Options::new().limits(limits).expose::<echoes>().expose::<held>();
+    let options = Options::new().limits(limits).expose::<answers>().expose::<held>();
     let done: hatchery::Result<_> = hatchery::run_with(options, async {
         open_nursery(async |nursery: hatchery::Nursery| {
             let child = nursery.start_actor("child").await?;

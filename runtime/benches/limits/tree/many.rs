@@ -3,24 +3,13 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use hatchery::{Context, Portal, Receives, Sends, Starts};
+use hatchery::Portal;
 
+use super::talk::answers;
 use super::{allocated, with_child};
 use crate::bars::Scale;
 use crate::counted;
 use crate::measure::WARM_UP;
-
-/// Runs in the child: gives back each value that it gets.
-#[hatchery::context]
-async fn gives_back(
-    cx: Context<Starts<()>, Sends<[u8; 32]>, Receives<[u8; 32]>>,
-) -> hatchery::Result<()> {
-    let mut stream = cx.started(()).await?.open_stream();
-    while let Some(value) = stream.recv().await? {
-        stream.send(value).await?;
-    }
-    Ok(())
-}
 
 /// How long a round trip takes, each on the next of so many contexts.
 pub(crate) fn round_trip(scale: Scale, open: u32) -> io::Result<Duration> {
@@ -59,10 +48,10 @@ pub(crate) fn memory(scale: Scale) -> io::Result<f64> {
 async fn opened(
     child: &Portal,
     count: u32,
-) -> hatchery::Result<Vec<hatchery::OpenContext<gives_back>>> {
+) -> hatchery::Result<Vec<hatchery::OpenContext<answers>>> {
     let mut all = Vec::new();
     for _ in 0..count {
-        all.push(child.open_context(gives_back()).await?.0);
+        all.push(child.open_context(answers()).await?.0);
     }
     Ok(all)
 }

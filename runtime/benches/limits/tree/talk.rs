@@ -15,9 +15,9 @@ async fn answer(value: [u8; 32]) -> [u8; 32] {
     value
 }
 
-/// Runs in the child: gives back each value that it gets.
+/// Runs at the other end: gives back each value that it gets.
 #[hatchery::context]
-async fn answers(
+pub(crate) async fn answers(
     cx: Context<Starts<()>, Sends<[u8; 32]>, Receives<[u8; 32]>>,
 ) -> hatchery::Result<()> {
     let mut stream = cx.started(()).await?.open_stream();

@@ -39,6 +39,8 @@ pub(super) struct Marks {
     said: AtomicU64,
     /// It is among those that the turn's end has write.
     listed: AtomicU64,
+    /// The link's writer was woken for what is kept, and has not looked since.
+    pub(super) woken: AtomicU64,
     /// About so many bytes of values are kept in the core.
     values: AtomicUsize,
 }
@@ -132,21 +134,23 @@ impl Link {
             let first =
                 leaves == Leaves::Soon && self.turns.said.swap(number, Ordering::Relaxed) != number;
             if number == 0 || first {
-                return false;
+                return None;
             }
             if self.turns.listed.swap(number, Ordering::Relaxed) != number {
                 turn.kept.push(self.clone());
             }
-            true
+            Some(number)
         });
-        let keeps = keeps.unwrap_or(false);
+        let Some(number) = keeps.ok().flatten() else { return false };
         match leaves {
-            Leaves::Soon if keeps => {
+            // Once is enough. What was put into the core before the writer takes the mark away it finds
+            // there, since it does so first; and what is put there later finds no mark.
+            Leaves::Soon if self.turns.woken.swap(number, Ordering::Relaxed) != number => {
                 self.blocked.notify(1);
             }
-            Leaves::Promptly if keeps => self.prompt.store(true, Ordering::Relaxed),
+            Leaves::Promptly => self.prompt.store(true, Ordering::Relaxed),
             _ => {}
         }
-        keeps
+        true
     }
 }

@@ -173,6 +173,7 @@ impl Link {
     pub(super) async fn write(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
         loop {
             listener!(self.blocked => room);
+            self.turns.woken.store(0, Ordering::Relaxed);
             let (_, blocked) = self.outgoing();
             match blocked {
                 None => return,

@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
-pub(crate) use self::encoded::Encoded;
+pub(crate) use self::encoded::{Encoded, in_place};
 pub use self::limits::MAX_DEPTH;
 #[cfg(feature = "messagepack")]
 pub use self::messagepack::MessagePack;
@@ -120,12 +120,19 @@ pub(crate) type Take<T> = fn(&[u8]) -> Result<T, CodecError>;
 /// Makes a value of all of the bytes, within the limits.
 pub(crate) fn take<C: Codec, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let budget = limits::Budget::of(bytes);
-    let taken = C::decode(limits::Limited::new(PhantomData::<T>, &budget), bytes);
-    taken.map_err(|error| match budget.why() {
-        // Not every codec's error has words of its own.
+    match C::decode(limits::Limited::new(PhantomData::<T>, &budget), bytes) {
+        Ok(value) => Ok(value),
+        Err(error) => Err(in_words(error)),
+    }
+}
+
+/// Not every codec's error has words of its own.
+#[cold]
+fn in_words(error: CodecError) -> CodecError {
+    match limits::Budget::why() {
         Some(why) if !error.0.contains(&why) => CodecError(why),
         _ => error,
-    })
+    }
 }
 
 pub(crate) fn encode<C: Codec, T: Serialize>(value: &T, what: &str, name: &str) -> Result<Encoded> {
@@ -142,9 +149,7 @@ pub(crate) fn encode_into<C: Codec, T: Serialize>(
     buffer.clear();
     match C::encode(value, &mut buffer) {
         Ok(()) => Ok(buffer),
-        Err(error) => {
-            Err(Error::codec(format_args!("{what} `{name}` could not be encoded"), &error))
-        }
+        Err(error) => Err(not_encoded(what, name, &error)),
     }
 }
 
@@ -152,10 +157,12 @@ pub(crate) fn encode_by<T>(put: Put<T>, value: &T, what: &str, name: &str) -> Re
     let mut bytes = Encoded::begin();
     match put(value, bytes.buffer()) {
         Ok(()) => Ok(bytes),
-        Err(error) => {
-            Err(Error::codec(format_args!("{what} `{name}` could not be encoded"), &error))
-        }
+        Err(error) => Err(not_encoded(what, name, &error)),
     }
+}
+
+pub(crate) fn not_encoded(what: &str, name: &str, error: &CodecError) -> Error {
+    Error::codec(format_args!("{what} `{name}` could not be encoded"), error)
 }
 
 pub(crate) fn decode<C: Codec, T: DeserializeOwned>(

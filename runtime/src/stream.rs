@@ -11,7 +11,7 @@ use futures_sink::Sink;
 use hatchery_proto::{Capacity, Overrun};
 
 use crate::broadcast::Subscriber;
-use crate::codec::{Encoded, Put, Take, encode_by};
+use crate::codec::{self, CodecError, Encoded, Put, Take, encode_by};
 use crate::dialog::{Dialog, Outbound};
 use crate::error::{Error, Result};
 use crate::intake::Intake;
@@ -175,6 +175,9 @@ pub struct SendHalf<Tx> {
     put: Put<Tx>,
 }
 
+/// What is not encoded, in words.
+const VALUE: &str = "a value for";
+
 /// A send that was begun by `start_send` and has not ended yet.
 type Sending = Pin<Box<dyn Future<Output = Result<()>> + Send + Sync>>;
 
@@ -192,7 +195,7 @@ impl<Tx> SendHalf<Tx> {
     }
 
     fn encode(&self, value: &Tx) -> Result<Encoded> {
-        encode_by(self.put, value, "a value for", &self.dialog.task)
+        encode_by(self.put, value, VALUE, &self.dialog.task)
     }
 }
 
@@ -212,11 +215,29 @@ impl<Tx> SendHalf<Tx> {
     /// # Cancel safety
     /// Dropped before it is done, it has sent nothing; a value is never sent in part.
     pub async fn send(&self, value: Tx) -> Result<()> {
-        let mut bytes = self.encode(&value)?;
-        if self.dialog.sends(bytes.outbound()) {
-            return Ok(());
+        match self.sends(&value)? {
+            None => Ok(()),
+            Some(mut bytes) => self.dialog.send(bytes.outbound()).await,
         }
-        self.dialog.send(bytes.outbound()).await
+    }
+
+    /// Sends one value if that needs no waiting, and else gives its bytes; says nothing of why it did
+    /// not.
+    fn sends(&self, value: &Tx) -> Result<Option<Encoded>> {
+        let sent = codec::in_place(|buffer| {
+            (self.put)(value, buffer)?;
+            let sent = self.dialog.sends(Outbound::Own(buffer));
+            Ok(if sent { None } else { Some(Encoded::of(buffer)) })
+        });
+        match sent {
+            Some(sent) => sent.map_err(|error| self.not_encoded(&error)),
+            // By what encodes another value, and this one as a part of that.
+            None => self.encode(value).map(Some),
+        }
+    }
+
+    fn not_encoded(&self, error: &CodecError) -> Error {
+        codec::not_encoded(VALUE, &self.dialog.task, error)
     }
 
     /// The same for a value that is encoded.
@@ -409,7 +430,8 @@ impl<Rx> RecvHalf<Rx> {
     ///   [`ErrorKind::Overrun`](crate::ErrorKind::Overrun). The context goes on.
     /// - [`Overrun::DropOldest`]: the oldest are dropped, and [`dropped`](Self::dropped) counts them.
     /// - [`Overrun::LatestOnly`]: all but the newest are.
-    pub fn on_overrun(self, overrun: Overrun) -> Self {
+    pub fn on_overrun(mut self, overrun: Overrun) -> Self {
+        self.intake.forget();
         self.dialog().on_overrun(overrun);
         self
     }

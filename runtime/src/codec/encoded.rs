@@ -1,6 +1,7 @@
 //! The bytes of a value on its way out, in a buffer that the next one takes over. Knows no codec.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::mem;
 use std::ops::Deref;
 
 use crate::dialog::Outbound;
@@ -9,9 +10,24 @@ use crate::dialog::Outbound;
 const MOST_KEPT: usize = 128 * 1024;
 
 thread_local! {
-    /// What the last value of this thread has left. Empty while one is encoded: its code may encode
-    /// another.
-    static LEFT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// What the last value of this thread has left. Borrowed while one is encoded, whose code may
+    /// encode another.
+    static LEFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Has `f` use an empty buffer of this thread, and leave it there for the next. Nothing where it is in
+/// use.
+pub(crate) fn in_place<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
+    let used = LEFT.try_with(|left| {
+        let mut buffer = left.try_borrow_mut().ok()?;
+        buffer.clear();
+        let used = f(&mut buffer);
+        if buffer.capacity() > MOST_KEPT {
+            *buffer = Vec::new();
+        }
+        Some(used)
+    });
+    used.ok().flatten()
 }
 
 /// Bytes that are to be sent.
@@ -20,7 +36,16 @@ pub(crate) struct Encoded(Vec<u8>);
 impl Encoded {
     /// Nothing yet.
     pub(super) fn begin() -> Self {
-        Self(LEFT.try_with(Cell::take).unwrap_or_default())
+        let take =
+            |left: &RefCell<Vec<u8>>| left.try_borrow_mut().map(|mut left| mem::take(&mut *left));
+        let mut buffer = LEFT.try_with(take).ok().and_then(Result::ok).unwrap_or_default();
+        buffer.clear();
+        Self(buffer)
+    }
+
+    /// These, in place of which an empty buffer is left.
+    pub(crate) fn of(bytes: &mut Vec<u8>) -> Self {
+        Self(mem::take(bytes))
     }
 
     /// As a value of a stream.
@@ -43,10 +68,10 @@ impl Deref for Encoded {
 
 impl Drop for Encoded {
     fn drop(&mut self) {
-        let mut buffer = std::mem::take(&mut self.0);
+        let mut buffer = mem::take(&mut self.0);
         if buffer.capacity() <= MOST_KEPT {
             buffer.clear();
-            let _ = LEFT.try_with(|left| left.set(buffer));
+            let _ = LEFT.try_with(|left| left.try_borrow_mut().map(|mut left| *left = buffer));
         }
     }
 }

@@ -25,57 +25,67 @@ pub(crate) struct Budget {
     parts: Cell<usize>,
     /// No more parts that take a byte are to come.
     most: usize,
-    why: RefCell<Option<String>>,
 }
 
-/// A codec's error, with its words where they are ours to keep.
+thread_local! {
+    /// Why the value that is being decoded on this thread was not taken, where that was said.
+    static WHY: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Whether there is something in it.
+    static SAID: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A codec's error, whose words are kept beside it. Nothing but that error in memory, so that what is
+/// decoded is not moved where one is made of the other.
 #[derive(Debug)]
-pub(crate) struct Kept<E> {
-    error: E,
-    why: Option<String>,
-}
+#[repr(transparent)]
+pub(crate) struct Kept<E>(E);
 
-impl<E> From<E> for Kept<E> {
-    fn from(error: E) -> Self {
-        Self { error, why: None }
+impl<E> Kept<E> {
+    #[inline(always)]
+    fn into_inner(self) -> E {
+        self.0
     }
 }
 
 impl<E: fmt::Display> fmt::Display for Kept<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
+        self.0.fmt(f)
     }
 }
 
 impl<E: std::error::Error> std::error::Error for Kept<E> {}
 
 impl<E: Error> Error for Kept<E> {
+    #[cold]
     fn custom<T: fmt::Display>(why: T) -> Self {
         let why = why.to_string();
-        Self { error: E::custom(&why), why: Some(why) }
+        let error = E::custom(&why);
+        let _ = WHY.try_with(|kept| kept.replace(Some(why)));
+        SAID.set(true);
+        Self(error)
     }
 }
 
 impl Budget {
+    #[inline(always)]
     pub(crate) fn of(bytes: &[u8]) -> Self {
+        if SAID.get() {
+            // Of a value that was taken in the end.
+            let _ = Self::why();
+        }
         let most = bytes.len();
         let parts = most.saturating_add(FREE_PARTS);
-        Self { depth: Cell::new(MAX_DEPTH), parts: Cell::new(parts), most, why: RefCell::default() }
+        Self { depth: Cell::new(MAX_DEPTH), parts: Cell::new(parts), most }
     }
 
-    /// Why the value was not taken, where that was said.
-    pub(crate) fn why(self) -> Option<String> {
-        self.why.into_inner()
+    /// Why the last value that was not taken on this thread was not, where that was said.
+    #[cold]
+    pub(crate) fn why() -> Option<String> {
+        SAID.set(false);
+        WHY.try_with(RefCell::take).ok().flatten()
     }
 
-    /// What the codec is told of it.
-    fn keep<E>(&self, kept: Kept<E>) -> E {
-        if kept.why.is_some() {
-            self.why.replace(kept.why);
-        }
-        kept.error
-    }
-
+    #[inline(always)]
     fn part<E: Error>(&self) -> Result<(), E> {
         let Some(left) = self.parts.get().checked_sub(1) else {
             return Err(E::custom("it has more parts than its bytes can tell of"));
@@ -85,15 +95,16 @@ impl Budget {
     }
 
     /// Goes one deeper for as long as `f` runs.
+    #[inline(always)]
     fn deeper<T, E: Error>(&self, f: impl FnOnce() -> Result<T, Kept<E>>) -> Result<T, E> {
         let Some(left) = self.depth.get().checked_sub(1) else {
             let why = format_args!("it nests more than {MAX_DEPTH} deep");
-            return Err(self.keep(Kept::custom(why)));
+            return Err(Kept::custom(why).into_inner());
         };
         self.depth.set(left);
         let done = f();
         self.depth.set(left.saturating_add(1));
-        done.map_err(|kept| self.keep(kept))
+        done.map_err(Kept::into_inner)
     }
 }
 
@@ -104,6 +115,7 @@ pub(crate) struct Limited<'b, T> {
 }
 
 impl<'b, T> Limited<'b, T> {
+    #[inline(always)]
     pub(crate) const fn new(inner: T, budget: &'b Budget) -> Self {
         Self { inner, budget }
     }
@@ -112,21 +124,23 @@ impl<'b, T> Limited<'b, T> {
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Limited<'_, S> {
     type Value = S::Value;
 
+    #[inline(always)]
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<S::Value, D::Error> {
         let taken = self.inner.deserialize(Limited::new(from, self.budget));
-        taken.map_err(|kept| self.budget.keep(kept))
+        taken.map_err(Kept::into_inner)
     }
 }
 
 /// The same for each of the ways to ask for a value.
 macro_rules! ask {
     ($($ask:ident($($argument:ident: $type:ty),*);)*) => {$(
+        #[inline(always)]
         fn $ask<V>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, Self::Error>
         where
             V: Visitor<'de>,
         {
             let visitor = Limited::new(visitor, self.budget);
-            self.inner.$ask($($argument,)* visitor).map_err(Kept::from)
+            self.inner.$ask($($argument,)* visitor).map_err(Kept)
         }
     )*};
 }
@@ -168,6 +182,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<'_, D> {
         deserialize_ignored_any();
     }
 
+    #[inline(always)]
     fn is_human_readable(&self) -> bool {
         self.inner.is_human_readable()
     }
@@ -176,8 +191,9 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<'_, D> {
 /// What has no parts goes through as it is.
 macro_rules! see {
     ($($see:ident: $type:ty,)*) => {$(
+        #[inline(always)]
         fn $see<E: Error>(self, value: $type) -> Result<V::Value, E> {
-            self.inner.$see(value).map_err(|kept| self.budget.keep(kept))
+            self.inner.$see(value).map_err(Kept::into_inner)
         }
     )*};
 }
@@ -212,30 +228,37 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Limited<'_, V> {
         self.inner.expecting(f)
     }
 
+    #[inline(always)]
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
-        self.inner.visit_none().map_err(|kept| self.budget.keep(kept))
+        self.inner.visit_none().map_err(Kept::into_inner)
     }
 
+    #[inline(always)]
     fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
-        self.inner.visit_unit().map_err(|kept| self.budget.keep(kept))
+        self.inner.visit_unit().map_err(Kept::into_inner)
     }
 
+    #[inline(always)]
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<V::Value, D::Error> {
         self.budget.deeper(|| self.inner.visit_some(Limited::new(from, self.budget)))
     }
 
+    #[inline(always)]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<V::Value, D::Error> {
         self.budget.deeper(|| self.inner.visit_newtype_struct(Limited::new(from, self.budget)))
     }
 
+    #[inline(always)]
     fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<V::Value, A::Error> {
         self.budget.deeper(|| self.inner.visit_seq(Limited::new(parts, self.budget)))
     }
 
+    #[inline(always)]
     fn visit_map<A: MapAccess<'de>>(self, parts: A) -> Result<V::Value, A::Error> {
         self.budget.deeper(|| self.inner.visit_map(Limited::new(parts, self.budget)))
     }
 
+    #[inline(always)]
     fn visit_enum<A: EnumAccess<'de>>(self, from: A) -> Result<V::Value, A::Error> {
         self.budget.deeper(|| self.inner.visit_enum(Limited::new(from, self.budget)))
     }
@@ -244,14 +267,16 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Limited<'_, V> {
 impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limited<'_, A> {
     type Error = Kept<A::Error>;
 
+    #[inline(always)]
     fn next_element_seed<S>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error>
     where
         S: DeserializeSeed<'de>,
     {
         self.budget.part::<Self::Error>()?;
-        self.inner.next_element_seed(Limited::new(seed, self.budget)).map_err(Kept::from)
+        self.inner.next_element_seed(Limited::new(seed, self.budget)).map_err(Kept)
     }
 
+    #[inline(always)]
     fn size_hint(&self) -> Option<usize> {
         self.inner.size_hint().map(|parts| parts.min(self.budget.most))
     }
@@ -260,21 +285,24 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limited<'_, A> {
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Limited<'_, A> {
     type Error = Kept<A::Error>;
 
+    #[inline(always)]
     fn next_key_seed<S>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error>
     where
         S: DeserializeSeed<'de>,
     {
         self.budget.part::<Self::Error>()?;
-        self.inner.next_key_seed(Limited::new(seed, self.budget)).map_err(Kept::from)
+        self.inner.next_key_seed(Limited::new(seed, self.budget)).map_err(Kept)
     }
 
+    #[inline(always)]
     fn next_value_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<S::Value, Self::Error> {
-        self.inner.next_value_seed(Limited::new(seed, self.budget)).map_err(Kept::from)
+        self.inner.next_value_seed(Limited::new(seed, self.budget)).map_err(Kept)
     }
 
+    #[inline(always)]
     fn size_hint(&self) -> Option<usize> {
         self.inner.size_hint().map(|parts| parts.min(self.budget.most))
     }
@@ -284,12 +312,13 @@ impl<'de, 'b, A: EnumAccess<'de>> EnumAccess<'de> for Limited<'b, A> {
     type Error = Kept<A::Error>;
     type Variant = Limited<'b, A::Variant>;
 
+    #[inline(always)]
     fn variant_seed<S>(self, seed: S) -> Result<(S::Value, Self::Variant), Self::Error>
     where
         S: DeserializeSeed<'de>,
     {
         let budget = self.budget;
-        let (value, variant) = self.inner.variant_seed(Limited::new(seed, budget))?;
+        let (value, variant) = self.inner.variant_seed(Limited::new(seed, budget)).map_err(Kept)?;
         Ok((value, Limited::new(variant, budget)))
     }
 }
@@ -297,31 +326,35 @@ impl<'de, 'b, A: EnumAccess<'de>> EnumAccess<'de> for Limited<'b, A> {
 impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limited<'_, A> {
     type Error = Kept<A::Error>;
 
+    #[inline(always)]
     fn unit_variant(self) -> Result<(), Self::Error> {
-        self.inner.unit_variant().map_err(Kept::from)
+        self.inner.unit_variant().map_err(Kept)
     }
 
+    #[inline(always)]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(
         self,
         seed: S,
     ) -> Result<S::Value, Self::Error> {
-        self.inner.newtype_variant_seed(Limited::new(seed, self.budget)).map_err(Kept::from)
+        self.inner.newtype_variant_seed(Limited::new(seed, self.budget)).map_err(Kept)
     }
 
+    #[inline(always)]
     fn tuple_variant<V: Visitor<'de>>(
         self,
         len: usize,
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        self.inner.tuple_variant(len, Limited::new(visitor, self.budget)).map_err(Kept::from)
+        self.inner.tuple_variant(len, Limited::new(visitor, self.budget)).map_err(Kept)
     }
 
+    #[inline(always)]
     fn struct_variant<V: Visitor<'de>>(
         self,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        self.inner.struct_variant(fields, Limited::new(visitor, self.budget)).map_err(Kept::from)
+        self.inner.struct_variant(fields, Limited::new(visitor, self.budget)).map_err(Kept)
     }
 }
 

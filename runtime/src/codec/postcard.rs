@@ -24,11 +24,15 @@ impl Codec for Postcard {
         bytes: &'de [u8],
     ) -> Result<S::Value, CodecError> {
         let mut from = postcard::Deserializer::from_bytes(bytes);
-        let value = seed.deserialize(&mut from).map_err(CodecError::new)?;
-        match from.finalize().map_err(CodecError::new)? {
-            [] => Ok(value),
-            rest => Err(CodecError::left_over(rest.len())),
+        // Looked at where it is: one that goes through several hands is copied by each.
+        let value = seed.deserialize(&mut from);
+        match (&value, from.finalize()) {
+            (Ok(_), Ok([])) => {}
+            (Ok(_), Ok(rest)) => return Err(CodecError::left_over(rest.len())),
+            (Err(error), _) => return Err(CodecError::new(error)),
+            (_, Err(error)) => return Err(CodecError::new(error)),
         }
+        value.map_err(CodecError::new)
     }
 }
 

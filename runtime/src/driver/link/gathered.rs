@@ -131,12 +131,11 @@ impl Link {
             let number = turn.number;
             // Another thread may use the link in a turn of its own meanwhile, and take the mark away:
             // then it is written once too often, or listed twice.
-            let first =
-                leaves == Leaves::Soon && self.turns.said.swap(number, Ordering::Relaxed) != number;
+            let first = leaves == Leaves::Soon && marks(&self.turns.said, number);
             if number == 0 || first {
                 return None;
             }
-            if self.turns.listed.swap(number, Ordering::Relaxed) != number {
+            if marks(&self.turns.listed, number) {
                 turn.kept.push(self.clone());
             }
             Some(number)
@@ -145,7 +144,7 @@ impl Link {
         match leaves {
             // Once is enough. What was put into the core before the writer takes the mark away it finds
             // there, since it does so first; and what is put there later finds no mark.
-            Leaves::Soon if self.turns.woken.swap(number, Ordering::Relaxed) != number => {
+            Leaves::Soon if marks(&self.turns.woken, number) => {
                 self.blocked.notify(1);
             }
             Leaves::Promptly => self.prompt.store(true, Ordering::Relaxed),
@@ -153,4 +152,14 @@ impl Link {
         }
         true
     }
+}
+
+/// Leaves the mark of a turn, and says whether it was not there. No more than a look where it was, as it
+/// nearly always is.
+fn marks(mark: &AtomicU64, number: u64) -> bool {
+    let fresh = mark.load(Ordering::Relaxed) != number;
+    if fresh {
+        mark.store(number, Ordering::Relaxed);
+    }
+    fresh
 }

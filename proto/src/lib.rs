@@ -58,7 +58,7 @@ pub mod wire;
 
 pub use connection::{
     Callee, Caller, Config, Connection, Event, Gather, GoodbyeReason, Ledger, LinkKind, Names,
-    Note, Recv, Stance, Standing, StartWish, Terminal, Why,
+    Note, Recv, Stance, Standing, StartWish, Terminal, Values, Why,
 };
 pub use dialog::{Incoming, Kind, Overrun};
 pub use error::{Misuse, SendError, Violation};

@@ -6,13 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::codec::Take;
+use hatchery_proto::Values;
+
+use crate::codec::{CodecError, Take};
 use crate::dialog::{Dialog, Received};
 use crate::error::{Error, Result};
 
 /// The receiving end of a dialog.
 pub(crate) struct Intake {
     dialog: Arc<Dialog>,
+    /// What was taken off the link and is still to be received.
+    values: Values,
     bytes: Vec<u8>,
     /// How many values have come.
     count: u64,
@@ -25,7 +29,8 @@ type Receiving = Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>>> + Send + S
 
 impl Intake {
     pub(crate) fn of(dialog: Arc<Dialog>) -> Self {
-        Self { dialog, bytes: Vec::new(), count: 0, pending: None, ended: false }
+        let (values, bytes) = (Values::default(), Vec::new());
+        Self { dialog, values, bytes, count: 0, pending: None, ended: false }
     }
 
     pub(crate) fn dialog(&self) -> &Arc<Dialog> {
@@ -40,9 +45,9 @@ impl Intake {
             self.pending = None;
             return received?.map(|bytes| self.decoded(&bytes, take)).transpose();
         }
-        if self.dialog.takes(&mut self.bytes) {
+        if let Some(value) = self.dialog.next(&mut self.values) {
             self.count += 1;
-            return decoded(&self.dialog, self.count, &self.bytes, take).map(Some);
+            return decoded(&self.dialog, self.count, value, take).map(Some);
         }
         match self.dialog.recv(&mut self.bytes).await? {
             Received::Value => {
@@ -69,9 +74,11 @@ impl Intake {
         }
         let dialog = &self.dialog;
         // Without a future of its own where one is there, as on a busy stream.
-        if self.pending.is_none() && dialog.takes(&mut self.bytes) {
+        if self.pending.is_none()
+            && let Some(value) = dialog.next(&mut self.values)
+        {
             self.count += 1;
-            let value = decoded(dialog, self.count, &self.bytes, take);
+            let value = decoded(dialog, self.count, value, take);
             self.ended = value.is_err();
             return Poll::Ready(Some(value));
         }
@@ -95,22 +102,30 @@ impl Intake {
         Poll::Ready(received.transpose())
     }
 
-    /// Gives up a receive that `poll_next` has begun; it has taken nothing.
+    /// Gives up a receive that `poll_next` has begun, and what was taken off the link and nobody has
+    /// received: it is there again for whoever receives next.
     pub(crate) fn forget(&mut self) {
         self.pending = None;
+        self.dialog.unread(&mut self.values);
     }
 }
 
 /// The value of that number that has come on a dialog. One that is none ends the dialog, and nothing
 /// else, with both sides told which it was.
 pub(crate) fn decoded<T>(dialog: &Dialog, number: u64, bytes: &[u8], take: Take<T>) -> Result<T> {
-    take(bytes).map_err(|error| {
-        let (task, peer) = (&dialog.task, &dialog.peer);
-        let error = Error::codec(
-            format_args!("value {number} from `{task}` on actor {peer} could not be decoded"),
-            &error,
-        );
-        dialog.break_off(error.clone());
-        error
-    })
+    match take(bytes) {
+        Ok(value) => Ok(value),
+        Err(error) => Err(undecoded(dialog, number, &error)),
+    }
+}
+
+#[cold]
+fn undecoded(dialog: &Dialog, number: u64, error: &CodecError) -> Error {
+    let (task, peer) = (&dialog.task, &dialog.peer);
+    let error = Error::codec(
+        format_args!("value {number} from `{task}` on actor {peer} could not be decoded"),
+        error,
+    );
+    dialog.break_off(error.clone());
+    error
 }

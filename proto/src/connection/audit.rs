@@ -179,6 +179,7 @@ fn costs(dialog: &Dialog) -> u64 {
     let inbox: u64 = dialog.inbox.iter().map(|(_, cost)| cost).sum();
     let partial = dialog.partial.as_ref().filter(|partial| is_value(partial.tag));
     inbox
+        .saturating_add(dialog.lent)
         .saturating_add(partial.map_or(0, |partial| partial.cost))
         .saturating_add(dialog.first.as_ref().map_or(0, |(_, cost)| *cost))
         .saturating_add(dialog.start.as_ref().map_or(0, |(_, cost)| *cost))

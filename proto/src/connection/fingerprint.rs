@@ -118,7 +118,7 @@ impl Dialog {
     fn live(&self, state: &mut impl Hasher) {
         (self.cancel, self.out).hash(state);
         (self.ack_due, self.cancels, self.balance, self.allowance, self.owed).hash(state);
-        (self.ceiling, self.unsent).hash(state);
+        (self.ceiling, self.unsent, self.lent).hash(state);
         (self.peer_done, self.reading as u8, self.wants_credit, self.arrived).hash(state);
         (self.args_cost, self.queued, self.finished, self.refused).hash(state);
         self.start.as_ref().map(|(start, cost)| (brief(&start.args), cost)).hash(state);

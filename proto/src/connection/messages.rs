@@ -12,7 +12,7 @@ use crate::id::DialogId;
 use crate::report::{CancelRequest, Cause, Failure, Outcome};
 use crate::time::Instant;
 use crate::wire::body::{self, Credit, Done, StartAck};
-use crate::wire::{CONTINUED, Frame, Tag};
+use crate::wire::{CONTINUED, Frame, Tag, value_header};
 
 impl Connection {
     /// A message of a dialog that exists, or that no longer does (P-D5).
@@ -170,7 +170,7 @@ impl Connection {
         if dialog.inbox.is_empty() {
             self.events.push_back(Event::Readable(frame.dialog));
         }
-        dialog.inbox.push_small(frame.body);
+        dialog.inbox.push_small(frame.body, value_header(frame.dialog));
         true
     }
 

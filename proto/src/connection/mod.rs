@@ -5,6 +5,7 @@
 
 mod audit;
 mod birth;
+mod bulk;
 mod clock;
 mod close;
 mod config;
@@ -44,6 +45,7 @@ pub use config::{Config, Event, GoodbyeReason, LinkKind, Recv, StartWish, Termin
 pub use fingerprint::Names;
 pub use gather::Gather;
 pub use recorder::Note;
+pub use taken::Values;
 pub use views::{Callee, Caller};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,13 +310,12 @@ impl Connection {
     }
 
     fn max_message(&self) -> usize {
-        usize::try_from(self.announced.max_message).unwrap_or(usize::MAX)
+        max_message(&self.announced)
     }
 
     /// The most payload in one frame.
     fn chunk(&self) -> usize {
-        let room = self.announced.max_frame.saturating_sub(Limits::HEADER_ROOM);
-        usize::try_from(room).unwrap_or(usize::MAX).max(1)
+        chunk(&self.announced)
     }
 
     fn cost(&self, size: usize) -> i64 {
@@ -352,4 +353,13 @@ impl Connection {
             Phase::Closed => "closed",
         }
     }
+}
+
+fn max_message(announced: &Announced) -> usize {
+    usize::try_from(announced.max_message).unwrap_or(usize::MAX)
+}
+
+fn chunk(announced: &Announced) -> usize {
+    let room = announced.max_frame.saturating_sub(Limits::HEADER_ROOM);
+    usize::try_from(room).unwrap_or(usize::MAX).max(1)
 }

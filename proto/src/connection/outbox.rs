@@ -15,6 +15,8 @@ use crate::wire::{self, Tag};
 
 /// Values of up to this many bytes are put into their frames at once: less than the smallest frame.
 const SMALL: usize = 512;
+/// Bytes of the longest header.
+const MOST_HEADER: usize = 16;
 /// A buffer for frames that are small begins with room for so much.
 const TAIL: usize = 256;
 /// What stands before the body of a `Hello`.
@@ -105,14 +107,27 @@ impl Outbox {
     }
 
     /// Puts such a value into its dialog's own order of data.
+    #[inline]
     pub(super) fn queue_small(&mut self, id: DialogId, dialog: &mut Dialog, value: &[u8]) {
         let values = &mut dialog.values;
+        let more = MOST_HEADER + value.len();
+        if values.bytes.capacity() - values.bytes.len() < more {
+            self.widen(&mut values.bytes, more);
+        }
         wire::put_header(&mut values.bytes, Tag::Yield, id, 0, value.len());
         values.bytes.extend_from_slice(value);
         values.len = values.len.saturating_add(1);
         if !core::mem::replace(&mut dialog.queued, true) {
             self.data.push_back(id);
         }
+    }
+
+    /// Has a buffer hold so much more, in one that has done its work.
+    #[cold]
+    fn widen(&mut self, bytes: &mut Vec<u8>, more: usize) {
+        let mut wider = self.spare.empty_for((2 * bytes.len()).max(bytes.len() + more));
+        wider.extend_from_slice(bytes);
+        self.spare.recycle(core::mem::replace(bytes, wider));
     }
 
     /// Puts a message into its dialog's own order of data.

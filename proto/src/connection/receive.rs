@@ -36,6 +36,9 @@ impl Connection {
         self.pinged = None;
         let mut input = bytes;
         while self.phase != Phase::Closed {
+            if self.takes_values(&mut input) {
+                continue;
+            }
             // Nearly every frame is whole where it arrived.
             let judged = match self.deframer.next_whole(&mut input) {
                 Ok(Some(frame)) => self.frame(now, &frame),

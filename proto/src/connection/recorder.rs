@@ -1,7 +1,6 @@
 //! The flight recorder: the last frames of a link, for reports of how it ended. Nothing is decided by
 //! what is in it.
 
-use alloc::vec::Vec;
 use core::fmt;
 
 use super::Connection;
@@ -32,34 +31,42 @@ impl fmt::Display for Note {
     }
 }
 
-/// A ring: where the oldest is, the next goes.
-#[derive(Clone, Debug, Default)]
+/// A ring: the next goes where the oldest is.
+#[derive(Clone, Debug)]
 pub(super) struct Recorder {
-    notes: Vec<Note>,
-    oldest: usize,
+    notes: [Note; KEPT],
+    /// How many there ever were.
+    count: usize,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        let none = Note { sent: false, tag: None, dialog: DialogId::ACTOR, size: 0 };
+        Self { notes: [none; KEPT], count: 0 }
+    }
 }
 
 impl Recorder {
     pub(super) fn received(&mut self, frame: &Frame<'_>) {
-        let (tag, dialog, size) = (frame.tag, frame.dialog, frame.body.len());
+        self.took(frame.tag, frame.dialog, frame.body.len());
+    }
+
+    #[inline]
+    pub(super) fn took(&mut self, tag: Option<Tag>, dialog: DialogId, size: usize) {
         self.keep(Note { sent: false, tag, dialog, size });
     }
 
+    #[inline]
     pub(super) fn sent(&mut self, tag: Tag, dialog: DialogId, size: usize) {
         self.keep(Note { sent: true, tag: Some(tag), dialog, size });
     }
 
+    #[inline]
     fn keep(&mut self, note: Note) {
-        match self.notes.get_mut(self.oldest) {
-            Some(place) => {
-                *place = note;
-                self.oldest = (self.oldest + 1) % KEPT;
-            }
-            None => {
-                self.notes.push(note);
-                self.oldest = self.notes.len() % KEPT;
-            }
+        if let Some(place) = self.notes.get_mut(self.count % KEPT) {
+            *place = note;
         }
+        self.count = self.count.wrapping_add(1);
     }
 }
 
@@ -67,8 +74,10 @@ impl Connection {
     /// The last frames of the link, oldest first: what a report of its end may want to show. At most
     /// 16, and only their headers.
     pub fn recent(&self) -> impl DoubleEndedIterator<Item = &Note> {
-        let (later, earlier) =
-            self.recorder.notes.split_at_checked(self.recorder.oldest).unwrap_or_default();
+        let Recorder { notes, count } = &self.recorder;
+        // Before it has gone round once, what is behind its place was never written.
+        let (later, earlier) = notes.split_at_checked(count % KEPT).unwrap_or_default();
+        let earlier = if *count < KEPT { &[] } else { earlier };
         earlier.iter().chain(later)
     }
 }

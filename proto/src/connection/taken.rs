@@ -2,13 +2,82 @@
 
 use alloc::vec::Vec;
 
-use super::Connection;
-use crate::dialog::Side;
+use super::{Connection, Recv};
+use crate::dialog::inbox::cost;
+use crate::dialog::run::{MOST, Run};
 use crate::dialog::tables::Life;
+use crate::dialog::{Overrun, Side};
 use crate::id::DialogId;
 use crate::report::Outcome;
 
+/// Values of a stream that were taken out of a link together, oldest first.
+#[derive(Debug, Default)]
+pub struct Values {
+    run: Run,
+    /// One that is too large for company.
+    one: Vec<u8>,
+    is_one: bool,
+}
+
+impl Values {
+    /// The next one.
+    #[inline]
+    pub fn next_value(&mut self) -> Option<&[u8]> {
+        if core::mem::take(&mut self.is_one) {
+            return Some(&self.one);
+        }
+        self.run.take()
+    }
+
+    /// Whether there are no more.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        !self.is_one && self.run.len() == 0
+    }
+}
+
 impl Connection {
+    pub(super) fn recv_run(&mut self, id: DialogId, out: &mut Values) -> Recv {
+        if !out.is_empty() {
+            return Recv::Value;
+        }
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Recv::Ended };
+        let most = MOST.min(usize::try_from(dialog.window / 4).unwrap_or(MOST));
+        let spare = &mut self.out.spare;
+        let lent = match dialog.inbox.overrun() {
+            Overrun::Wait => dialog.inbox.pop_run(&mut out.run, most, |old| spare.recycle(old)),
+            _ => None,
+        };
+        let Some(cost) = lent else {
+            let received = self.recv(id, &mut out.one);
+            out.is_one = received == Recv::Value;
+            return received;
+        };
+        let before = core::mem::replace(&mut dialog.lent, cost);
+        if before > 0 && dialog.consumed(before) {
+            dialog.control.credit = true;
+            self.queue_control(id);
+        }
+        Recv::Value
+    }
+
+    pub(super) fn unread(&mut self, id: DialogId, values: &mut Values) {
+        let run = core::mem::take(&mut values.run);
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        let left = cost(run.size(), run.len());
+        let lent = core::mem::take(&mut dialog.lent);
+        let credit = if dialog.keeps() && run.len() > 0 {
+            dialog.inbox.unpop(run);
+            dialog.consumed(lent.saturating_sub(left))
+        } else {
+            dialog.consumed(lent)
+        };
+        if credit {
+            dialog.control.credit = true;
+            self.queue_control(id);
+        }
+    }
+
     /// What a dialog that was opened here came to. With that it is let go of, as
     /// [`Caller::release`](super::Caller::release) does; where the link still has to wait for it, its
     /// handle stays. Nothing while it has not ended, or where there is no handle.

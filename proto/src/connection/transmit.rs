@@ -174,25 +174,25 @@ impl Connection {
         let alone = self.out.data.is_empty();
         let header = wire::value_header(id);
         let rest = values.rest();
-        let (mut end, mut len, mut spent) = (0_usize, 0_usize, 0_usize);
+        let (mut end, mut len) = (0_usize, 0_usize);
         while let Some((prefix, _)) = rest.get(end..).and_then(<[u8]>::split_first_chunk) {
             let frame = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or_default() + PREFIX;
-            let size = frame.saturating_sub(header);
-            self.recorder.sent(Tag::Yield, id, size);
-            (end, len, spent) = (end + frame, len + 1, spent + size + FRAME_COST);
+            self.recorder.sent(Tag::Yield, id, frame.saturating_sub(header));
+            (end, len) = (end + frame, len + 1);
             if !alone || end >= left {
                 break;
             }
         }
         out.extend_from_slice(rest.get(..end).unwrap_or_default());
-        let spent = u64::try_from(spent).unwrap_or(u64::MAX);
+        // Each costs its bytes and its frame, and stands behind its header.
+        let spent = end.saturating_sub(len * header).saturating_add(len * FRAME_COST);
         values.wrote(end, len);
         if values.len == 0
             && let Some(buffer) = values.outgrown()
         {
             self.out.spare.recycle(buffer);
         }
-        self.written(id, spent);
+        self.written(id, u64::try_from(spent).unwrap_or(u64::MAX));
     }
 
     /// Values of a dialog that cost so much have left, or something else did.

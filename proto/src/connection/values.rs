@@ -5,19 +5,21 @@ use alloc::vec::Vec;
 
 use super::outbox::{Outbox, message};
 use super::transmit::GATHERED;
-use super::{Connection, Recv};
+use super::{Connection, Recv, chunk, max_message};
 use crate::dialog::tables::{Half, Life};
-use crate::dialog::{Overrun, Reading};
+use crate::dialog::{Dialog, Overrun, Reading, cost};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
 use crate::wire::Tag;
+use crate::wire::hello::Announced;
 
 impl Connection {
     pub(super) fn send(&mut self, id: DialogId, value: &[u8]) -> Result<(), SendError> {
-        self.spend_on(id, value.len())?;
-        let Some(dialog) = self.dialogs.get_mut(&id).filter(|_| !self.out.mute) else {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(SendError::Ended) };
+        spend(dialog, &self.announced, value.len())?;
+        if self.out.mute {
             return Ok(());
-        };
+        }
         if Outbox::takes_small(dialog, value.len()) {
             self.out.queue_small(id, dialog, value);
         } else {
@@ -31,29 +33,13 @@ impl Connection {
         if value.len() < GATHERED {
             return self.send(id, value);
         }
-        self.spend_on(id, value.len())?;
-        if let Some(dialog) = self.dialogs.get_mut(&id)
-            && !self.out.mute
-        {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(SendError::Ended) };
+        spend(dialog, &self.announced, value.len())?;
+        if !self.out.mute {
             let next = self.out.spare.empty_for(value.len());
             let payload = core::mem::replace(value, next);
             self.out.queue(id, dialog, message(Tag::Yield, payload));
         }
-        Ok(())
-    }
-
-    /// Takes the cost of a value of so many bytes off the balance, where it may be sent (P-W1).
-    fn spend_on(&mut self, id: DialogId, size: usize) -> Result<(), SendError> {
-        let max = self.max_message();
-        let cost = self.cost(size);
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(SendError::Ended) };
-        if let Err(refused) = dialog.may_send(size, max) {
-            dialog.wants_credit |= refused == SendError::Full;
-            return Err(refused);
-        }
-        // A value leaves the direction as it is (P-D7).
-        dialog.balance = dialog.balance.saturating_sub(cost);
-        dialog.unsent = dialog.unsent.saturating_add(cost.unsigned_abs());
         Ok(())
     }
 
@@ -71,14 +57,18 @@ impl Connection {
             return Recv::Ended;
         };
         let spare = &mut self.out.spare;
-        if let Some(cost) = dialog.inbox.pop(out, |old| spare.recycle(old)) {
-            if dialog.consumed(cost) {
-                dialog.control.credit = true;
-                self.queue_control(id);
-            }
+        let cost = dialog.inbox.pop(out, |old| spare.recycle(old));
+        let lent = core::mem::take(&mut dialog.lent);
+        let taken = cost.unwrap_or(0).saturating_add(lent);
+        if taken > 0 && dialog.consumed(taken) {
+            dialog.control.credit = true;
+            self.queue_control(id);
+        }
+        if cost.is_some() {
             return Recv::Value;
         }
         out.clear();
+        let Some(dialog) = self.dialogs.get(&id) else { return Recv::Ended };
         match dialog.inc {
             _ if dialog.reading == Reading::Overrun => Recv::Overrun,
             Half::Stopped => Recv::End,
@@ -106,4 +96,18 @@ impl Connection {
             self.queue_control(id);
         }
     }
+}
+
+/// Takes the cost of a value of so many bytes off the balance, where it may be sent (P-W1).
+#[inline]
+fn spend(dialog: &mut Dialog, announced: &Announced, size: usize) -> Result<(), SendError> {
+    if let Err(refused) = dialog.may_send(size, max_message(announced)) {
+        dialog.wants_credit |= refused == SendError::Full;
+        return Err(refused);
+    }
+    // A value leaves the direction as it is (P-D7).
+    let cost = cost(size, chunk(announced));
+    dialog.balance = dialog.balance.saturating_sub(i64::try_from(cost).unwrap_or(i64::MAX));
+    dialog.unsent = dialog.unsent.saturating_add(cost);
+    Ok(())
 }

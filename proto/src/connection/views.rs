@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::clock::BEYOND_GRACE;
 use super::outbox::message;
-use super::{Connection, Event, Recv, Terminal};
+use super::{Connection, Event, Recv, Terminal, Values};
 use crate::dialog::step::{Act, Refused};
 use crate::dialog::tables::{Life, LifeStep};
 use crate::dialog::{Dialog, Incoming, Overrun, Side};
@@ -80,6 +80,19 @@ macro_rules! both_roles {
         /// Takes the next value into `out`, which is cleared first.
         pub fn recv(&mut self, out: &mut Vec<u8>) -> Recv {
             self.connection.recv(self.id, out)
+        }
+
+        /// Takes the values that are there together into `out`, if there are none left in it: about
+        /// 16 KiB of them, and no more than a quarter of the window, or one that is larger. They count
+        /// as taken once the next ones are asked for (P-W1), so that what is held here and there stays
+        /// within the window.
+        pub fn recv_run(&mut self, out: &mut Values) -> Recv {
+            self.connection.recv_run(self.id, out)
+        }
+
+        /// Takes back what is left of values that were taken together, as if it had not been.
+        pub fn unread(&mut self, values: &mut Values) {
+            self.connection.unread(self.id, values);
         }
 
         /// Says what becomes of values that arrive faster than they are taken (P-W6).

@@ -4,11 +4,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::keeping::Overrun;
-use super::run::Run;
+use super::run::{KEPT, Run};
 use crate::limits::Limits;
 
 /// Values of up to this many bytes are kept one behind the other.
-const SMALL: usize = 1024;
+pub(crate) const SMALL: usize = 1024;
 
 #[derive(Clone, Debug)]
 enum Kept {
@@ -44,7 +44,8 @@ impl Inbox {
                 Kept::One(value, cost) => (Some((value.as_slice(), *cost)), None),
                 Kept::Run(run) => (None, Some(run)),
             };
-            let small = run.into_iter().flat_map(Run::iter).map(|value| (value, cost(value)));
+            let small =
+                run.into_iter().flat_map(Run::iter).map(|value| (value, cost(value.len(), 1)));
             one.into_iter().chain(small)
         })
     }
@@ -70,10 +71,13 @@ impl Inbox {
                 if !run.pop(out) {
                     return None;
                 }
-                if run.len() == 0 && (!run.is_small() || self.kept.len() > 1) {
-                    self.kept.pop_front();
+                if run.len() == 0
+                    && (!run.is_small() || self.kept.len() > 1)
+                    && let Some(Kept::Run(run)) = self.kept.pop_front()
+                {
+                    let_go(run.into_buffer());
                 }
-                cost(out)
+                cost(out.len(), 1)
             }
             Kept::One(..) => match self.kept.pop_front() {
                 Some(Kept::One(value, cost)) => {
@@ -122,16 +126,87 @@ impl Inbox {
         size <= SMALL && self.overrun == Overrun::Wait
     }
 
-    /// Adds one that [`takes_small`](Self::takes_small) is true of.
-    pub(crate) fn push_small(&mut self, value: &[u8]) {
-        self.len = self.len.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(value.len());
-        if let Some(Kept::Run(run)) = self.kept.back_mut() {
-            return run.push(value);
+    /// Adds one that [`takes_small`](Self::takes_small) is true of, and that came behind a header of
+    /// so many bytes.
+    pub(crate) fn push_small(&mut self, value: &[u8], header: usize) {
+        let frame = header.saturating_add(value.len());
+        self.add(frame, |_| Vec::new(), |run| run.push_value(value, header));
+        self.added(1, value.len());
+    }
+
+    /// The same for the frames of several, of so many bytes in all.
+    #[inline]
+    pub(crate) fn push_frames(
+        &mut self,
+        frames: &[u8],
+        len: usize,
+        size: usize,
+        header: usize,
+        room: impl FnOnce(usize) -> Vec<u8>,
+    ) {
+        self.add(frames.len(), room, |run| run.push(frames, len, size, header));
+        self.added(len, size);
+    }
+
+    fn added(&mut self, len: usize, size: usize) {
+        self.len = self.len.saturating_add(len);
+        self.bytes = self.bytes.saturating_add(size);
+    }
+
+    /// Has frames of so many bytes added to the run that they belong into.
+    #[inline]
+    fn add(
+        &mut self,
+        frames: usize,
+        room: impl FnOnce(usize) -> Vec<u8>,
+        push: impl FnOnce(&mut Run),
+    ) {
+        let few = self.len == 0 && frames <= KEPT;
+        match self.kept.back_mut() {
+            // An empty one is alone, and has a small buffer.
+            Some(Kept::Run(run)) if few || run.has_room(frames) => push(run),
+            _ => {
+                if self.len == 0 {
+                    self.kept.clear();
+                }
+                let mut run = Run::within(if few { Vec::new() } else { room(frames) });
+                push(&mut run);
+                self.kept.push_back(Kept::Run(run));
+            }
         }
-        let mut run = Run::default();
-        run.push(value);
-        self.kept.push_back(Kept::Run(run));
+    }
+
+    /// Has `out`, which is empty, hold the oldest small values, about `most` bytes of frames; says what
+    /// they are to be credited with. Nothing where the oldest is no small one.
+    pub(crate) fn pop_run(
+        &mut self,
+        out: &mut Run,
+        most: usize,
+        let_go: impl FnOnce(Vec<u8>),
+    ) -> Option<u64> {
+        let run = match self.kept.front_mut() {
+            Some(Kept::Run(run)) if run.len() > 0 => run,
+            _ => return None,
+        };
+        run.hand_over(out, most);
+        if run.len() == 0
+            && (!run.is_small() || self.kept.len() > 1)
+            && let Some(Kept::Run(run)) = self.kept.pop_front()
+        {
+            let_go(run.into_buffer());
+        }
+        self.len = self.len.saturating_sub(out.len());
+        self.bytes = self.bytes.saturating_sub(out.size());
+        Some(cost(out.size(), out.len()))
+    }
+
+    /// Takes back what was handed over and not used.
+    pub(crate) fn unpop(&mut self, run: Run) {
+        if self.len == 0 {
+            self.kept.clear();
+        }
+        self.added(run.len(), run.size());
+        self.kept.push_front(Kept::Run(run));
     }
 
     /// From now on this becomes of what is too much. Says what those that are there still cost, if they
@@ -160,7 +235,9 @@ impl Inbox {
             match kept {
                 Kept::One(..) => apart.push_back(kept),
                 Kept::Run(run) => {
-                    apart.extend(run.iter().map(|value| Kept::One(value.to_vec(), cost(value))));
+                    apart.extend(
+                        run.iter().map(|value| Kept::One(value.to_vec(), cost(value.len(), 1))),
+                    );
                 }
             }
         }
@@ -185,8 +262,8 @@ impl Inbox {
     }
 }
 
-/// What the frame of a small value cost its sender (P-W1).
-fn cost(value: &[u8]) -> u64 {
-    let size = u64::try_from(value.len()).unwrap_or(u64::MAX);
-    size.saturating_add(u64::from(Limits::FRAME_COST))
+/// What so many small values of so many bytes have cost their sender (P-W1).
+pub(crate) fn cost(size: usize, len: usize) -> u64 {
+    let frames = len.saturating_mul(Limits::FRAME_COST as usize);
+    u64::try_from(size.saturating_add(frames)).unwrap_or(u64::MAX)
 }

@@ -4,9 +4,9 @@
 //! the tables in [`tables`]; a row that does not exist is refused, and whoever asked says whose
 //! fault that is.
 
-mod inbox;
+pub(crate) mod inbox;
 pub(crate) mod keeping;
-mod run;
+pub(crate) mod run;
 pub(crate) mod step;
 pub mod tables;
 
@@ -140,6 +140,8 @@ pub(crate) struct Dialog {
     pub(crate) unsent: u64,
     /// Whole values for the reader.
     pub(crate) inbox: Inbox,
+    /// What the values cost that the reader took together last: it may not have looked at them yet.
+    pub(crate) lent: u64,
     /// A message of which more is to come.
     pub(crate) partial: Option<Partial>,
     pub(crate) first: Option<(Vec<u8>, u64)>,
@@ -198,6 +200,7 @@ impl Dialog {
             wants_credit: false,
             unsent: 0,
             inbox: Inbox::default(),
+            lent: 0,
             partial: None,
             first: None,
             start: None,
@@ -256,6 +259,7 @@ impl Dialog {
     }
 
     /// Whether this side's next message may begin (P-W1), and why not.
+    #[inline]
     pub(crate) fn may_send(&self, size: usize, max: usize) -> Result<(), SendError> {
         if self.finished {
             return Err(SendError::Ended);
@@ -354,7 +358,7 @@ impl Dialog {
         if !self.has_told_done() {
             self.reading = if done { Reading::Done } else { Reading::Discarded };
         }
-        let cost = self.inbox.clear();
+        let cost = self.inbox.clear().saturating_add(core::mem::take(&mut self.lent));
         self.consumed(cost)
     }
 }

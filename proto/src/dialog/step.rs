@@ -89,6 +89,7 @@ impl From<Refused> for SendError {
 
 impl Dialog {
     /// Whether `by` may do this now (P-D2, P-D3). Changes nothing.
+    #[inline]
     pub(crate) fn permits(&self, by: Side, act: Act) -> Result<(), Refused> {
         if self.life == Life::Done {
             return Err(Refused::Ended);
@@ -154,6 +155,7 @@ impl Dialog {
         Ok(())
     }
 
+    #[inline]
     fn may_stream(&self, by: Side) -> Result<(), Refused> {
         let flowing = match (self.kind, by) {
             (Kind::Context, _) => self.life == Life::Live,

@@ -209,7 +209,8 @@ pub(crate) fn put_header(out: &mut Vec<u8>, tag: Tag, dialog: DialogId, flags: u
     let size: usize = if tag.has_flags() { 7 } else { 6 };
     let [a, b, c, d] = len_of((size - 4).saturating_add(body)).to_le_bytes();
     let header = [a, b, c, d, tag as u8, number as u8, flags];
-    out.extend_from_slice(header.get(..size).unwrap_or(&header));
+    out.extend_from_slice(&header);
+    out.truncate(out.len() - (header.len() - size));
 }
 
 fn put_long_header(out: &mut Vec<u8>, tag: Tag, dialog: DialogId, flags: u8, body: usize) {

@@ -1,7 +1,9 @@
 //! The values of a dialog, one at a time: handed to the core and taken from it, by whoever has one or
 //! waits for one. What may be sent when the core says.
 
-use hatchery_proto::{Outcome, Recv, SendError};
+use std::sync::atomic::Ordering;
+
+use hatchery_proto::{Outcome, Recv, SendError, Values};
 
 use super::{Dialog, Side, role};
 use crate::error::{Error, Result};
@@ -35,9 +37,25 @@ impl Dialog {
         self.undecoded.get().is_none() && self.offer(&mut value).is_ok()
     }
 
-    /// The same for receiving one into `out`.
-    pub(crate) fn takes(&self, out: &mut Vec<u8>) -> bool {
-        self.undecoded.get().is_none() && self.take(out) == Some(Recv::Value)
+    /// The next of these values, or of those that are there now if there are none left: for the many
+    /// that need not be waited for. Says nothing of why there is none.
+    pub(crate) fn next<'v>(&self, values: &'v mut Values) -> Option<&'v [u8]> {
+        if self.undecoded.get().is_some() || self.released.load(Ordering::Acquire) {
+            return None;
+        }
+        if values.is_empty() {
+            let _ = self
+                .link
+                .take_value(|connection| role!(self, connection, |view| view.recv_run(values)));
+        }
+        values.next_value()
+    }
+
+    /// What is left of these is to be received by others, or otherwise.
+    pub(crate) fn unread(&self, values: &mut Values) {
+        if !values.is_empty() {
+            self.link.take_value(|connection| role!(self, connection, |view| view.unread(values)));
+        }
     }
 
     /// Sends one value; waits for credit.

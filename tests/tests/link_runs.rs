@@ -31,7 +31,7 @@ fn dialogs(mut bytes: &[u8]) -> Vec<u8> {
 
 /// Sizes on both sides of every bound there is: of what shares a buffer here and there, of a buffer
 /// that stays, of a frame.
-const SIZES: [usize; 12] = [4, 16, 64, 120, 500, 512, 513, 1000, 1024, 1025, 5000, 70_000];
+const SIZES: [usize; 12] = [4, 16, 64, 120, 500, 1007, 1008, 1009, 4096, 4097, 5000, 70_000];
 
 #[test]
 fn p_d1_values_of_all_sizes_stay_in_order_however_they_are_carried_and_taken() {

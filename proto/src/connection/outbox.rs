@@ -13,8 +13,8 @@ use crate::time::Instant;
 use crate::wire::hello::Hello;
 use crate::wire::{self, Tag};
 
-/// Values of up to this many bytes are put into their frames at once: less than the smallest frame.
-const SMALL: usize = 512;
+/// Values of up to this many bytes are put into their frames at once, where that is one.
+const SMALL: usize = 4096;
 /// Bytes of the longest header.
 const MOST_HEADER: usize = 16;
 /// A buffer for frames that are small begins with room for so much.
@@ -102,8 +102,8 @@ impl Outbox {
     }
 
     /// Whether a value is to be put behind others, in its frame.
-    pub(super) fn takes_small(dialog: &Dialog, size: usize) -> bool {
-        size <= SMALL && dialog.queue.is_empty()
+    pub(super) fn takes_small(dialog: &Dialog, size: usize, chunk: usize) -> bool {
+        size <= SMALL && size <= chunk && dialog.queue.is_empty()
     }
 
     /// Puts such a value into its dialog's own order of data.

@@ -183,7 +183,12 @@ impl Connection {
                 break;
             }
         }
-        out.extend_from_slice(rest.get(..end).unwrap_or_default());
+        if out.is_empty() && values.written == 0 && end == rest.len() {
+            // They are where they are to be.
+            core::mem::swap(out, &mut values.bytes);
+        } else {
+            out.extend_from_slice(rest.get(..end).unwrap_or_default());
+        }
         // Each costs its bytes and its frame, and stands behind its header.
         let spent = end.saturating_sub(len * header).saturating_add(len * FRAME_COST);
         values.wrote(end, len);

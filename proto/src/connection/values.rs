@@ -20,7 +20,7 @@ impl Connection {
         if self.out.mute {
             return Ok(());
         }
-        if Outbox::takes_small(dialog, value.len()) {
+        if Outbox::takes_small(dialog, value.len(), chunk(&self.announced)) {
             self.out.queue_small(id, dialog, value);
         } else {
             let payload = self.out.spare.filled(value);

@@ -8,7 +8,7 @@ use super::run::{KEPT, Run};
 use crate::limits::Limits;
 
 /// Values of up to this many bytes are kept one behind the other.
-pub(crate) const SMALL: usize = 1024;
+pub(crate) const SMALL: usize = 4096;
 
 #[derive(Clone, Debug)]
 enum Kept {

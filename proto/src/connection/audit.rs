@@ -182,7 +182,7 @@ fn costs(dialog: &Dialog) -> u64 {
         .saturating_add(dialog.lent)
         .saturating_add(partial.map_or(0, |partial| partial.cost))
         .saturating_add(dialog.first.as_ref().map_or(0, |(_, cost)| *cost))
-        .saturating_add(dialog.start.as_ref().map_or(0, |(_, cost)| *cost))
+        .saturating_add(dialog.start.as_ref().map_or(0, |start| start.cost))
 }
 
 /// Whether it shares the balance (P-W2); arguments are accounted for elsewhere.
@@ -201,7 +201,7 @@ fn bytes(dialog: &Dialog) -> usize {
         .saturating_add(outcome)
         .saturating_add(dialog.partial.as_ref().map_or(0, |partial| partial.bytes.len()))
         .saturating_add(dialog.first.as_ref().map_or(0, |(value, _)| value.len()))
-        .saturating_add(dialog.start.as_ref().map_or(0, |(start, _)| start.args.len()))
+        .saturating_add(dialog.start.as_ref().map_or(0, |start| start.incoming.args.len()))
 }
 
 /// What is left to be written of messages that share the balance (P-W2).

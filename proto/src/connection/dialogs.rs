@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, Kind, Side};
 use crate::id::DialogId;
 
 /// So many that have ended are kept for the next ones, so that calls which follow each other
@@ -25,18 +25,32 @@ pub(super) struct Dialogs {
 }
 
 impl Dialogs {
+    #[inline]
     fn find(&self, id: DialogId) -> Result<usize, usize> {
         match self.all.get(self.recent) {
-            Some((known, _)) if *known == id => Ok(self.recent),
+            Some((near, _)) if *near == id => Ok(self.recent),
+            near => self.look(id, near.map(|(near, _)| *near)),
+        }
+    }
+
+    #[inline(never)]
+    fn look(&self, id: DialogId, near: Option<DialogId>) -> Result<usize, usize> {
+        // Those of one side are two apart, and what follows each other is seldom of both.
+        let ahead = near.map_or(0, |near| id.number().wrapping_sub(near.number()) / 2);
+        let guess = self.recent.saturating_add(usize::try_from(ahead).unwrap_or(0));
+        match self.all.get(guess) {
+            Some((known, _)) if *known == id => Ok(guess),
             _ => self.all.binary_search_by_key(&id, |(known, _)| *known),
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, id: &DialogId) -> Option<&Dialog> {
         let place = self.find(*id).ok()?;
         self.all.get(place).map(|(_, dialog)| &**dialog)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: &DialogId) -> Option<&mut Dialog> {
         let place = self.find(*id).ok()?;
         self.recent = place;
@@ -47,17 +61,28 @@ impl Dialogs {
         self.find(id).is_ok()
     }
 
-    /// Adds one whose number is not there.
-    pub(super) fn insert(&mut self, id: DialogId, dialog: Dialog) {
-        let Err(place) = self.find(id) else { return };
-        let boxed = match self.spare.pop() {
+    /// Adds one, whose number is not there.
+    pub(super) fn insert(
+        &mut self,
+        id: DialogId,
+        side: Side,
+        kind: Kind,
+        window: u32,
+    ) -> Option<&mut Dialog> {
+        let place = match self.all.back() {
+            Some((last, _)) if *last >= id => self.find(id).err()?,
+            _ => self.all.len(),
+        };
+        let dialog = match self.spare.pop() {
             Some(mut spare) => {
-                spare.renew(dialog);
+                spare.renew(side, kind, window);
                 spare
             }
-            None => Box::new(dialog),
+            None => Box::new(Dialog::new(side, kind, window)),
         };
-        self.all.insert(place, (id, boxed));
+        self.recent = place;
+        self.all.insert(place, (id, dialog));
+        self.all.get_mut(place).map(|(_, dialog)| &mut **dialog)
     }
 
     /// Takes one out; what it was is looked at before.

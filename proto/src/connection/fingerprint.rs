@@ -121,7 +121,8 @@ impl Dialog {
         (self.ceiling, self.unsent, self.lent).hash(state);
         (self.peer_done, self.reading as u8, self.wants_credit, self.arrived).hash(state);
         (self.args_cost, self.queued, self.finished, self.refused).hash(state);
-        self.start.as_ref().map(|(start, cost)| (brief(&start.args), cost)).hash(state);
+        let start = self.start.as_ref();
+        start.map(|start| (brief(&start.incoming.args), &start.cost)).hash(state);
         let partial = self.partial.as_ref();
         partial.map(|part| (part.tag as u8, brief(&part.bytes), part.size, part.cost)).hash(state);
         self.queue.len().saturating_add(self.values.len).hash(state);
@@ -133,7 +134,7 @@ impl Dialog {
             (Tag::Yield as u8, brief(frame.body), head, 0_usize, false).hash(state);
         }
         self.queue.iter().for_each(|message| message.fingerprint(state));
-        hash_request(self.request.as_ref(), state);
+        hash_request(self.request.as_deref(), state);
         self.control.fingerprint(state);
     }
 }

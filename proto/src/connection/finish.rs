@@ -112,7 +112,7 @@ impl Connection {
         if core::mem::replace(&mut dialog.finished, true) {
             return;
         }
-        if let Some((_, cost)) = dialog.start.take() {
+        if let Some(cost) = dialog.start.take().map(|start| start.cost) {
             dialog.owed = dialog.owed.saturating_add(cost);
         }
         if let Some(partial) = &mut dialog.partial {

@@ -1,5 +1,6 @@
 //! What each message of a dialog does, once the dialog's own judge has let it pass (P-A1).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::receive::{Judged, frame_cost};
@@ -283,7 +284,7 @@ impl Connection {
         bound(&mut request.by.cause, &self.config.limits);
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
         dialog.cancels = dialog.cancels.saturating_add(u8::from(free));
-        let known = dialog.request.get_or_insert_with(|| request.clone());
+        let known = dialog.request.get_or_insert_with(|| Box::new(request.clone()));
         known.grace = known.grace.min(request.grace);
         if dialog.finished {
             // They have crossed (P-C6). The terminal answers it too, but may be long under way; where

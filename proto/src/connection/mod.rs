@@ -28,7 +28,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::dialog::tables::Life;
-use crate::dialog::{Dialog, Kind, Side, cost};
+use crate::dialog::{Kind, Side, cost};
 use crate::error::{Misuse, Violation};
 use crate::id::{ActorId, DialogId, Role};
 use crate::limits::Limits;
@@ -299,10 +299,10 @@ impl Connection {
     }
 
     fn open(&mut self, id: DialogId, kind: Kind, head: Vec<u8>, args: &[u8]) {
-        self.dialogs.insert(id, Dialog::new(Side::Opener, kind, self.config.limits.window));
         let mut start = message(Tag::Start, self.out.spare.filled(args));
         start.head = head;
-        if let Some(dialog) = self.dialogs.get_mut(&id) {
+        let window = self.config.limits.window;
+        if let Some(dialog) = self.dialogs.insert(id, Side::Opener, kind, window) {
             dialog.queue.push_back(start);
         }
         self.out.start(id);

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::gather::Gather;
-use super::spare::Spare;
+use super::spare::{Boxes, Spare};
 use super::{Connection, GoodbyeReason, LinkKind, Phase};
 use crate::dialog::{Dialog, Outgoing};
 use crate::id::DialogId;
@@ -34,6 +34,7 @@ pub(super) struct Outbox {
     /// The write side is gone.
     pub(super) mute: bool,
     pub(super) spare: Spare,
+    pub(super) arrived: Boxes,
     /// Large payloads are taken out as they are,
     pub(super) gathers: bool,
     /// one at a time, behind what was written before it.
@@ -54,6 +55,7 @@ impl Outbox {
             goodbye: None,
             mute: false,
             spare: Spare::default(),
+            arrived: Boxes::default(),
             gathers: false,
             moved: None,
         }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
-use crate::dialog::{Dialog, Incoming, Kind, Partial, Side};
+use crate::dialog::{Incoming, Kind, Partial, Side};
 use crate::error::Violation;
 use crate::id::DialogId;
 use crate::limits::Limits;
@@ -208,13 +208,15 @@ impl Connection {
         if id.is_actor() {
             self.take_name(start.endpoint);
         }
-        let mut dialog = Dialog::new(Side::Callee, start.kind, self.config.limits.window);
-        dialog.balance = i64::from(start.credit);
-        dialog.ceiling = dialog.balance;
-        dialog.refused = beyond;
         let name = self.out.spare.filled(start.endpoint.as_bytes());
-        dialog.start = Some((incoming(&start, name), 0));
-        self.dialogs.insert(id, dialog);
+        let arrived = self.out.arrived.filled(incoming(&start, name));
+        let window = self.config.limits.window;
+        if let Some(dialog) = self.dialogs.insert(id, Side::Callee, start.kind, window) {
+            dialog.balance = i64::from(start.credit);
+            dialog.ceiling = dialog.balance;
+            dialog.refused = beyond;
+            dialog.start = Some(arrived);
+        }
         // Past `max_dialogs` there is no slot, only a bounded number of refusals (P-W5).
         let slots = if beyond { &mut self.refusals } else { &mut self.theirs };
         *slots = slots.saturating_add(1);
@@ -290,9 +292,9 @@ impl Connection {
         if dialog.finished {
             return Ok(());
         }
-        if let Some((incoming, owed)) = &mut dialog.start {
-            incoming.args = args;
-            *owed = if incoming.kind == Kind::Call { 0 } else { cost };
+        if let Some(start) = &mut dialog.start {
+            start.incoming.args = args;
+            start.cost = if start.incoming.kind == Kind::Call { 0 } else { cost };
         }
         self.events.push_back(Event::Incoming(id));
         Ok(())

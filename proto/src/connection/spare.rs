@@ -1,7 +1,11 @@
 //! Buffers that have done their work and wait for the next message, by size. What is in them is never
 //! looked at.
 
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
+
+use crate::dialog::{Arrived, Incoming, Kind};
 
 /// So much is kept, so that a busy stream allocates nothing, however many values arrive at once.
 const MOST: usize = 1024 * 1024;
@@ -74,5 +78,41 @@ impl Spare {
     /// Gives all of them back to the allocator.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// So many boxes are kept.
+const BOXES: usize = 32;
+
+/// The same for what a `Start` has brought: boxes that were emptied.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Boxes(Vec<Box<Arrived>>);
+
+impl Boxes {
+    pub(super) fn filled(&mut self, incoming: Incoming) -> Box<Arrived> {
+        match self.0.pop() {
+            Some(mut spare) => {
+                *spare = Arrived { incoming, cost: 0 };
+                spare
+            }
+            None => Box::new(Arrived { incoming, cost: 0 }),
+        }
+    }
+
+    pub(super) fn emptied(&mut self, mut arrived: Box<Arrived>) -> Incoming {
+        let none = Incoming {
+            endpoint: String::new(),
+            kind: Kind::Call,
+            schema: 0,
+            codec: 0,
+            args: Vec::new(),
+            deadline: None,
+            trace: None,
+        };
+        let incoming = core::mem::replace(&mut arrived.incoming, none);
+        if self.0.len() < BOXES {
+            self.0.push(arrived);
+        }
+        incoming
     }
 }

@@ -1,6 +1,7 @@
 //! The two role views: what an opener may do with its dialog, and what a callee may do with its.
 //! Calls that a role must not make do not exist; terminal ones take the view by value.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -219,10 +220,10 @@ impl<'a> Callee<'a> {
         if !dialog.arrived {
             return None;
         }
-        let (incoming, cost) = dialog.start.take()?;
-        dialog.control.credit |= dialog.consumed(cost);
+        let arrived = dialog.start.take()?;
+        dialog.control.credit |= dialog.consumed(arrived.cost);
         self.connection.queue_control(self.id);
-        Some(incoming)
+        Some(self.connection.out.arrived.emptied(arrived))
     }
 
     /// The task is scheduled: says so with the credit the opener has (P-D2).
@@ -246,7 +247,7 @@ impl<'a> Callee<'a> {
     /// What the opener asked, if it wants the task to end.
     #[must_use]
     pub fn cancel_request(&self) -> Option<&CancelRequest> {
-        self.connection.dialogs.get(&self.id).and_then(|dialog| dialog.request.as_ref())
+        self.connection.dialogs.get(&self.id).and_then(|dialog| dialog.request.as_deref())
     }
 
     /// The task is gone; this is what it came to (P-D4). A context that never started cannot
@@ -312,7 +313,7 @@ impl Connection {
             Some(known) if known.grace <= grace => return,
             Some(_) if !again => return,
             Some(known) => known.grace = grace,
-            None => dialog.request = Some(request),
+            None => dialog.request = Some(Box::new(request)),
         }
         dialog.control.cancel = true;
         self.queue_control(id);

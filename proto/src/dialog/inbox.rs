@@ -102,9 +102,9 @@ impl Inbox {
 
     /// Forgets everything but the room for values.
     pub(crate) fn let_go(&mut self) {
-        let mut kept = core::mem::take(&mut self.kept);
-        kept.clear();
-        *self = Self { kept, ..Self::default() };
+        self.kept.clear();
+        (self.len, self.bytes, self.dropped) = (0, 0, 0);
+        self.overrun = Overrun::Wait;
     }
 
     /// How many values it has room for.

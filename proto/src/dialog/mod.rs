@@ -10,6 +10,7 @@ pub(crate) mod run;
 pub(crate) mod step;
 pub mod tables;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -54,6 +55,13 @@ pub struct Incoming {
     pub deadline: Option<Duration>,
     /// Trace context.
     pub trace: Option<Vec<u8>>,
+}
+
+/// A `Start` that nobody has taken yet, and what its arguments are to be credited with.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) incoming: Incoming,
+    pub(crate) cost: u64,
 }
 
 /// Which side of a dialog this is.
@@ -145,11 +153,12 @@ pub(crate) struct Dialog {
     /// A message of which more is to come.
     pub(crate) partial: Option<Partial>,
     pub(crate) first: Option<(Vec<u8>, u64)>,
-    pub(crate) start: Option<(Incoming, u64)>,
+    pub(crate) start: Option<Box<Arrived>>,
     /// The callee's arguments are whole.
     pub(crate) arrived: bool,
     pub(crate) outcome: Option<Outcome>,
-    pub(crate) request: Option<CancelRequest>,
+    /// Boxed, as few have one.
+    pub(crate) request: Option<Box<CancelRequest>>,
     /// When whoever cancelled it stops waiting.
     pub(crate) wait: Option<Instant>,
     /// What waits to be written: small values first, which come there while nothing else waits.
@@ -222,28 +231,28 @@ impl Dialog {
 
     /// Its place is to be another's: what it held is let go, but for room in queues that calls need.
     pub(crate) fn let_go(&mut self) {
-        let mut queue = core::mem::take(&mut self.queue);
-        let mut inbox = core::mem::take(&mut self.inbox);
-        queue.clear();
-        inbox.let_go();
-        *self = Self::new(self.side, self.kind, self.window);
-        if queue.capacity() <= FEW {
-            self.queue = queue;
+        self.queue.clear();
+        if self.queue.capacity() > FEW {
+            self.queue = VecDeque::new();
         }
-        if inbox.room() <= FEW {
-            self.inbox = inbox;
+        self.inbox.let_go();
+        if self.inbox.room() > FEW {
+            self.inbox = Inbox::default();
         }
+        self.values.clear();
+        self.partial = None;
+        self.first = None;
+        self.start = None;
+        self.outcome = None;
+        self.request = None;
     }
 
     /// Takes that place, with the room that is left in it.
-    pub(crate) fn renew(&mut self, mut next: Self) {
-        if next.queue.is_empty() {
-            next.queue = core::mem::take(&mut self.queue);
-        }
-        if next.inbox.is_empty() {
-            next.inbox = core::mem::take(&mut self.inbox);
-        }
-        *self = next;
+    pub(crate) fn renew(&mut self, side: Side, kind: Kind, window: u32) {
+        let queue = core::mem::take(&mut self.queue);
+        let inbox = core::mem::take(&mut self.inbox);
+        let values = core::mem::take(&mut self.values);
+        *self = Self { queue, inbox, values, ..Self::new(side, kind, window) };
     }
 
     /// Where the dialog stands, for reports.

@@ -146,6 +146,9 @@ pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
 pub fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     match bytes.split_first() {
         Some((&byte, rest)) if byte < 0x80 => Some((byte.into(), rest)),
+        Some((&low, [high @ 1..0x80, rest @ ..])) => {
+            Some((u64::from(low & 0x7f) | u64::from(*high) << 7, rest))
+        }
         _ => take_long_varint(bytes),
     }
 }
@@ -203,7 +206,16 @@ pub fn put_frame(
 pub(crate) fn put_header(out: &mut Vec<u8>, tag: Tag, dialog: DialogId, flags: u8, body: usize) {
     let number = dialog.number();
     if number >= 0x80 {
-        return put_long_header(out, tag, dialog, flags, body);
+        if number >= 0x4000 {
+            return put_long_header(out, tag, dialog, flags, body);
+        }
+        let size: usize = if tag.has_flags() { 8 } else { 7 };
+        let [a, b, c, d] = len_of((size - 4).saturating_add(body)).to_le_bytes();
+        let (low, high) = ((number & 0x7f) as u8 | 0x80, (number >> 7) as u8);
+        let header = [a, b, c, d, tag as u8, low, high, flags];
+        out.extend_from_slice(&header);
+        out.truncate(out.len() - (header.len() - size));
+        return;
     }
     // A short number and one step, as in most frames.
     let size: usize = if tag.has_flags() { 7 } else { 6 };

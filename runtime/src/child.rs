@@ -204,7 +204,7 @@ impl Life {
         if let Err(error) = entry.switch_stderr() {
             tracing::warn!(%error, "the actor's standard error stays where it is");
         }
-        self.link.with(|connection, _| {
+        self.link.tell(|connection| {
             if let Some(mut callee) = connection.callee(DialogId::ACTOR) {
                 callee.accept();
                 if let Err(misuse) = callee.started(&[]) {
@@ -219,7 +219,7 @@ impl Life {
     async fn specification(&self) -> Option<Incoming> {
         loop {
             listener!(self.news => news);
-            let start = self.link.with(|connection, _| {
+            let start = self.link.tell(|connection| {
                 connection.callee(DialogId::ACTOR).and_then(|mut callee| callee.take_start())
             });
             let over = self.link.look(|core| core.is_closed() || core.actor_is_over());
@@ -278,7 +278,7 @@ impl Life {
     async fn obey<T>(&self) -> T {
         loop {
             listener!(self.news => news);
-            let asked = self.link.with(|connection, _| {
+            let asked = self.link.tell(|connection| {
                 connection.callee(DialogId::ACTOR).map(|callee| callee.cancel_request().cloned())
             });
             if let Some(Some(request)) = &asked {
@@ -339,7 +339,7 @@ impl LastWords for Parting<'_> {
         if let Words::Ended(terminal) = &words {
             self.code = i32::from(matches!(terminal, Terminal::Failed { .. }));
         }
-        self.link.with(|connection, _| match (connection.callee(DialogId::ACTOR), words) {
+        self.link.tell(|connection| match (connection.callee(DialogId::ACTOR), words) {
             (Some(callee), Words::Refused((refusal, message))) => callee.refuse(refusal, message),
             (Some(callee), Words::Ended(terminal)) => callee.finish(terminal),
             (None, _) => {}

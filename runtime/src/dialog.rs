@@ -83,7 +83,7 @@ use role;
 /// The same, with all that follows from it.
 macro_rules! view {
     ($dialog:expr, |$view:ident| $body:expr) => {
-        $dialog.link.with(|connection, _| role!($dialog, connection, |$view| $body))
+        $dialog.link.tell(|connection| role!($dialog, connection, |$view| $body))
     };
 }
 
@@ -156,7 +156,7 @@ impl Dialog {
     pub(crate) async fn start(&self, bytes: &[u8]) -> Result<()> {
         let sent = self
             .link
-            .with(|connection, _| connection.callee(self.id).map(|mut view| view.started(bytes)));
+            .tell(|connection| connection.callee(self.id).map(|mut view| view.started(bytes)));
         match sent {
             Some(Ok(())) => {
                 self.started.store(true, Ordering::Release);
@@ -174,7 +174,7 @@ impl Dialog {
     /// Opener: waits for the first value.
     pub(crate) async fn first_value(&self) -> Result<Vec<u8>> {
         self.wait_told(|| {
-            let first = self.link.with(|connection, _| {
+            let first = self.link.tell(|connection| {
                 connection.caller(self.id).and_then(|mut view| view.take_started())
             });
             match first {
@@ -216,7 +216,7 @@ impl Dialog {
     /// Opener: the outcome, once there is one.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self.side {
-            Side::Opener => self.link.with(|connection, _| {
+            Side::Opener => self.link.tell(|connection| {
                 connection.caller(self.id).and_then(|view| view.outcome().cloned())
             }),
             Side::Callee => None,
@@ -225,7 +225,7 @@ impl Dialog {
 
     /// Looks at the outcome's kind without copying it.
     pub(crate) fn has_failed(&self) -> bool {
-        self.link.with(|connection, _| {
+        self.link.tell(|connection| {
             connection.caller(self.id).is_none_or(|view| {
                 view.outcome().is_some_and(|outcome| !matches!(outcome, Outcome::Returned(_)))
             })
@@ -292,9 +292,8 @@ impl Dialog {
 
     /// Opener: whether the cancel was acknowledged.
     pub(crate) fn cancel_acked(&self) -> bool {
-        self.link.with(|connection, _| {
-            connection.caller(self.id).is_some_and(|view| view.cancel_acked())
-        })
+        self.link
+            .tell(|connection| connection.caller(self.id).is_some_and(|view| view.cancel_acked()))
     }
 
     pub(crate) fn cancel_on_exit(&self) {

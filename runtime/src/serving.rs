@@ -56,7 +56,7 @@ impl Serving {
             }
             Err((refusal, message)) => {
                 tracing::debug!(endpoint = incoming.endpoint, ?refusal, "refused a call");
-                link.with(|connection, _| {
+                link.tell(|connection| {
                     if let Some(callee) = connection.callee(id) {
                         callee.refuse(refusal, message);
                     }
@@ -100,7 +100,7 @@ impl Serving {
         // A report of this process's death says what was begun: it is told before the task runs, but
         // for one that is over as soon as that could be read.
         let leaves = if entry.is_quick() { Leaves::Later } else { Leaves::Promptly };
-        let goes_on = link.saying(leaves, |connection, _| {
+        let goes_on = link.telling(leaves, |connection| {
             connection.recycle(mem::take(&mut incoming.endpoint).into_bytes());
             let mut callee = connection.callee(id)?;
             callee.accept();
@@ -140,7 +140,7 @@ impl Serving {
 
     fn apply_cancel(&self, link: &Arc<Link>, id: DialogId) {
         let Some(scope) = lock(&self.tasks).get(&id).copied() else { return };
-        let request = link.with(|connection, _| {
+        let request = link.tell(|connection| {
             connection.callee(id).map(|callee| callee.cancel_request().cloned())
         });
         let request = match request {
@@ -187,7 +187,7 @@ impl Served {
         // An error ends more than its own task, where others are still at it.
         let returned = matches!(terminal, Terminal::Return(_));
         let leaves = if returned { Leaves::Soon } else { Leaves::Now };
-        self.link.saying(leaves, |connection, _| {
+        self.link.telling(leaves, |connection| {
             if let Some(callee) = connection.callee(self.id) {
                 callee.finish(terminal);
             }

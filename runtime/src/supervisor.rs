@@ -309,7 +309,7 @@ impl Child {
                 self.fact(|state, now| state.ladder.handle_ack(now));
             }
             Event::Finished(DialogId::ACTOR) => {
-                let outcome = link.with(|connection, _| {
+                let outcome = link.tell(|connection| {
                     connection.caller(DialogId::ACTOR).and_then(|caller| caller.outcome().cloned())
                 });
                 self.fact(|state, now| {

@@ -30,7 +30,7 @@ impl Dialog {
 
     /// Callee: who has asked its task to end, and why (P-C5).
     pub(super) fn asked_by(&self) -> Option<Cancelled> {
-        self.link.with(|connection, _| {
+        self.link.tell(|connection| {
             let callee = connection.callee(self.id)?;
             callee.cancel_request().map(|request| request.by.clone())
         })

@@ -163,10 +163,24 @@ impl Link {
         leaves: Leaves,
         f: impl FnOnce(&mut Connection, Instant) -> R,
     ) -> R {
+        self.telling(leaves, |connection| f(connection, clock::now()))
+    }
+
+    /// As [`with`](Self::with), for what does not depend on the time.
+    pub(crate) fn tell<R>(self: &Arc<Self>, f: impl FnOnce(&mut Connection) -> R) -> R {
+        self.telling(Leaves::Now, f)
+    }
+
+    /// As [`saying`](Self::saying), for what does not depend on the time: a busy link is told of much.
+    pub(crate) fn telling<R>(
+        self: &Arc<Self>,
+        leaves: Leaves,
+        f: impl FnOnce(&mut Connection) -> R,
+    ) -> R {
         let mut events = Events::default();
         let (value, deadline, transmit) = {
             let mut connection = lock(&self.connection);
-            let value = f(&mut connection, clock::now());
+            let value = f(&mut connection);
             while let Some(event) = connection.poll_event() {
                 events.push(event);
             }

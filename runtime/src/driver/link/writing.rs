@@ -106,7 +106,7 @@ impl Link {
                     self.blocked.notify(1);
                     return;
                 }
-                Written::Failed => self.with(|connection, _| connection.handle_write_closed()),
+                Written::Failed => self.tell(|connection| connection.handle_write_closed()),
                 Written::All | Written::Kept => {}
             }
             let connection = lock(&self.connection);
@@ -188,7 +188,7 @@ impl Link {
             lock(&self.outgoing).blocked = false;
             if writable.is_err() {
                 let _ = socket.get_ref().shutdown(Shutdown::Write);
-                self.with(|connection, _| connection.handle_write_closed());
+                self.tell(|connection| connection.handle_write_closed());
             }
             self.flush();
         }

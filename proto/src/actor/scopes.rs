@@ -10,6 +10,7 @@
 
 mod bounds;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -75,9 +76,10 @@ impl Shield {
 struct Scope {
     parent: Option<ScopeId>,
     below: BTreeSet<ScopeId>,
-    cancel: Option<CancelState>,
+    /// Boxed, as its bound: most scopes have neither, and an actor may have many.
+    cancel: Option<Box<CancelState>>,
     shield: Shield,
-    bound: Option<Bound>,
+    bound: Option<Box<Bound>>,
     /// Whether its bound was what cancelled it first.
     expired: bool,
     /// Whether closing it takes the ending of children.
@@ -211,7 +213,7 @@ impl Scopes {
     /// Who has asked the scope to end, and by when.
     #[must_use]
     pub fn cancelled(&self, id: ScopeId) -> Option<&CancelState> {
-        self.scopes.get(&id)?.cancel.as_ref()
+        self.scopes.get(&id)?.cancel.as_deref()
     }
 
     /// Whether the scope's body is to be dropped now: it is cancelled, no shield that holds that
@@ -317,7 +319,7 @@ impl Scopes {
                     known.deadline = state.deadline;
                     scope.told = false;
                 }
-                None => scope.cancel = Some(state.clone()),
+                None => scope.cancel = Some(Box::new(state.clone())),
             }
             if scope.shield.holds() {
                 self.hold_off(id, now);

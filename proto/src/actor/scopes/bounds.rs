@@ -1,5 +1,6 @@
 //! Scopes whose time is limited, and what they leave to what is opened from within them (P-C8).
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::{ScopeId, Scopes};
@@ -24,7 +25,7 @@ impl Scopes {
             }
             self.bounds.remove(&(known.at, id));
         }
-        scope.bound = Some(Bound { at, by, grace });
+        scope.bound = Some(Box::new(Bound { at, by, grace }));
         self.bounds.insert((at, id));
     }
 
@@ -64,7 +65,8 @@ impl Scopes {
             self.bounds.pop_first();
             let Some(scope) = self.scopes.get_mut(&id) else { continue };
             scope.expired = scope.cancel.is_none();
-            if let Some(Bound { by, grace, .. }) = scope.bound.take() {
+            if let Some(bound) = scope.bound.take() {
+                let Bound { by, grace, .. } = *bound;
                 self.cancel(id, now, by, grace);
             }
         }

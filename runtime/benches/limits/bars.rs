@@ -373,6 +373,18 @@ pub(crate) const ROWS: &[Row] = &[
         ..COUNT
     },
     Row {
+        key: "core-frames",
+        times: 4_096,
+        contenders: &[by(OURS, |s| counted::instructions(s, "core-run", OURS))],
+        bars: &[absolute(
+            "B18",
+            "the same for each of 64 that come together",
+            None,
+            (400.0, 200.0),
+        )],
+        ..COUNT
+    },
+    Row {
         key: "contexts",
         times: MANY,
         contenders: &[

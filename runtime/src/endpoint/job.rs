@@ -19,9 +19,9 @@ use crate::error::Result;
 
 /// A call that took no longer is over as soon as its opener could read that it has begun.
 const QUICK: Duration = Duration::from_micros(200);
-/// So many rooms of an endpoint are kept, if they are no larger than this.
+/// So many rooms of an endpoint are kept, and no more than so many bytes of them.
 const ROOMS: usize = 64;
-const LARGE: usize = 16 * 1024;
+const MOST: usize = 1024 * 1024;
 
 /// An endpoint of this program, and what is known of its calls.
 pub(crate) struct Known {
@@ -112,7 +112,7 @@ impl Drop for Job {
         let Some(mut work) = work.take() else { return };
         work.clear();
         let mut rooms = lock(&known.rooms);
-        if rooms.len() < ROOMS && work.size() <= LARGE {
+        if rooms.len() < ROOMS && (rooms.len() + 1) * work.size() <= MOST {
             rooms.push(work);
         }
     }

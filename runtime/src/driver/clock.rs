@@ -40,3 +40,24 @@ pub(crate) fn until(deadline: Instant) -> Timer {
         None => Timer::never(),
     }
 }
+
+/// A clock of somebody who waits for other things too, again and again: it is set anew only where its
+/// deadline is another, since the reactor has to be told each time.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm(Option<(Instant, Timer)>);
+
+impl Alarm {
+    /// Ends at `deadline`, where there is one. Cancel safe.
+    pub(crate) async fn due(&mut self, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else {
+            self.0 = None;
+            return std::future::pending().await;
+        };
+        let timer = match &mut self.0 {
+            Some((known, timer)) if *known == deadline => timer,
+            other => &mut other.insert((deadline, until(deadline))).1,
+        };
+        timer.await;
+        self.0 = None;
+    }
+}

@@ -9,20 +9,19 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_io::Async;
-use async_process::{Child, Command};
 use hatchery_proto::report::{ExitStatus, Usage};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, WaitOptions};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, WaitIdStatus};
 
 use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE, TREE_VARIABLE};
 use super::{cgroup, procfs, spawner};
@@ -159,8 +158,11 @@ impl SpawnRequest {
     /// Starts the child. Only the spawner's thread may call this: the child dies with the thread
     /// that started it.
     pub(super) fn start(self) -> Result<Spawned, SpawnError> {
-        let program = self.program.shown();
-        self.try_start().map_err(|(step, source)| SpawnError::Os { step, program, source })
+        let program = self.program.clone();
+        self.try_start().map_err(|(step, source)| {
+            let program = program.shown();
+            SpawnError::Os { step, program, source }
+        })
     }
 
     fn try_start(self) -> Result<Spawned, (&'static str, io::Error)> {
@@ -169,16 +171,10 @@ impl SpawnRequest {
         self.give_streams(&link).map_err(|error| ("hand over the standard streams", error))?;
         let mut command =
             self.command(theirs, &stderr).map_err(|error| ("prepare a process", error))?;
-        // What is opened after the fork must not fail for want of a descriptor.
-        let spare = reserve(&link).map_err(|error| ("reserve descriptors", error))?;
-        drop(spare);
-        let child = command.spawn().map_err(|error| {
-            sweep();
-            ("start a process", error)
-        })?;
+        let child = command.spawn().map_err(|error| ("start a process", error))?;
         // The command holds the child's end of the link, which would hide the end of the link.
         drop(command);
-        let process = Process::new(child).map_err(|error| ("watch the process", error))?;
+        let process = Process::of(child).map_err(|error| ("watch the process", error))?;
         cgroup::take_in(process.pid).map_err(|error| ("contain the process", error))?;
         Ok(Spawned { process, link, stderr })
     }
@@ -199,7 +195,7 @@ impl SpawnRequest {
             tree: self.tree,
             socket: handover::inode(&theirs)?,
         };
-        let mut command = std::process::Command::new(self.program.path()?);
+        let mut command = Command::new(self.program.path()?);
         // In a group of its own until it has asked for its parent's death signal: the kernel ends a
         // group that has a member stopped when the last tie to its session goes (F-10).
         command.arg0(format!("hatchery: {}", self.name)).args(self.args).process_group(0);
@@ -216,15 +212,10 @@ impl SpawnRequest {
             .env(MARKER_VARIABLE, marker.to_string())
             .env(TREE_VARIABLE, format!("{:032x}", self.tree))
             .env(NAME_VARIABLE, self.name);
-        let mut command = Command::from(command);
         command
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::inherit())
-            .stderr(Stdio::from(stderr.file.try_clone()?))
-            // A process that is dropped kills and reaps itself: by its descriptor, since the id may be
-            // a stranger's by then, and so that one can wait for that.
-            .kill_on_drop(false)
-            .reap_on_drop(false);
+            .stderr(Stdio::from(stderr.file.try_clone()?));
         Ok(command)
     }
 }
@@ -240,29 +231,6 @@ fn pair() -> io::Result<(UnixStream, OwnedFd)> {
 /// A copy above the standard streams that no child inherits.
 pub(super) fn duplicate(descriptor: impl AsFd) -> rustix::io::Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(descriptor, 3)
-}
-
-/// As many descriptors as are opened once the child exists, and one for good measure.
-fn reserve(any: impl AsFd) -> io::Result<[OwnedFd; 4]> {
-    let one = || duplicate(&any);
-    Ok([one()?, one()?, one()?, one()?])
-}
-
-/// Ends what a failed start left running: `async_process` forgets the child when it cannot open a
-/// descriptor for it.
-fn sweep() {
-    let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
-    for pid in procfs::children_of_thread(thread).unwrap_or_default() {
-        if known().contains_key(&pid) {
-            continue;
-        }
-        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-            let _ = rustix::io::retry_on_intr(|| {
-                rustix::process::waitpid(Some(pid), WaitOptions::empty())
-            });
-        }
-    }
 }
 
 /// The children that somebody holds, by pid, each with the number of its [`Known`].
@@ -305,28 +273,38 @@ impl Drop for Known {
 /// A child process. Dropping it kills it, and it is waited for in the background.
 #[derive(Debug)]
 pub(crate) struct Process {
-    /// `None` only while being dropped.
-    held: Option<(Mutex<Child>, Known)>,
     pid: u32,
-    /// For signals: never hits a stranger that got the same pid.
-    descriptor: Option<OwnedFd>,
+    /// Shared only with whoever waits for it in the background.
+    hold: Arc<Hold>,
     status: OnceLock<ExitStatus>,
     usage: OnceLock<Usage>,
 }
 
+/// What stands for a process until it was waited for.
+#[derive(Debug)]
+struct Hold {
+    /// For all that is done to it: never hits a stranger that got the same pid.
+    descriptor: OwnedFd,
+    _known: Known,
+}
+
 impl Process {
-    fn new(child: Child) -> io::Result<Self> {
+    /// Where it cannot be watched, it is ended and waited for here.
+    fn of(mut child: Child) -> io::Result<Self> {
         let pid = child.id();
-        let mut process = Self {
-            held: Some((Mutex::new(child), Known::new(pid))),
-            pid,
-            descriptor: None,
-            status: OnceLock::new(),
-            usage: OnceLock::new(),
-        };
-        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-        process.descriptor = Some(rustix::process::pidfd_open(raw, PidfdFlags::empty())?);
-        Ok(process)
+        match Hold::of(pid) {
+            Ok(hold) => Ok(Self {
+                pid,
+                hold: Arc::new(hold),
+                status: OnceLock::new(),
+                usage: OnceLock::new(),
+            }),
+            Err(error) => {
+                // It was started a moment ago and nobody has waited for it: its id is its own.
+                child.kill().and_then(|()| child.wait())?;
+                Err(error)
+            }
+        }
     }
 
     /// Its process id, for messages only: signals go through [`signal`](Self::signal).
@@ -336,8 +314,7 @@ impl Process {
 
     /// Sends a signal. That it has ended already is no error.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
-        let Some(descriptor) = &self.descriptor else { return Ok(()) };
-        match rustix::process::pidfd_send_signal(descriptor, signal) {
+        match rustix::process::pidfd_send_signal(&self.hold.descriptor, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -348,38 +325,15 @@ impl Process {
         self.usage.get().copied()
     }
 
-    /// Ends once the process has, before it is reaped: then its account can still be read. At once
-    /// where that cannot be watched.
-    ///
-    /// It looks before it waits: a wait that begins is woken a round later, and a deadline that is
-    /// due in this round would be taken for the first to have come.
-    async fn ended(&self) {
-        let Some(descriptor) = &self.descriptor else { return };
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let over = rustix::process::waitid(WaitId::PidFd(descriptor.as_fd()), look);
-        if !matches!(over, Ok(Some(_))) {
-            let Ok(watch) = Async::new(descriptor.as_fd()) else { return };
-            if watch.readable().await.is_err() {
-                return;
-            }
-        }
-        if let Some(usage) = procfs::usage(self.pid) {
-            let _ = self.usage.set(usage);
-        }
-    }
-
-    /// Whether it has been waited for already, which was somebody else where we have no status: its
-    /// id may be a stranger's then.
-    fn is_taken(&self) -> bool {
-        let Some(descriptor) = &self.descriptor else { return false };
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let looked = rustix::process::waitid(WaitId::PidFd(descriptor.as_fd()), look);
-        looked.is_err_and(|error| error == Errno::CHILD)
+    /// Whether it has ended, be it that it was waited for or not. Costs a system call.
+    pub(crate) fn is_over(&self) -> bool {
+        self.status.get().is_some() || !matches!(self.hold.look(WaitIdOptions::NOWAIT), Ok(None))
     }
 
     /// Waits until it has ended, and reaps it. Cancel safe; ready at once when called again.
     ///
-    /// One caller at a time: only the last one to poll is woken.
+    /// It looks before it waits: a wait that begins is woken a round later, and a deadline that is
+    /// due in this round would be taken for the first to have come.
     ///
     /// # Errors
     ///
@@ -388,65 +342,78 @@ impl Process {
         if let Some(status) = self.status.get() {
             return Ok(*status);
         }
-        let Some((child, _)) = &self.held else { return Err(Errno::CHILD.into()) };
-        self.ended().await;
-        if self.is_taken() {
-            return Err(Errno::CHILD.into());
+        if self.hold.look(WaitIdOptions::NOWAIT)?.is_none() {
+            self.hold.ended().await;
         }
-        let status = exit_status(reap(child).await?);
+        // Before it is reaped: then its account can still be read.
+        let usage = procfs::usage(self.pid);
+        let status = self.hold.reap().await?;
+        // Where somebody else has reaped it, the account was a stranger's, and is not told.
+        if let Some(usage) = usage {
+            let _ = self.usage.set(usage);
+        }
         Ok(*self.status.get_or_init(|| status))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.status.get().is_some() || self.is_taken() {
+        if self.status.get().is_some() || self.hold.look(WaitIdOptions::NOWAIT).is_err() {
             return;
         }
-        if let Some((child, known)) = self.held.take() {
-            let _ = match self.descriptor {
-                Some(_) => self.signal(Signal::KILL),
-                // It could not be opened a moment ago: its id is still its own.
-                None => child.lock().unwrap_or_else(PoisonError::into_inner).kill(),
-            };
-            spawner::background(async move {
-                let _ = reap(&child).await;
-                drop((child, known));
-            });
+        let _ = self.signal(Signal::KILL);
+        let hold = self.hold.clone();
+        spawner::background(async move {
+            let _ = hold.reap().await;
+        });
+    }
+}
+
+impl Hold {
+    fn of(pid: u32) -> io::Result<Self> {
+        let known = Known::new(pid);
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        let descriptor = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        Ok(Self { descriptor, _known: known })
+    }
+
+    /// Reaps it if it has ended, or only says so. Fails where it was reaped before.
+    fn look(&self, how: WaitIdOptions) -> io::Result<Option<WaitIdStatus>> {
+        let id = WaitId::PidFd(self.descriptor.as_fd());
+        let how = how | WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        Ok(rustix::io::retry_on_intr(|| rustix::process::waitid(id.clone(), how))?)
+    }
+
+    /// Ends once the process has; at once where that cannot be watched.
+    async fn ended(&self) {
+        // Never read, so that it need not be nonblocking.
+        let Ok(watch) = Async::new_nonblocking(self.descriptor.as_fd()) else { return };
+        if let Err(error) = watch.readable().await {
+            tracing::warn!(%error, "a child cannot be watched");
+        }
+    }
+
+    /// Waits for its end and reaps it.
+    async fn reap(&self) -> io::Result<ExitStatus> {
+        /// Between two looks where the system has no room for watching it.
+        const PAUSE: Duration = Duration::from_millis(10);
+        let mut tried = false;
+        loop {
+            if let Some(status) = self.look(WaitIdOptions::empty())? {
+                return Ok(exit_status(&status));
+            }
+            match std::mem::replace(&mut tried, true) {
+                false => self.ended().await,
+                true => drop(async_io::Timer::after(PAUSE).await),
+            }
         }
     }
 }
 
-/// Waits for a child; fails only where its status is not to be had any more.
-async fn reap(child: &Mutex<Child>) -> io::Result<std::process::ExitStatus> {
-    /// Between two looks where the system has no room for watching it.
-    const PAUSE: Duration = Duration::from_millis(10);
-    let lock = || child.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Ok(Some(status)) = lock().try_status() {
-        return Ok(status);
-    }
-    let status = lock().status();
-    match status.await {
-        Err(error) if error.raw_os_error() != Some(Errno::CHILD.raw_os_error()) => {
-            tracing::warn!(%error, "a child cannot be watched and is looked at now and then");
-        }
-        result => return result,
-    }
-    loop {
-        // A second wait would rely on a wake-up that failed to be set up.
-        if let Some(status) = lock().try_status()? {
-            return Ok(status);
-        }
-        async_io::Timer::after(PAUSE).await;
-    }
-}
-
-fn exit_status(status: std::process::ExitStatus) -> ExitStatus {
-    match (status.code(), status.signal()) {
+fn exit_status(status: &WaitIdStatus) -> ExitStatus {
+    match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => ExitStatus::Code(code),
-        (None, number) => {
-            ExitStatus::Signal { number: number.unwrap_or(0), core: status.core_dumped() }
-        }
+        (None, number) => ExitStatus::Signal { number: number.unwrap_or(0), core: status.dumped() },
     }
 }
 

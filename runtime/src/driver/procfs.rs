@@ -3,9 +3,11 @@
 //! A process may end between any two reads: what is gone is left out, never an error.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 #[cfg(feature = "test-support")]
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hatchery_proto::report::Usage;
@@ -43,9 +45,14 @@ impl Stat {
 
 /// Looks at a process.
 pub(crate) fn stat(pid: u32) -> Option<Stat> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // In one piece: it is looked at for every child, and a buffer that grows asks six times.
+    let mut line = [0; 2048];
+    let mut file = fs::File::open(format!("/proc/{pid}/stat")).ok()?;
+    let length = file.read(&mut line).ok()?;
+    let line = line.get(..length)?;
     // Its name stands in brackets and may hold any character. Fields are counted from 3 behind it.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let behind = line.iter().rposition(|byte| *byte == b')')? + 2;
+    let mut fields = str::from_utf8(line.get(behind..)?).ok()?.split(' ');
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
@@ -96,10 +103,41 @@ pub(crate) fn all() -> Vec<u32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// How many processes the system has ended for lack of memory so far, where it counts them.
+/// How many processes the system has ended for lack of memory so far, where it counts them. The kernel
+/// adds up a hundred other counters for it.
 pub(crate) fn ended_for_memory() -> Option<u64> {
-    let counters = fs::read_to_string("/proc/vmstat").ok()?;
-    counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+    let count = counter("/proc/vmstat", "\noom_kill ")?;
+    if let Some(Some(last)) = LAST_ENDED_FOR_MEMORY.get() {
+        last.fetch_max(count, Ordering::AcqRel);
+    }
+    Some(count)
+}
+
+/// The number behind a word, read no further than it has to be: what is made up as it is read costs by
+/// the line.
+fn counter(path: &str, word: &str) -> Option<u64> {
+    const PART: usize = 3 * 1024;
+    let mut file = fs::File::open(path).ok()?;
+    let mut text = String::new();
+    loop {
+        let rest = text.split_once(word).map(|(_, rest)| rest);
+        if let Some((number, _)) = rest.and_then(|rest| rest.split_once('\n')) {
+            return number.parse().ok();
+        }
+        let mut part = [0; PART];
+        match file.read(&mut part) {
+            Ok(count @ 1..) => text.push_str(str::from_utf8(part.get(..count)?).ok()?),
+            Ok(_) | Err(_) => return None,
+        }
+    }
+}
+
+static LAST_ENDED_FOR_MEMORY: OnceLock<Option<AtomicU64>> = OnceLock::new();
+
+/// How many there were when this process looked last; it looks where it never has.
+pub(crate) fn last_ended_for_memory() -> Option<u64> {
+    let last = LAST_ENDED_FOR_MEMORY.get_or_init(|| ended_for_memory().map(AtomicU64::new));
+    last.as_ref().map(|last| last.load(Ordering::Acquire))
 }
 
 /// The processes that this one started, with any of its threads, zombies included.

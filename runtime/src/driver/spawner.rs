@@ -6,7 +6,6 @@
 
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -140,17 +139,13 @@ fn requests() -> io::Result<Sender<Job>> {
     Ok(requests.insert(sender).clone())
 }
 
-/// Answers requests for ever, and reaps for `async_process`, which then needs no thread of its own.
+/// Answers requests for ever.
 async fn serve(requests: Receiver<Job>) {
-    let reap = async { match async_process::driver().await {} };
-    let start = async {
-        while let Ok(job) = requests.recv().await {
-            job.run();
-            // A long row of starts must not keep the rest waiting.
-            future::yield_now().await;
-        }
-    };
-    future::or(pin!(reap), pin!(start)).await;
+    while let Ok(job) = requests.recv().await {
+        job.run();
+        // A long row of starts must not keep the rest waiting.
+        future::yield_now().await;
+    }
 }
 
 impl Job {

@@ -10,20 +10,21 @@ use event_listener::listener;
 use futures_lite::FutureExt;
 use hatchery_proto::nursery::ladder::{End, Step};
 use hatchery_proto::{
-    CancelRequest, Cause, Config, Connection, DialogId, ExitReport, ExitStatus, Instant, LinkKind,
-    Outcome, Role, Rung,
+    CancelRequest, Cause, Config, Connection, DialogId, ExitReport, ExitStatus, LinkKind, Outcome,
+    Role, Rung,
 };
 
 use super::{Child, ChildEnd, State};
 use crate::actor::Caller;
 use crate::context::by_us;
+use crate::driver::clock::{self, Alarm};
 use crate::driver::handover::{LIMITS_VARIABLE, told_limits};
 use crate::driver::link::{Link, Loops, lock};
 use crate::driver::process::{
     BootStderr, Process, Signal as OsSignal, SpawnError, SpawnRequest, Spawned,
 };
+use crate::driver::procfs;
 use crate::driver::spawner::{self, Pending};
-use crate::driver::{clock, procfs};
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::serving::Serving;
@@ -46,7 +47,8 @@ struct Body {
     stderr: BootStderr,
     link: Arc<Link>,
     loops: Loops,
-    /// How many processes the system had ended for lack of memory when it was started.
+    /// How many processes the system had ended for lack of memory when that was looked at last before
+    /// it was started.
     ended_for_memory: Option<u64>,
 }
 
@@ -95,51 +97,119 @@ async fn attend(child: &Arc<Child>, mut request: SpawnRequest) -> Attended {
     // It greets before it could be told on the link; one that has the usual bounds inherits no others.
     let limits = told_limits(&child.actor.settings().limits).map(OsString::from);
     request.env.push((LIMITS_VARIABLE.into(), limits));
-    let mut pending = Some(spawner::spawn(request));
-    let mut body: Option<Body> = None;
-    let mut refused: Option<Error> = None;
-    let mut status: Option<ExitStatus> = None;
-    let mut last = None;
-    let end = loop {
-        listener!(child.changed => changed);
-        if let Some(end) = run_steps(child, &mut pending, body.as_ref()) {
-            break end;
+    let started = match start(child, request).await {
+        Ok(spawned) => begin(child, spawned),
+        Err(NotStarted::Over(end)) => {
+            return Attended { end, body: None, refused: None, last: None };
         }
-        let deadline = lock(&child.state).ladder.poll_timeout().map(|(at, _)| at);
-        match next_fact(pending.as_ref(), body.as_ref(), status, deadline, changed).await {
-            Fact::Changed => {}
-            Fact::Time => child.fact(|state, now| state.ladder.handle_timeout(now)),
-            Fact::Spawned(spawned) => {
-                pending = None;
-                match spawned
-                    .map_err(|error| could_not_start(child, &error))
-                    .and_then(|spawned| begin(child, *spawned))
-                {
-                    Ok(begun) => {
-                        child.fact(|state, now| state.ladder.handle_spawned(now));
-                        body = Some(begun);
-                    }
-                    Err(error) => {
-                        refused = Some(error);
-                        child.fact(|state, now| state.ladder.handle_spawn_failed(now));
-                    }
-                }
-            }
-            Fact::Exited(exited) => {
-                let exited = exited.unwrap_or(ExitStatus::Taken);
-                status = Some(exited);
-                if let Some(body) = &body {
-                    let exit = body.autopsy(child, Some(exited));
-                    last = Some(exit.clone());
-                    // The link is read to its end, so that a terminal already sent wins (P-L4).
-                    body.link.with(|connection, now| connection.handle_exit(now, exit));
-                    body.link.closed().await;
-                }
-                child.fact(|state, now| state.ladder.handle_exit(now, exited));
-            }
-        }
+        Err(NotStarted::Refused(error)) => Err(could_not_start(child, &error)),
     };
-    Attended { end, body, refused, last }
+    match started {
+        Ok(body) => {
+            child.fact(|state, now| state.ladder.handle_spawned(now));
+            let (end, last) = see_through(child, Some(&body)).await;
+            Attended { end, body: Some(body), refused: None, last }
+        }
+        Err(error) => {
+            child.fact(|state, now| state.ladder.handle_spawn_failed(now));
+            let (end, last) = see_through(child, None).await;
+            Attended { end, body: None, refused: Some(error), last }
+        }
+    }
+}
+
+/// Why there is no process.
+enum NotStarted {
+    /// It is over before there was one.
+    Over(End),
+    Refused(SpawnError),
+}
+
+/// Has the process started, unless that is taken back.
+async fn start(
+    child: &Arc<Child>,
+    request: SpawnRequest,
+) -> std::result::Result<Spawned, NotStarted> {
+    let mut pending = Some(spawner::spawn(request));
+    let mut alarm = Alarm::default();
+    loop {
+        listener!(child.changed => changed);
+        if let Some(end) = run_steps(child, &mut pending, None) {
+            return Err(NotStarted::Over(end));
+        }
+        let spawned = async {
+            match &pending {
+                Some(pending) => Fact::Spawned(pending.spawned().await.map(Box::new)),
+                None => std::future::pending().await,
+            }
+        };
+        match next_fact(child, spawned, &mut alarm, changed).await {
+            Fact::Spawned(spawned) => {
+                return spawned.map(|spawned| *spawned).map_err(NotStarted::Refused);
+            }
+            Fact::Time => child.fact(|state, now| state.ladder.handle_timeout(now)),
+            Fact::Exited(_) | Fact::Changed => {}
+        }
+    }
+}
+
+/// Does what the ladder says until all is over.
+async fn see_through(child: &Arc<Child>, body: Option<&Body>) -> (End, Option<ExitReport>) {
+    let mut last = None;
+    let mut alarm = Alarm::default();
+    // Kept from fact to fact: a process is watched from its start to its end, and set up for it once.
+    let mut exited = pin!(async {
+        match body {
+            Some(body) => body.process.wait().await,
+            None => std::future::pending().await,
+        }
+    });
+    let mut watched = true;
+    loop {
+        listener!(child.changed => changed);
+        if let Some(end) = run_steps(child, &mut None, body) {
+            return (end, last);
+        }
+        let exit = async {
+            match watched {
+                true => Fact::Exited(exited.as_mut().await),
+                false => std::future::pending().await,
+            }
+        };
+        match next_fact(child, exit, &mut alarm, changed).await {
+            Fact::Spawned(_) | Fact::Changed => {}
+            // What has ended already has ended in time, however late that is heard.
+            Fact::Time if watched && body.is_some_and(|body| body.process.is_over()) => {
+                let exit = exited.as_mut().await;
+                watched = false;
+                last = hear_exit(child, body, exit).await;
+            }
+            Fact::Time => child.fact(|state, now| state.ladder.handle_timeout(now)),
+            Fact::Exited(exit) => {
+                watched = false;
+                last = hear_exit(child, body, exit).await;
+            }
+        }
+    }
+}
+
+/// Hears the last words of a process that has ended, then tells its ladder.
+async fn hear_exit(
+    child: &Arc<Child>,
+    body: Option<&Body>,
+    exit: std::io::Result<ExitStatus>,
+) -> Option<ExitReport> {
+    let exited = exit.unwrap_or(ExitStatus::Taken);
+    let mut last = None;
+    if let Some(body) = body {
+        let exit = body.autopsy(child, Some(exited));
+        last = Some(exit.clone());
+        // The link is read to its end, so that a terminal already sent wins (P-L4).
+        body.link.with(|connection, now| connection.handle_exit(now, exit));
+        body.link.closed().await;
+    }
+    child.fact(|state, now| state.ladder.handle_exit(now, exited));
+    last
 }
 
 /// Does what the ladder says; returns the end when it has come.
@@ -171,6 +241,8 @@ fn run_steps(child: &Child, pending: &mut Option<Pending>, body: Option<&Body>) 
                 // There is no other way to end what waits, and nothing in it to speak of.
                 signal(&name, &body.process, OsSignal::KILL);
             }
+            // Its link has ended since it has: its exit is the next that is heard.
+            (Step::Terminate, Some(body)) if body.process.is_over() => {}
             (Step::Terminate, Some(body)) => force(&name, &body.process, OsSignal::TERM),
             (Step::Kill, Some(body)) => force(&name, &body.process, OsSignal::KILL),
             (Step::Unkillable, _) => {
@@ -196,27 +268,19 @@ fn signal(name: &str, process: &Process, signal: OsSignal) {
 }
 
 async fn next_fact(
-    pending: Option<&Pending>,
-    body: Option<&Body>,
-    status: Option<ExitStatus>,
-    deadline: Option<Instant>,
+    child: &Child,
+    process: impl Future<Output = Fact>,
+    alarm: &mut Alarm,
     changed: impl Future<Output = ()>,
 ) -> Fact {
-    let changed = pin!(changed);
+    let deadline = lock(&child.state).ladder.poll_timeout().map(|(at, _)| at);
     let changed = async {
         changed.await;
         Fact::Changed
     };
     let time = async {
-        clock::due(deadline).await;
+        alarm.due(deadline).await;
         Fact::Time
-    };
-    let process = async {
-        match (pending, body, status) {
-            (Some(pending), ..) => Fact::Spawned(pending.spawned().await.map(Box::new)),
-            (None, Some(body), None) => Fact::Exited(body.process.wait().await),
-            _ => std::future::pending().await,
-        }
     };
     changed.or(process).or(time).await
 }
@@ -249,11 +313,17 @@ fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
         .map_err(|error| Error::os(format!("opening the link to actor `{name}`"), error))?;
     child.fact(|state, _| state.link = Some(link.clone()));
     child.tell().map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;
-    let ended_for_memory = procfs::ended_for_memory();
+    let ended_for_memory = procfs::last_ended_for_memory();
     Ok(Body { process: spawned.process, stderr: spawned.stderr, link, loops, ended_for_memory })
 }
 
 impl Body {
+    /// Whether the system has ended any process for lack of memory since.
+    fn more_ended_for_memory(&self) -> bool {
+        let more = self.ended_for_memory.zip(procfs::ended_for_memory());
+        more.is_some_and(|(then, now)| now > then)
+    }
+
     /// What there is to say of a process that has ended, or cannot be ended.
     fn autopsy(&self, child: &Child, status: Option<ExitStatus>) -> ExitReport {
         let state = lock(&child.state);
@@ -264,9 +334,7 @@ impl Body {
         exit.rungs.retain(|(reached, _)| *reached <= rung);
         exit.asked_by = state.asked.as_ref().map(|by| by.canceller.clone());
         let killed = matches!(status, Some(ExitStatus::Signal { number: SIGKILL, .. }));
-        let more = procfs::ended_for_memory().zip(self.ended_for_memory);
-        exit.out_of_memory =
-            killed && rung < Rung::Killed && more.is_some_and(|(now, then)| now > then);
+        exit.out_of_memory = killed && rung < Rung::Killed && self.more_ended_for_memory();
         let note = self.stderr.tail(STDERR_TAIL);
         if state.up {
             exit.panics = note.trim_matches(['\0', '\n']).to_owned();

@@ -27,10 +27,16 @@ pub struct Held<T> {
     said: bool,
 }
 
-/// What the resources of one block have come to.
+/// What the resources of one block have come to. Each waits for its own silence and for the block's
+/// end, and none is woken for another: a thousand of them would wake each other a million times.
 pub(crate) struct Board<T> {
     state: Mutex<State<T>>,
-    changed: Signal,
+    /// One more is up.
+    risen: Signal,
+    /// The block has ended well.
+    ended: Signal,
+    /// This one has fallen silent, place by place.
+    fallen: Vec<Signal>,
 }
 
 struct State<T> {
@@ -60,8 +66,8 @@ impl<T> Held<T> {
             }
             state.missing = state.missing.saturating_sub(1);
         }
-        self.board.changed.notify(usize::MAX);
-        self.board.until(|state| state.left.then_some(())).await;
+        self.board.risen.notify(usize::MAX);
+        self.board.until(&self.board.ended, |state| state.left.then_some(())).await;
     }
 }
 
@@ -69,7 +75,9 @@ impl<T> Drop for Held<T> {
     fn drop(&mut self) {
         if !self.said {
             lock(&self.board.state).silent.insert(self.place);
-            self.board.changed.notify(usize::MAX);
+            if let Some(fallen) = self.board.fallen.get(self.place) {
+                fallen.notify(usize::MAX);
+            }
         }
     }
 }
@@ -85,16 +93,26 @@ impl<T> Board<T> {
     pub(crate) fn of(missing: usize) -> Arc<Self> {
         let values = (0..missing).map(|_| None).collect();
         let state = State { values, missing, silent: BTreeSet::new(), left: false };
-        Arc::new(Self { state: Mutex::new(state), changed: Signal::new() })
+        let fallen = (0..missing).map(|_| Signal::new()).collect();
+        Arc::new(Self {
+            state: Mutex::new(state),
+            risen: Signal::new(),
+            ended: Signal::new(),
+            fallen,
+        })
     }
 
-    async fn until<V>(&self, mut ready: impl FnMut(&mut State<T>) -> Option<V>) -> V {
-        wait::until(&self.changed, || ready(&mut lock(&self.state))).await
+    async fn until<V>(
+        &self,
+        changed: &Signal,
+        mut ready: impl FnMut(&mut State<T>) -> Option<V>,
+    ) -> V {
+        wait::until(changed, || ready(&mut lock(&self.state))).await
     }
 
     /// All values in their order, once all are up.
     async fn all(&self) -> Vec<T> {
-        self.until(|state| {
+        self.until(&self.risen, |state| {
             let all = state.missing == 0;
             all.then(|| state.values.iter_mut().filter_map(Option::take).collect())
         })
@@ -106,7 +124,7 @@ impl<T> Board<T> {
     where
         T: Clone,
     {
-        self.until(|state| state.values.first().cloned().flatten()).await
+        self.until(&self.risen, |state| state.values.first().cloned().flatten()).await
     }
 
     /// Runs a resource to its end, which must not come before its word. Its own failure comes first:
@@ -119,8 +137,10 @@ impl<T> Board<T> {
     ) -> Result<()> {
         let ended = cancel_scope(async |scope: CancelScope| {
             let silent = async {
-                self.until(|state| state.silent.contains(&place).then_some(())).await;
-                scope.cancel();
+                if let Some(fallen) = self.fallen.get(place) {
+                    self.until(fallen, |state| state.silent.contains(&place).then_some(())).await;
+                    scope.cancel();
+                }
                 std::future::pending().await
             };
             resource.or(silent).await
@@ -132,7 +152,7 @@ impl<T> Board<T> {
     /// The block has ended well, or nobody uses them any more.
     pub(crate) fn leave(&self) {
         lock(&self.state).left = true;
-        self.changed.notify(usize::MAX);
+        self.ended.notify(usize::MAX);
     }
 }
 

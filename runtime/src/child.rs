@@ -4,9 +4,11 @@
 
 use std::fmt;
 use std::future::Future;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
@@ -17,13 +19,14 @@ use hatchery_proto::{
     LinkKind, Refusal, Role, Terminal,
 };
 
-use crate::actor::{Actor, Caller, Exposed};
+use crate::actor::{Actor, Caller, Exposed, Reign};
 use crate::codec::{Codec as _, Postcard};
 use crate::driver::clock;
 use crate::driver::entry::{self, ChildEntry, Entry};
+use crate::driver::greeting::{self, Heard, Socket};
 use crate::driver::identity;
 use crate::driver::link::{Link, Loops};
-use crate::driver::watch;
+use crate::driver::watch::Listening;
 use crate::ending::LastWords;
 use crate::endpoint::{self, Failed, Job};
 use crate::error::{Error, Result};
@@ -40,7 +43,7 @@ use crate::{dialog, log};
 ///
 /// `#[hatchery::main]` begins with it.
 pub fn init() {
-    init_on(async_io::block_on);
+    enter(async_io::block_on, Greets::First);
 }
 
 /// As [`init`], with every actor of this program run by `host`, which blocks on its life: so its tasks
@@ -59,11 +62,24 @@ pub fn init() {
 /// });
 /// ```
 pub fn init_on(host: impl FnOnce(ActorLife) -> ActorEnd) {
+    enter(host, Greets::OnHost);
+}
+
+/// When a child speaks with its parent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Greets {
+    /// Before there is anything that it could be run on: its parent has not to wait for that.
+    First,
+    /// Once it is run, since nobody knows whether it will be, and what blocks where it is.
+    OnHost,
+}
+
+fn enter(host: impl FnOnce(ActorLife) -> ActorEnd, greets: Greets) {
     match entry::take_entry() {
         Entry::NotAChild => {}
         Entry::Orphan => entry::exit(never_was()),
         Entry::Failed(error) => entry::exit(failed(&error)),
-        Entry::Child(entry) => entry::exit(run(entry, host)),
+        Entry::Child(entry) => entry::exit(run(entry, host, greets)),
     }
 }
 
@@ -113,55 +129,170 @@ impl fmt::Debug for ActorEnd {
 }
 
 /// Runs the actor that this process was started as, on `host`; returns the process's exit code.
-pub(crate) fn run(entry: ChildEntry, host: impl FnOnce(ActorLife) -> ActorEnd) -> i32 {
-    if let Err(error) = watch::start(entry.parent_pid, OwnActor) {
+fn run(entry: ChildEntry, host: impl FnOnce(ActorLife) -> ActorEnd, greets: Greets) -> i32 {
+    let watch = Listening::begin();
+    task::hook_panics();
+    let parent = entry.parent_pid;
+    let newborn = Newborn::new(entry).and_then(|newborn| match greets {
+        Greets::First => newborn.greet(watch.as_ref().ok().map(Listening::heard)),
+        Greets::OnHost => Ok(newborn),
+    });
+    // Behind the first words: the kernel ends it with its parent, and nothing runs in it yet.
+    if let Err(error) = watch.and_then(|watch| watch.start(parent, OwnActor)) {
         tracing::warn!(%error, "no thread watches the parent; its link still does");
     }
-    task::hook_panics();
     let life = async {
-        let lived = match task::start_reactor() {
-            Ok(()) => start(entry).await,
+        let lived = match newborn {
+            Ok(newborn) => newborn.live().await,
             Err(error) => Err(error),
         };
         ActorEnd(lived.unwrap_or_else(|error| {
-            entry::complain(&format!("the actor could not be started: {error}"));
+            let line = format!("the actor could not be started: {error}");
+            // Where it was up already, its parent reads this in place of its standard error.
+            entry::leave_note(&line);
+            entry::complain(&line);
             1
         }))
     };
     host(ActorLife(Box::pin(life))).0
 }
 
-async fn start(entry: ChildEntry) -> Result<i32> {
-    let uuid = identity::fresh().map_err(|error| Error::os("naming the actor", error))?;
-    let id = ActorId { name: entry.name.clone(), uuid, pid: identity::pid() };
-    let reign = Actor::begin(id.clone(), entry.tree, None)?;
-    let actor = reign.actor().clone();
-    let config =
-        Config { kind: LinkKind::Child, role: Role::Odd, me: id, limits: entry.limits.clone() };
-    let socket = entry
-        .link
-        .try_clone()
-        .map_err(|error| Error::os("taking over the link to the parent", error))?;
-    let connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
-    let news = Arc::new(Signal::new());
-    let ring = news.clone();
-    let serving = Serving::new(
-        actor.clone(),
-        Caller::Parent,
-        Box::new(move |_link, event| {
-            if matches!(event, Event::Incoming(id) | Event::CancelAsked(id) if id.is_actor())
-                || matches!(event, Event::Closed | Event::Flushed(DialogId::ACTOR))
-            {
-                ring.notify(usize::MAX);
+/// What nobody has told by then what it is has time for more than to listen.
+const PATIENCE: Duration = Duration::from_millis(10);
+
+/// A process that was started as an actor and does not run as one yet.
+struct Newborn {
+    reign: Reign,
+    entry: ChildEntry,
+    socket: Socket,
+    connection: Connection,
+    told: Option<Told>,
+    up: bool,
+}
+
+/// What an actor was told that it is.
+struct Told {
+    incoming: Incoming,
+    /// The endpoint that is its whole life, where it has one, and who its parent is; or why it cannot
+    /// be that.
+    role: std::result::Result<(ActorId, Option<MainTask>), (Refusal, String)>,
+}
+
+impl Newborn {
+    fn new(entry: ChildEntry) -> Result<Self> {
+        let uuid = identity::fresh().map_err(|error| Error::os("naming the actor", error))?;
+        let id = ActorId { name: entry.name.clone(), uuid, pid: identity::pid() };
+        let reign = Actor::begin(id.clone(), entry.tree, None)?;
+        let config =
+            Config { kind: LinkKind::Child, role: Role::Odd, me: id, limits: entry.limits.clone() };
+        let connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
+        let socket = entry
+            .link
+            .try_clone()
+            .map_err(|error| Error::os("taking over the link to the parent", error))?;
+        Ok(Self { reign, entry, socket, connection, told: None, up: false })
+    }
+
+    /// Exchanges the first words with its parent, on this thread and with nothing else in place. A
+    /// daemon is up with them, as soon as there is something that it can be run on; what else it has
+    /// to say, and to hear, is left to its life.
+    fn greet(mut self, interrupt: Option<BorrowedFd<'_>>) -> Result<Self> {
+        let Self { reign, entry, socket, connection, told, up } = &mut self;
+        let mut listen = |patience| {
+            greeting::listen(connection, socket, interrupt, patience, |connection| {
+                connection.callee(DialogId::ACTOR).and_then(|mut callee| callee.take_start())
+            })
+        };
+        let start = match listen(Some(PATIENCE)) {
+            Heard::Silence => {
+                // It is to wait (P-L7), and uses the time.
+                task::start_reactor()?;
+                listen(None)
             }
-        }),
-    );
-    let (link, loops) = Link::open(connection, socket, &actor.executor(), serving)
-        .map_err(|error| Error::os("opening the link to the parent", error))?;
-    let life = Life { actor: actor.clone(), link, news };
-    let code = task::drive(&actor, life.live(entry, loops)).await;
-    drop(reign);
-    Ok(code)
+            heard => heard,
+        };
+        let Heard::This(start) = start else { return Ok(self) };
+        let heard = told.insert(Told::hear(reign.actor(), start));
+        if let Ok((_, None)) = &heard.role {
+            task::start_reactor()?;
+            entry.settle_stderr();
+            say_up(connection);
+            greeting::say(connection, socket);
+            *up = true;
+        }
+        Ok(self)
+    }
+
+    async fn live(self) -> Result<i32> {
+        let Self { reign, entry, socket, connection, told, up } = self;
+        let actor = reign.actor().clone();
+        if !up {
+            task::start_reactor()?;
+        }
+        let news = Arc::new(Signal::new());
+        let ring = news.clone();
+        let serving = Serving::new(
+            actor.clone(),
+            Caller::Parent,
+            Box::new(move |_link, event| {
+                if matches!(event, Event::Incoming(id) | Event::CancelAsked(id) if id.is_actor())
+                    || matches!(event, Event::Closed | Event::Flushed(DialogId::ACTOR))
+                {
+                    ring.notify(usize::MAX);
+                }
+            }),
+        );
+        let (link, loops) = Link::open(connection, socket, &actor.executor(), serving)
+            .map_err(|error| Error::os("opening the link to the parent", error))?;
+        // What has happened on it before.
+        link.with(|_, _| ());
+        let life = Life { actor: actor.clone(), link, news };
+        let code = task::drive(&actor, life.live(entry, loops, told, up)).await;
+        drop(reign);
+        Ok(code)
+    }
+}
+
+impl Told {
+    /// Takes over the settings that come with it.
+    fn hear(actor: &Actor, mut incoming: Incoming) -> Self {
+        let given = std::mem::take(&mut incoming.endpoint);
+        if !given.is_empty() {
+            // It has waited, and now it is somebody (P-L7).
+            actor.set_name(&given);
+            entry::set_process_name(&given);
+        }
+        let role = Self::settle(actor, &incoming);
+        Self { incoming, role }
+    }
+
+    fn settle(
+        actor: &Actor,
+        incoming: &Incoming,
+    ) -> std::result::Result<(ActorId, Option<MainTask>), (Refusal, String)> {
+        let spec: Spec = postcard::from_bytes(&incoming.args).map_err(|error| {
+            let message = format!("the specification of the actor does not decode: {error}");
+            (Refusal::BadArguments, message)
+        })?;
+        let parent = spec.parent.clone();
+        let (settings, main) = spec.into_settings();
+        if let Some(filter) = &settings.log {
+            log::install(filter).map_err(|error| (Refusal::BadArguments, error.to_string()))?;
+        }
+        task::set_backtraces(settings.debug);
+        actor.set_settings(settings);
+        Ok((parent, main))
+    }
+}
+
+/// Tells the parent that the actor is up.
+fn say_up(connection: &mut Connection) {
+    if let Some(mut callee) = connection.callee(DialogId::ACTOR) {
+        callee.accept();
+        if let Err(misuse) = callee.started(&[]) {
+            tracing::error!(%misuse, "the actor could not say that it is up");
+        }
+    }
 }
 
 /// The parts of an actor's life.
@@ -172,22 +303,27 @@ struct Life {
 }
 
 impl Life {
-    async fn live(&self, entry: ChildEntry, loops: Loops) -> i32 {
-        let Some(mut incoming) = self.specification().await else { return 1 };
-        let given = std::mem::take(&mut incoming.endpoint);
-        if !given.is_empty() {
-            // It has waited, and now it is somebody (P-L7).
-            self.actor.set_name(&given);
-            entry::set_process_name(&given);
-        }
-        let (main, refused) = match self.prepare(&incoming) {
+    async fn live(&self, entry: ChildEntry, loops: Loops, told: Option<Told>, up: bool) -> i32 {
+        let told = match told {
+            Some(told) => told,
+            None => match self.specification().await {
+                Some(incoming) => Told::hear(&self.actor, incoming),
+                None => return 1,
+            },
+        };
+        let Told { incoming, role } = told;
+        let (main, refused) = match role.and_then(|(parent, main)| self.prepare(parent, main)) {
             Ok(main) => (Some(main), None),
             Err(refused) => (None, Some(refused)),
         };
         let mut parting =
             Parting { link: &self.link, loops, words: refused.map(Words::Refused), code: 1 };
         if let Some(main) = main {
-            self.say_up(&entry);
+            if !up {
+                // From here on its standard error is its own.
+                entry.settle_stderr();
+                self.link.with(|connection, _| say_up(connection));
+            }
             let trace = Trace::received(incoming.trace.as_deref());
             let scope =
                 Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body).of_trace(trace);
@@ -197,21 +333,6 @@ impl Life {
         }
         self.actor.end(&mut parting).or(self.obey()).await;
         parting.code
-    }
-
-    /// Tells the parent that the actor is up; from here on its standard error is its own.
-    fn say_up(&self, entry: &ChildEntry) {
-        if let Err(error) = entry.switch_stderr() {
-            tracing::warn!(%error, "the actor's standard error stays where it is");
-        }
-        self.link.tell(|connection| {
-            if let Some(mut callee) = connection.callee(DialogId::ACTOR) {
-                callee.accept();
-                if let Err(misuse) = callee.started(&[]) {
-                    tracing::error!(%misuse, "the actor could not say that it is up");
-                }
-            }
-        });
     }
 
     /// Waits for the parent to say what this actor is to be; nothing where the parent is gone, or has
@@ -230,19 +351,13 @@ impl Life {
         }
     }
 
-    /// Takes the settings over and finds the main task.
-    fn prepare(&self, incoming: &Incoming) -> std::result::Result<Job, (Refusal, String)> {
-        let spec: Spec = postcard::from_bytes(&incoming.args).map_err(|error| {
-            let message = format!("the specification of the actor does not decode: {error}");
-            (Refusal::BadArguments, message)
-        })?;
-        self.actor.set_parent(self.link.clone(), spec.parent.clone());
-        let (settings, main) = spec.into_settings();
-        if let Some(filter) = &settings.log {
-            log::install(filter).map_err(|error| (Refusal::BadArguments, error.to_string()))?;
-        }
-        task::set_backtraces(settings.debug);
-        self.actor.set_settings(settings);
+    /// Finds the main task.
+    fn prepare(
+        &self,
+        parent: ActorId,
+        main: Option<MainTask>,
+    ) -> std::result::Result<Job, (Refusal, String)> {
+        self.actor.set_parent(self.link.clone(), parent);
         match main {
             // A daemon serves until it is cancelled.
             None => Ok(Job::once(std::future::pending())),

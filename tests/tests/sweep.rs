@@ -37,7 +37,7 @@ fn f_30_a_root_whose_reactor_cannot_start_is_a_typed_error() {
 #[test]
 fn f_30_an_actor_whose_reactor_cannot_start_says_so_to_its_parent() {
     for (call, error, nth) in
-        [("epoll_create1", "EMFILE", 1), ("epoll_ctl", "ENOSPC", 1), ("clone3", "EAGAIN", 3)]
+        [("epoll_create1", "EMFILE", 1), ("epoll_ctl", "ENOSPC", 1), ("clone3", "EAGAIN", 2)]
     {
         let said = meet(Side::Child, call, error, nth).said;
         assert!(said.starts_with("Spawn: starting actor `worker`: "), "{call}: {said}");

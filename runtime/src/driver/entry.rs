@@ -163,6 +163,13 @@ impl ChildEntry {
         Ok(())
     }
 
+    /// The same; where that cannot be done it stays what it was.
+    pub(crate) fn settle_stderr(&self) {
+        if let Err(error) = self.switch_stderr() {
+            tracing::warn!(%error, "the actor's standard error stays where it is");
+        }
+    }
+
     /// Copies from an offset on; returns where it ended. What cannot be written is given up.
     fn copy_stderr(&self, boot: &File, mut offset: u64) -> u64 {
         let mut buffer = [0; 4096];

@@ -5,6 +5,7 @@ pub(crate) mod adopter;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod entry;
+pub(crate) mod greeting;
 pub(crate) mod handover;
 pub(crate) mod identity;
 pub(crate) mod link;

@@ -2,7 +2,7 @@
 //! SIGTERM. What a signal means is decided by the core; here it is received and carried out.
 
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -64,28 +64,46 @@ impl Hearing {
     }
 }
 
-/// Starts it. Where its parent has gone and nothing else has ended this process within a second,
-/// neither the kernel nor a runtime that sees its link end, it does.
-pub(crate) fn start(parent_pid: u32, ward: impl Ward) -> io::Result<()> {
-    let parent = i32::try_from(parent_pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-    let parent = match rustix::process::pidfd_open(parent, PidfdFlags::empty()) {
-        // Only while it is the parent does the number stand for the process that was meant.
-        Ok(descriptor) if is_parent(parent_pid) => Some(descriptor),
-        Ok(_) | Err(Errno::SRCH) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let (inbox, outbox) = UnixStream::pair()?;
-    inbox.set_nonblocking(true)?;
-    outbox.set_nonblocking(true)?;
-    signal_hook::low_level::pipe::register(SIGTERM, outbox.try_clone()?)?;
-    let end = parent.is_none().then(|| clock::now() + RESPITE);
-    let hearing = Hearing(Arc::new(outbox));
-    let watch = Watch { parent, end, inbox, hearing, plea: Plea::new(), ward };
-    thread::Builder::new()
-        .name("hatchery-watch".to_owned())
-        .stack_size(64 * 1024)
-        .spawn(|| watch.run())?;
-    Ok(())
+/// A watch that hears already, and that nobody keeps yet.
+pub(crate) struct Listening {
+    inbox: UnixStream,
+    hearing: Hearing,
+}
+
+impl Listening {
+    /// Has SIGTERM heard from here on, by whoever keeps the watch later.
+    pub(crate) fn begin() -> io::Result<Self> {
+        let (inbox, outbox) = UnixStream::pair()?;
+        inbox.set_nonblocking(true)?;
+        outbox.set_nonblocking(true)?;
+        signal_hook::low_level::pipe::register(SIGTERM, outbox.try_clone()?)?;
+        Ok(Self { inbox, hearing: Hearing(Arc::new(outbox)) })
+    }
+
+    /// What can be read once something was heard.
+    pub(crate) fn heard(&self) -> BorrowedFd<'_> {
+        self.inbox.as_fd()
+    }
+
+    /// Starts it. Where its parent has gone and nothing else has ended this process within a second,
+    /// neither the kernel nor a runtime that sees its link end, it does.
+    pub(crate) fn start(self, parent_pid: u32, ward: impl Ward) -> io::Result<()> {
+        let parent = i32::try_from(parent_pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        let parent = match rustix::process::pidfd_open(parent, PidfdFlags::empty()) {
+            // Only while it is the parent does the number stand for the process that was meant.
+            Ok(descriptor) if is_parent(parent_pid) => Some(descriptor),
+            Ok(_) | Err(Errno::SRCH) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let end = parent.is_none().then(|| clock::now() + RESPITE);
+        let Self { inbox, hearing } = self;
+        let watch = Watch { parent, end, inbox, hearing, plea: Plea::new(), ward };
+        thread::Builder::new()
+            .name("hatchery-watch".to_owned())
+            .stack_size(64 * 1024)
+            .spawn(|| watch.run())?;
+        Ok(())
+    }
 }
 
 struct Watch<W> {

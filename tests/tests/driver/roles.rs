@@ -98,7 +98,7 @@ fn play_child(child: ChildEntry) {
         }
         "watched" => {
             rustix::process::set_parent_process_death_signal(None).unwrap();
-            watch::start(child.parent_pid, Nobody).unwrap();
+            watch::Listening::begin().unwrap().start(child.parent_pid, Nobody).unwrap();
             note("up", own_pid());
             link.write_all(b"!").unwrap();
             park()

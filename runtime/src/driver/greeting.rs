@@ -1,0 +1,108 @@
+//! The beginning of a link, before there is a reactor to drive it: the first words of a child are
+//! exchanged on the thread at hand. Decides nothing; what is heard is the business of whoever listens.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use hatchery_proto::{Connection, Instant};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::clock;
+
+/// What a child's link goes through.
+pub(crate) type Socket = UnixStream;
+
+/// More than a greeting and the first words behind it.
+const ROOM: usize = 4096;
+
+/// What came of listening.
+#[derive(Debug)]
+pub(crate) enum Heard<T> {
+    /// What was listened for.
+    This(T),
+    /// Nothing within the patience.
+    Silence,
+    /// The link has ended, or something else is to be seen to.
+    Nothing,
+}
+
+/// Drives the link until `heard` has what it listens for, for as long as `patience` says; nothing where
+/// the link ends before, or where `interrupt` can be read. Blocks; the socket may be nonblocking.
+/// Events stay where they are.
+///
+/// Whatever was read has been given to the connection: another driver goes on from there.
+pub(crate) fn listen<T>(
+    connection: &mut Connection,
+    mut socket: &Socket,
+    interrupt: Option<BorrowedFd<'_>>,
+    patience: Option<Duration>,
+    mut heard: impl FnMut(&mut Connection) -> Option<T>,
+) -> Heard<T> {
+    let mut bytes = [0; ROOM];
+    let late = patience.map(|patience| clock::now() + patience);
+    loop {
+        say(connection, socket);
+        if let Some(heard) = heard(connection) {
+            return Heard::This(heard);
+        }
+        if connection.is_closed() || is_interrupted(connection, socket, interrupt, late) {
+            return Heard::Nothing;
+        }
+        if late.is_some_and(|late| late <= clock::now()) {
+            return Heard::Silence;
+        }
+        match socket.read(&mut bytes) {
+            Ok(count @ 1..) => {
+                let bytes = bytes.get(..count).unwrap_or_default();
+                connection.handle_input(clock::now(), bytes);
+            }
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Ok(_) | Err(_) => connection.handle_eof(clock::now()),
+        }
+    }
+}
+
+/// Waits for something to be read, or for the next deadline; says whether there is another matter.
+fn is_interrupted(
+    connection: &mut Connection,
+    socket: &Socket,
+    interrupt: Option<BorrowedFd<'_>>,
+    late: Option<Instant>,
+) -> bool {
+    let due = connection.poll_timeout().map(|(at, _)| at).into_iter().chain(late).min();
+    let rest = due.map(|at| at.since(clock::now()));
+    // Rounded up, not to look before it is due.
+    let rest = rest.and_then(|rest| Timespec::try_from(rest + Duration::from_millis(1)).ok());
+    let link = socket.as_fd();
+    let mut polled = [link, interrupt.unwrap_or(link)]
+        .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+    // What is wrong with it, if anything is, the read says.
+    let _ = rustix::event::poll(&mut polled, rest.as_ref());
+    connection.handle_timeout(clock::now());
+    interrupt.is_some() && !polled[1].revents().is_empty()
+}
+
+/// Writes all that the connection has to say.
+pub(crate) fn say(connection: &mut Connection, mut socket: &Socket) {
+    let mut frames = Vec::new();
+    while connection.wants_transmit()
+        && connection.poll_transmit(clock::now(), &mut frames, ROOM) > 0
+    {
+        let mut rest = frames.as_slice();
+        while !rest.is_empty() {
+            match socket.write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let room = PollFd::new(&socket, PollFlags::OUT);
+                    let _ = rustix::event::poll(&mut [room], None);
+                }
+                Err(_) => return connection.handle_write_closed(),
+            }
+        }
+        frames.clear();
+    }
+}

@@ -21,6 +21,7 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::hooks;
 use crate::root::Containment;
+use crate::supervisor::Turns;
 use crate::task::{self, Bell};
 use crate::wait;
 
@@ -130,6 +131,8 @@ pub(crate) struct Actor {
     /// How many futures on how many threads run the executor.
     runners: AtomicUsize,
     children: AtomicUsize,
+    /// In which its children are asked to end.
+    pub(crate) turns: Arc<Turns>,
     idle: Signal,
     /// How to end the children of each nursery where nobody polls it.
     nurseries: Mutex<BTreeMap<ScopeId, Force>>,
@@ -208,6 +211,7 @@ impl Actor {
             tasks: AtomicUsize::new(0),
             runners: AtomicUsize::new(0),
             children: AtomicUsize::new(0),
+            turns: Arc::default(),
             idle: Signal::new(),
             nurseries: Mutex::new(BTreeMap::new()),
             containment: OnceLock::new(),

@@ -4,6 +4,7 @@
 //! ladder, and what the ladder says is done.
 
 mod task;
+mod turn;
 mod waiting;
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,6 +19,7 @@ use hatchery_proto::{
 };
 
 pub(crate) use task::supervise;
+pub(crate) use turn::Turns;
 
 use crate::actor::Actor;
 use crate::context::by_us;
@@ -26,6 +28,7 @@ use crate::driver::link::{Link, lock};
 use crate::error::{Error, Result};
 use crate::trace::Trace;
 use crate::wait;
+use turn::{Turn, Wish};
 
 /// What a child is told that it is (P-L2).
 #[derive(Debug)]
@@ -63,6 +66,9 @@ struct State {
     end: Option<Arc<ChildEnd>>,
     /// Who asked it to end first, and why.
     asked: Option<Cancelled>,
+    /// It waits to be asked, or is being asked.
+    wish: Option<Wish>,
+    turn: Option<Turn>,
     /// Somebody asked for force: that it came to that is no failure then.
     kill_asked: bool,
     /// How it broke the protocol.
@@ -102,6 +108,8 @@ impl Child {
                 outcome: None,
                 end: None,
                 asked: None,
+                wish: None,
+                turn: None,
                 kill_asked: false,
                 broken: None,
             }),
@@ -177,7 +185,12 @@ impl Child {
 
     /// Tells the ladder something, then has the supervisor look.
     fn fact<R>(&self, tell: impl FnOnce(&mut State, Instant) -> R) -> R {
-        let value = tell(&mut lock(&self.state), clock::now());
+        let value = {
+            let (mut state, now) = (lock(&self.state), clock::now());
+            let value = tell(&mut state, now);
+            state.settle_turn(now);
+            value
+        };
         self.changed.notify(usize::MAX);
         value
     }
@@ -186,7 +199,7 @@ impl Child {
     pub(crate) fn cancel(&self, by: Cancelled, budget: Duration) {
         self.fact(|state, now| {
             state.asked.get_or_insert(by);
-            state.ladder.cancel(now, budget);
+            state.end_within(&self.actor.turns, now, budget);
         });
     }
 

@@ -61,7 +61,7 @@ pub enum Step {
 /// One child's life and teardown.
 ///
 /// - Looks: [`state`](Self::state), [`rung`](Self::rung), [`rung_of`](Self::rung_of),
-///   [`rungs`](Self::rungs).
+///   [`rungs`](Self::rungs), [`is_silent`](Self::is_silent).
 /// - Facts: `handle_*`. Any order is legal; what says nothing new does nothing.
 /// - Wishes: [`begin_within`](Self::begin_within), [`cancel`](Self::cancel).
 /// - Out: [`poll_step`](Self::poll_step), [`poll_timeout`](Self::poll_timeout).
@@ -140,6 +140,12 @@ impl Ladder {
     #[must_use]
     pub const fn was_taken_back(&self) -> bool {
         self.taken_back
+    }
+
+    /// Whether it was asked and has not answered.
+    #[must_use]
+    pub const fn is_silent(&self) -> bool {
+        matches!(self.state, State::Cancelling) && !self.acked
     }
 
     /// The rungs of its teardown that it has come to by `now`, and how long each has taken.

@@ -1,11 +1,12 @@
 //! Children and tasks as a set: who is cancelled when, and what the block comes to.
 //!
-//! Beside it, the [`ladder`] of one child, the [`budget`] of its rungs, and how many children are
-//! kept [`waiting`]. None knows a link.
+//! Beside it, the [`ladder`] of one child, the [`budget`] of its rungs, how many children are asked to
+//! end in [`turns`], and how many are kept [`waiting`]. None knows a link.
 
 pub mod budget;
 pub mod ladder;
 mod rungs;
+pub mod turns;
 mod verdict;
 pub mod waiting;
 

@@ -170,6 +170,12 @@ impl State {
         matches!(self, Self::Spawning | Self::Connecting | Self::Waiting)
     }
 
+    /// Whether something runs in it that a cancel asks first, and that was not asked before.
+    #[must_use]
+    pub const fn can_be_asked(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+
     /// Whether nothing can run in it yet.
     pub(super) const fn is_unbegun(self) -> bool {
         matches!(self, Self::Spawning | Self::Withdrawing | Self::Connecting | Self::Waiting)

@@ -58,7 +58,10 @@ struct LetGo(Arc<Child>);
 
 impl Drop for LetGo {
     fn drop(&mut self) {
-        let link = lock(&self.0.state).link.take();
+        let (link, _turn) = {
+            let mut state = lock(&self.0.state);
+            (state.link.take(), state.turn.take())
+        };
         if let Some(link) = link {
             link.drop_socket();
         }
@@ -147,7 +150,7 @@ async fn start(
             Fact::Spawned(spawned) => {
                 return spawned.map(|spawned| *spawned).map_err(NotStarted::Refused);
             }
-            Fact::Time => child.fact(|state, now| state.ladder.handle_timeout(now)),
+            Fact::Time => child.fact(State::handle_timeout),
             Fact::Exited(_) | Fact::Changed => {}
         }
     }
@@ -184,7 +187,7 @@ async fn see_through(child: &Arc<Child>, body: Option<&Body>) -> (End, Option<Ex
                 watched = false;
                 last = hear_exit(child, body, exit).await;
             }
-            Fact::Time => child.fact(|state, now| state.ladder.handle_timeout(now)),
+            Fact::Time => child.fact(State::handle_timeout),
             Fact::Exited(exit) => {
                 watched = false;
                 last = hear_exit(child, body, exit).await;
@@ -273,9 +276,13 @@ async fn next_fact(
     alarm: &mut Alarm,
     changed: impl Future<Output = ()>,
 ) -> Fact {
-    let deadline = lock(&child.state).ladder.poll_timeout().map(|(at, _)| at);
+    let deadline = {
+        let state = lock(&child.state);
+        let ladder = state.ladder.poll_timeout().map(|(at, _)| at);
+        ladder.into_iter().chain(state.latest()).min()
+    };
     let changed = async {
-        changed.await;
+        changed.or(child.turn_comes()).await;
         Fact::Changed
     };
     let time = async {
@@ -450,6 +457,8 @@ mod tests {
             up,
             outcome,
             end: None,
+            wish: None,
+            turn: None,
             kill_asked: false,
             broken: None,
         }

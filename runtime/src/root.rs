@@ -213,7 +213,7 @@ pub fn containment() -> Result<Containment> {
 /// has ended and been reaped.
 ///
 /// Runs on whatever executor polls it; nothing is spawned elsewhere. Raises the soft limit of open
-/// descriptors to the hard one, since each actor costs three.
+/// descriptors to the hard one, since each actor costs four.
 ///
 /// # Errors
 /// The body's own. `Misuse` where this process is an actor already, or where it was started as an

@@ -360,7 +360,7 @@ const INJECTED: &[(&str, &str)] = &[
     ("memfd_create", "2+2"),
     ("sendmsg", "2+2"),
     ("socketpair", "1+3"),
-    ("fcntl", "9+5"),
+    ("fcntl", "9+7"),
 ];
 
 fn injected(call: &str, when: &str) -> Completion {

@@ -9,19 +9,20 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_io::Async;
+use async_process::{Child, Command};
 use hatchery_proto::report::{ExitStatus, Usage};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, WaitIdStatus};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, WaitOptions};
 
 use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE, TREE_VARIABLE};
 use super::{cgroup, procfs, spawner};
@@ -171,7 +172,13 @@ impl SpawnRequest {
         self.give_streams(&link).map_err(|error| ("hand over the standard streams", error))?;
         let mut command =
             self.command(theirs, &stderr).map_err(|error| ("prepare a process", error))?;
-        let child = command.spawn().map_err(|error| ("start a process", error))?;
+        // What is opened after the fork must not fail for want of a descriptor.
+        let spare = reserve(&link).map_err(|error| ("reserve descriptors", error))?;
+        drop(spare);
+        let child = command.spawn().map_err(|error| {
+            sweep();
+            ("start a process", error)
+        })?;
         // The command holds the child's end of the link, which would hide the end of the link.
         drop(command);
         let process = Process::of(child).map_err(|error| ("watch the process", error))?;
@@ -195,7 +202,7 @@ impl SpawnRequest {
             tree: self.tree,
             socket: handover::inode(&theirs)?,
         };
-        let mut command = Command::new(self.program.path()?);
+        let mut command = std::process::Command::new(self.program.path()?);
         // In a group of its own until it has asked for its parent's death signal: the kernel ends a
         // group that has a member stopped when the last tie to its session goes (F-10).
         command.arg0(format!("hatchery: {}", self.name)).args(self.args).process_group(0);
@@ -212,10 +219,15 @@ impl SpawnRequest {
             .env(MARKER_VARIABLE, marker.to_string())
             .env(TREE_VARIABLE, format!("{:032x}", self.tree))
             .env(NAME_VARIABLE, self.name);
+        let mut command = Command::from(command);
         command
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::inherit())
-            .stderr(Stdio::from(stderr.file.try_clone()?));
+            .stderr(Stdio::from(stderr.file.try_clone()?))
+            // A process that is dropped kills and reaps itself: by its descriptor, since the id may be
+            // a stranger's by then, and so that one can wait for that.
+            .kill_on_drop(false)
+            .reap_on_drop(false);
         Ok(command)
     }
 }
@@ -231,6 +243,29 @@ fn pair() -> io::Result<(UnixStream, OwnedFd)> {
 /// A copy above the standard streams that no child inherits.
 pub(super) fn duplicate(descriptor: impl AsFd) -> rustix::io::Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(descriptor, 3)
+}
+
+/// As many descriptors as are opened once the child exists, and one for good measure.
+fn reserve(any: impl AsFd) -> io::Result<[OwnedFd; 4]> {
+    let one = || duplicate(&any);
+    Ok([one()?, one()?, one()?, one()?])
+}
+
+/// Ends what a failed start left running: `async_process` forgets the child when it cannot open a
+/// descriptor for it.
+fn sweep() {
+    let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+    for pid in procfs::children_of_thread(thread).unwrap_or_default() {
+        if known().contains_key(&pid) {
+            continue;
+        }
+        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            let _ = rustix::io::retry_on_intr(|| {
+                rustix::process::waitpid(Some(pid), WaitOptions::empty())
+            });
+        }
+    }
 }
 
 /// The children that somebody holds, by pid, each with the number of its [`Known`].
@@ -283,26 +318,33 @@ pub(crate) struct Process {
 /// What stands for a process until it was waited for.
 #[derive(Debug)]
 struct Hold {
-    /// For all that is done to it: never hits a stranger that got the same pid.
+    child: Mutex<Child>,
+    /// For signals, and for its end: never hits a stranger that got the same pid.
     descriptor: OwnedFd,
     _known: Known,
 }
 
 impl Process {
-    /// Where it cannot be watched, it is ended and waited for here.
+    /// Where it cannot be watched, it is ended.
     fn of(mut child: Child) -> io::Result<Self> {
         let pid = child.id();
-        match Hold::of(pid) {
-            Ok(hold) => Ok(Self {
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        let known = Known::new(pid);
+        match rustix::process::pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(descriptor) => Ok(Self {
                 pid,
-                hold: Arc::new(hold),
+                hold: Arc::new(Hold { child: Mutex::new(child), descriptor, _known: known }),
                 status: OnceLock::new(),
                 usage: OnceLock::new(),
             }),
             Err(error) => {
                 // It was started a moment ago and nobody has waited for it: its id is its own.
-                child.kill().and_then(|()| child.wait())?;
-                Err(error)
+                child.kill()?;
+                spawner::background(async move {
+                    let _ = child.status().await;
+                    drop(known);
+                });
+                Err(error.into())
             }
         }
     }
@@ -327,7 +369,7 @@ impl Process {
 
     /// Whether it has ended, be it that it was waited for or not. Costs a system call.
     pub(crate) fn is_over(&self) -> bool {
-        self.status.get().is_some() || !matches!(self.hold.look(WaitIdOptions::NOWAIT), Ok(None))
+        self.status.get().is_some() || !matches!(self.hold.is_over(), Ok(false))
     }
 
     /// Waits until it has ended, and reaps it. Cancel safe; ready at once when called again.
@@ -342,8 +384,10 @@ impl Process {
         if let Some(status) = self.status.get() {
             return Ok(*status);
         }
-        if self.hold.look(WaitIdOptions::NOWAIT)?.is_none() {
+        if !self.hold.is_over()? {
             self.hold.ended().await;
+            // Or somebody else has waited for it: its id may be a stranger's then.
+            self.hold.is_over()?;
         }
         // Before it is reaped: then its account can still be read.
         let usage = procfs::usage(self.pid);
@@ -358,7 +402,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.status.get().is_some() || self.hold.look(WaitIdOptions::NOWAIT).is_err() {
+        if self.status.get().is_some() || self.hold.is_over().is_err() {
             return;
         }
         let _ = self.signal(Signal::KILL);
@@ -370,18 +414,12 @@ impl Drop for Process {
 }
 
 impl Hold {
-    fn of(pid: u32) -> io::Result<Self> {
-        let known = Known::new(pid);
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-        let descriptor = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Self { descriptor, _known: known })
-    }
-
-    /// Reaps it if it has ended, or only says so. Fails where it was reaped before.
-    fn look(&self, how: WaitIdOptions) -> io::Result<Option<WaitIdStatus>> {
+    /// Whether it has ended. Fails where somebody else has waited for it.
+    fn is_over(&self) -> io::Result<bool> {
         let id = WaitId::PidFd(self.descriptor.as_fd());
-        let how = how | WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        Ok(rustix::io::retry_on_intr(|| rustix::process::waitid(id.clone(), how))?)
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let over = rustix::io::retry_on_intr(|| rustix::process::waitid(id.clone(), how))?;
+        Ok(over.is_some())
     }
 
     /// Ends once the process has; at once where that cannot be watched.
@@ -393,27 +431,38 @@ impl Hold {
         }
     }
 
-    /// Waits for its end and reaps it.
+    /// Waits for its end and reaps it; fails only where its status is not to be had any more.
     async fn reap(&self) -> io::Result<ExitStatus> {
         /// Between two looks where the system has no room for watching it.
         const PAUSE: Duration = Duration::from_millis(10);
-        let mut tried = false;
+        let lock = || self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = || lock().try_status();
+        if let Ok(Some(status)) = look() {
+            return Ok(exit_status(status));
+        }
+        let status = lock().status();
+        match status.await {
+            Err(error) if error.raw_os_error() != Some(Errno::CHILD.raw_os_error()) => {
+                tracing::warn!(%error, "a child cannot be watched and is looked at now and then");
+            }
+            result => return result.map(exit_status),
+        }
         loop {
-            if let Some(status) = self.look(WaitIdOptions::empty())? {
-                return Ok(exit_status(&status));
+            // A second wait would rely on a wake-up that failed to be set up.
+            if let Some(status) = look()? {
+                return Ok(exit_status(status));
             }
-            match std::mem::replace(&mut tried, true) {
-                false => self.ended().await,
-                true => drop(async_io::Timer::after(PAUSE).await),
-            }
+            async_io::Timer::after(PAUSE).await;
         }
     }
 }
 
-fn exit_status(status: &WaitIdStatus) -> ExitStatus {
-    match (status.exit_status(), status.terminating_signal()) {
+fn exit_status(status: std::process::ExitStatus) -> ExitStatus {
+    match (status.code(), status.signal()) {
         (Some(code), _) => ExitStatus::Code(code),
-        (None, number) => ExitStatus::Signal { number: number.unwrap_or(0), core: status.dumped() },
+        (None, number) => {
+            ExitStatus::Signal { number: number.unwrap_or(0), core: status.core_dumped() }
+        }
     }
 }
 

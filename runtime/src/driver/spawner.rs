@@ -6,6 +6,7 @@
 
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -139,13 +140,17 @@ fn requests() -> io::Result<Sender<Job>> {
     Ok(requests.insert(sender).clone())
 }
 
-/// Answers requests for ever.
+/// Answers requests for ever, and reaps for `async_process`, which then needs no thread of its own.
 async fn serve(requests: Receiver<Job>) {
-    while let Ok(job) = requests.recv().await {
-        job.run();
-        // A long row of starts must not keep the rest waiting.
-        future::yield_now().await;
-    }
+    let reap = async { match async_process::driver().await {} };
+    let start = async {
+        while let Ok(job) = requests.recv().await {
+            job.run();
+            // A long row of starts must not keep the rest waiting.
+            future::yield_now().await;
+        }
+    };
+    future::or(pin!(reap), pin!(start)).await;
 }
 
 impl Job {

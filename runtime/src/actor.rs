@@ -23,6 +23,7 @@ use crate::hooks;
 use crate::root::Containment;
 use crate::supervisor::Turns;
 use crate::task::{self, Bell};
+use crate::turn::Runners;
 use crate::wait;
 
 /// What an actor was opened with, and what its children inherit.
@@ -129,7 +130,7 @@ pub(crate) struct Actor {
     /// What has to end before the actor does: tasks and nurseries, and children.
     tasks: AtomicUsize,
     /// How many futures on how many threads run the executor.
-    runners: AtomicUsize,
+    runners: Arc<Runners>,
     children: AtomicUsize,
     /// In which its children are asked to end.
     pub(crate) turns: Arc<Turns>,
@@ -209,7 +210,7 @@ impl Actor {
             rearm: Signal::new(),
             top,
             tasks: AtomicUsize::new(0),
-            runners: AtomicUsize::new(0),
+            runners: Arc::default(),
             children: AtomicUsize::new(0),
             turns: Arc::default(),
             idle: Signal::new(),
@@ -389,14 +390,9 @@ impl Actor {
         Busy::new(self, |actor| &actor.tasks)
     }
 
-    /// Counts who runs the executor.
-    pub(crate) fn running_here(self: &Arc<Self>) -> Busy {
-        Busy::new(self, |actor| &actor.runners)
-    }
-
-    /// Whether nobody else runs the executor beside whoever asks from in it.
-    pub(crate) fn is_run_by_one(&self) -> bool {
-        self.runners.load(Ordering::Acquire) <= 1
+    /// Who runs the executor.
+    pub(crate) fn runners(&self) -> &Arc<Runners> {
+        &self.runners
     }
 
     /// Counts a child, which the actor's end has to wait for whatever becomes of its nursery.

@@ -125,6 +125,7 @@ mod task;
 mod testing;
 mod topics;
 mod trace;
+mod turn;
 mod wait;
 mod ward;
 

@@ -128,7 +128,7 @@ impl Serving {
             _busy: busy,
         };
         // Where others run the actor too, they are to be able to read on while this blocks.
-        if goes_on.is_some() && entry.is_quick() && actor.is_run_by_one() {
+        if goes_on.is_some() && entry.is_quick() && actor.runners().is_one() {
             // Who polls it next wakes it.
             let cx = &mut Context::from_waker(Waker::noop());
             if served.poll(cx).is_ready() {

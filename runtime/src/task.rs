@@ -8,9 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
@@ -22,6 +22,7 @@ use crate::driver::link::{Gathering, lock};
 use crate::driver::{clock, entry, identity, reactor};
 use crate::error::Error;
 use crate::trace::{self, Trace};
+use crate::turn::{Running, Turn};
 
 /// Where the code that is running right now belongs.
 #[derive(Clone)]
@@ -277,8 +278,7 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
 
     let mut future = pin!(future);
     let executor = actor.executor();
-    let mut ticker: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
-    let mut counted = None;
+    let mut running = None;
     let turn = Arc::new(Turn::default());
     let waker = Waker::from(turn.clone());
     poll_fn(|outside| {
@@ -286,21 +286,22 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
         let _undrive = Undrive(outer);
         if outer {
             // Dropped, so that a wake-up meant for it goes to whoever does run the executor.
-            (ticker, counted) = (None, None);
+            running = None;
             return future.as_mut().poll(outside);
         }
-        counted.get_or_insert_with(|| actor.running_here());
+        let running =
+            running.get_or_insert_with(|| Running::begin(actor.runners(), &turn, &executor));
         turn.listen(outside.waker());
         let cx = &mut Context::from_waker(&waker);
         for _ in 0..TURNS {
             let _gathering = Gathering::begin();
-            turn.begin();
-            if let Poll::Ready(value) = future.as_mut().poll(cx) {
-                return Poll::Ready(value);
+            if turn.begin() {
+                running.may_block();
+                if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                    return Poll::Ready(value);
+                }
             }
-            let ticker =
-                ticker.get_or_insert_with(|| Box::pin(executor.run(std::future::pending::<()>())));
-            let _ = ticker.as_mut().poll(cx);
+            running.look();
             if turn.rests() {
                 return Poll::Pending;
             }
@@ -315,61 +316,6 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
 
 /// So often an actor that wakes itself is polled again before anybody else on its thread is.
 const TURNS: usize = 4;
-
-/// Has wake-ups that come while the actor is being polled poll it again at once: an executor that
-/// hears of each would look for what the system has to tell in between.
-#[derive(Default)]
-struct Turn {
-    state: AtomicU8,
-    outside: Mutex<Option<Waker>>,
-}
-
-impl Turn {
-    const RESTS: u8 = 0;
-    const POLLED: u8 = 1;
-    const WOKEN: u8 = 2;
-
-    fn listen(&self, waker: &Waker) {
-        let mut outside = lock(&self.outside);
-        match &*outside {
-            Some(known) if known.will_wake(waker) => {}
-            _ => *outside = Some(waker.clone()),
-        }
-    }
-
-    fn begin(&self) {
-        self.state.store(Self::POLLED, Ordering::SeqCst);
-    }
-
-    fn rest(&self) {
-        self.state.store(Self::RESTS, Ordering::SeqCst);
-    }
-
-    /// Ends the turn, unless it was woken in it.
-    fn rests(&self) -> bool {
-        let (polled, rests) = (Self::POLLED, Self::RESTS);
-        self.state.compare_exchange(polled, rests, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-    }
-}
-
-impl Wake for Turn {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let (polled, woken) = (Self::POLLED, Self::WOKEN);
-        let state = self.state.compare_exchange(polled, woken, Ordering::SeqCst, Ordering::SeqCst);
-        if state != Err(Self::RESTS) {
-            return;
-        }
-        // A copy: nobody knows what that does.
-        let outside = lock(&self.outside).clone();
-        if let Some(outside) = outside {
-            outside.wake();
-        }
-    }
-}
 
 /// Runs `future` and turns a panic in it into an error that says where it was.
 pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Error> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::clock;
 use crate::driver::link::{Link, lock};
+use crate::driver::readiness;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::hooks;
@@ -370,7 +371,7 @@ impl Actor {
                     scopes.handle_timeout(clock::now());
                     scopes.poll_timeout()
                 });
-                clock::due(next.map(|(at, _)| at)).or(rearm).await;
+                readiness::due(next.map(|(at, _)| at)).or(rearm).await;
             }
         };
         self.spawn(keep).detach();

@@ -26,6 +26,7 @@ use crate::driver::entry::{self, ChildEntry, Entry};
 use crate::driver::greeting::{self, Heard, Socket};
 use crate::driver::identity;
 use crate::driver::link::{Link, Loops};
+use crate::driver::readiness;
 use crate::driver::watch::Listening;
 use crate::ending::LastWords;
 use crate::endpoint::{self, Failed, Job};
@@ -43,7 +44,7 @@ use crate::{dialog, log};
 ///
 /// `#[hatchery::main]` begins with it.
 pub fn init() {
-    enter(async_io::block_on, Greets::First);
+    enter(readiness::block_on, Greets::First);
 }
 
 /// As [`init`], with every actor of this program run by `host`, which blocks on its life: so its tasks
@@ -206,7 +207,7 @@ impl Newborn {
         let start = match listen(Some(PATIENCE)) {
             Heard::Silence => {
                 // It is to wait (P-L7), and uses the time.
-                task::start_reactor()?;
+                start_reactor()?;
                 listen(None)
             }
             heard => heard,
@@ -214,7 +215,7 @@ impl Newborn {
         let Heard::This(start) = start else { return Ok(self) };
         let heard = told.insert(Told::hear(reign.actor(), start));
         if let Ok((_, None)) = &heard.role {
-            task::start_reactor()?;
+            start_reactor()?;
             entry.settle_stderr();
             say_up(connection);
             greeting::say(connection, socket);
@@ -226,7 +227,8 @@ impl Newborn {
     async fn live(self) -> Result<i32> {
         let Self { reign, entry, socket, connection, told, up } = self;
         let actor = reign.actor().clone();
-        if !up {
+        // Where this thread waits without it, it is started by whoever needs it first.
+        if !up && !readiness::is_here() {
             task::start_reactor()?;
         }
         let news = Arc::new(Signal::new());
@@ -251,6 +253,11 @@ impl Newborn {
         drop(reign);
         Ok(code)
     }
+}
+
+/// Starts what an actor that greets first is run on, where that has to be started.
+fn start_reactor() -> Result<()> {
+    if readiness::HAS_OWN { Ok(()) } else { task::start_reactor() }
 }
 
 impl Told {

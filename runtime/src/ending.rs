@@ -13,6 +13,7 @@ use hatchery_proto::{Cancelled, Cause};
 use crate::actor::Actor;
 use crate::driver::clock;
 use crate::driver::link::lock;
+use crate::driver::readiness;
 use crate::error::Error;
 use crate::hooks;
 use crate::wait;
@@ -169,7 +170,7 @@ impl Actor {
             };
             self.follow();
             if !self.ending.forced.load(Ordering::Acquire) {
-                clock::due(due.map(|(at, _)| at)).or(turned).await;
+                readiness::due(due.map(|(at, _)| at)).or(turned).await;
             }
         }
     }
@@ -187,7 +188,7 @@ impl Actor {
                 }
                 shutdown.poll_timeout()
             };
-            clock::due(due.map(|(at, _)| at)).or(turned).await;
+            readiness::due(due.map(|(at, _)| at)).or(turned).await;
         }
     }
 

@@ -19,7 +19,7 @@ use crate::driver::adopter::{self, Adopter};
 use crate::driver::cgroup::Group;
 use crate::driver::entry;
 use crate::driver::signal::Signals;
-use crate::driver::{identity, process, spawner};
+use crate::driver::{identity, process, readiness, spawner};
 use crate::ending::LastWords;
 use crate::endpoint::Endpoint;
 use crate::error::{self, Error, Result};
@@ -427,7 +427,7 @@ where
     // Before anything that would use it, whatever becomes of that.
     task::start_reactor()?;
     let main = Box::pin(main);
-    async_io::block_on(open_root_actor(options.signals(true), |_root| main))
+    readiness::block_on(open_root_actor(options.signals(true), |_root| main))
 }
 
 /// What `main` may return: nothing, or a `Result` whose error an [`Error`] turns into.

@@ -19,6 +19,7 @@ use hatchery_proto::{ActorId, Cancelled, Instant, Location};
 use crate::actor::Actor;
 use crate::current::Within;
 use crate::driver::link::{Gathering, lock};
+use crate::driver::readiness::Sharing;
 use crate::driver::{clock, entry, identity, reactor};
 use crate::error::Error;
 use crate::trace::{self, Trace};
@@ -289,8 +290,9 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
             running = None;
             return future.as_mut().poll(outside);
         }
-        let running =
-            running.get_or_insert_with(|| Running::begin(actor.runners(), &turn, &executor));
+        let (running, _) = running.get_or_insert_with(|| {
+            (Running::begin(actor.runners(), &turn, &executor), Sharing::begin(&executor))
+        });
         turn.listen(outside.waker());
         let cx = &mut Context::from_waker(&waker);
         for _ in 0..TURNS {

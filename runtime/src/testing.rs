@@ -16,6 +16,10 @@ use crate::root::{self, Options};
 #[distributed_slice]
 pub static TESTS: [&'static str];
 
+/// Whether the threads that this library runs actors on wait in a way of their own.
+#[doc(hidden)]
+pub const PARKER: bool = cfg!(all(feature = "parker", target_os = "linux"));
+
 /// What the links of this process have sent and received last, a line for each. For whoever looks
 /// into a process that hangs; waits for nobody.
 #[doc(hidden)]

@@ -44,6 +44,7 @@ mod driver {
     pub(crate) mod handover;
     pub(crate) mod process;
     pub(crate) mod procfs;
+    pub(crate) mod readiness;
     pub(crate) mod signal;
     pub(crate) mod spawner;
     pub(crate) mod watch;

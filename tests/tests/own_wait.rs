@@ -1,6 +1,6 @@
 //! What the thread of an actor waits for, by whatever way it waits: links, processes, deadlines and
 //! wake-ups from elsewhere, beside what a program waits for itself; also while another thread runs the
-//! actor and this one blocks.
+//! actor and this one blocks. With the feature `parker` the way is the library's own.
 
 use std::future::{pending, poll_fn};
 use std::hint::spin_loop;

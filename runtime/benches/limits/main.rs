@@ -9,6 +9,8 @@
 //! - `-- --json FILE`, `--svg FILE`: the table for machines, and as a picture. Without `--json` it is
 //!   `tmp/limits.json` in the target folder; a picture is drawn where one is asked for.
 //!
+//! With `--features parker` it is measured with that, and says so.
+//!
 //! Every sample is a process of its own, this program run again, on cores that were chosen for it,
 //! with processes at both ends of whatever it measures. Programs that count are `strace` (B4) and
 //! `valgrind` (B18); where one is not installed, its row is empty.

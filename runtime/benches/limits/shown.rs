@@ -140,15 +140,20 @@ pub(crate) fn verdict(met: Option<bool>) -> &'static str {
     }
 }
 
+/// Whether hatchery's own threads wait in a way of their own: what the aims count on.
+const PARKER: bool = cfg!(all(feature = "parker", target_os = "linux"));
+
 /// On what it was measured.
 pub(crate) fn how(plan: &Plan) -> String {
     let quick = if plan.quick { ", quickly and badly" } else { "" };
-    format!("{} cores{quick}", place::cores().len())
+    let parker = if PARKER { ", with the feature parker" } else { "" };
+    format!("{} cores{parker}{quick}", place::cores().len())
 }
 
 /// Writes it as JSON.
 pub(crate) fn save(lines: &[Line], plan: &Plan, path: &Path) -> io::Result<()> {
     let rows: Vec<Value> = lines.iter().map(Line::json).collect();
-    let all = json!({ "quick": plan.quick, "cores": place::cores().len(), "rows": rows });
+    let cores = place::cores().len();
+    let all = json!({ "quick": plan.quick, "cores": cores, "parker": PARKER, "rows": rows });
     fs::write(path, format!("{all:#}\n"))
 }

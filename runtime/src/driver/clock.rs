@@ -35,29 +35,13 @@ pub(crate) async fn due(deadline: Option<Instant>) {
 
 /// Ends at `deadline`, or never where that is too far away to be represented.
 pub(crate) fn until(deadline: Instant) -> Timer {
-    match epoch().checked_add(Duration::from_micros(deadline.as_micros())) {
+    match std_point(deadline) {
         Some(at) => Timer::at(at),
         None => Timer::never(),
     }
 }
 
-/// A clock of somebody who waits for other things too, again and again: it is set anew only where its
-/// deadline is another, since the reactor has to be told each time.
-#[derive(Debug, Default)]
-pub(crate) struct Alarm(Option<(Instant, Timer)>);
-
-impl Alarm {
-    /// Ends at `deadline`, where there is one. Cancel safe.
-    pub(crate) async fn due(&mut self, deadline: Option<Instant>) {
-        let Some(deadline) = deadline else {
-            self.0 = None;
-            return std::future::pending().await;
-        };
-        let timer = match &mut self.0 {
-            Some((known, timer)) if *known == deadline => timer,
-            other => &mut other.insert((deadline, until(deadline))).1,
-        };
-        timer.await;
-        self.0 = None;
-    }
+/// The same as a point in time of the standard library's, where it can be one.
+pub(crate) fn std_point(at: Instant) -> Option<Std> {
+    epoch().checked_add(Duration::from_micros(at.as_micros()))
 }

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_executor::{Executor, Task};
-use async_io::Async;
 use event_listener::{Event as Signal, listener};
 use futures_lite::{FutureExt, future};
 use hatchery_proto::{Connection, Event, Instant};
 
-use super::clock;
+use super::readiness::Ready;
+use super::{clock, readiness};
 use dialogs::{Dialogs, Events};
 use gathered::Marks;
 use writing::Outgoing;
@@ -113,7 +113,7 @@ impl Link {
         executor: &Executor<'static>,
         handler: Box<dyn Handler>,
     ) -> std::io::Result<(Arc<Self>, Loops)> {
-        let socket = Arc::new(Async::new(socket)?);
+        let socket = Arc::new(Ready::new(socket)?);
         let link = Self::over(connection, Some(socket.clone()), None, handler);
         let reader = executor.spawn(link.clone().read(socket.clone()));
         let writer = executor.spawn(link.clone().write(socket));
@@ -125,7 +125,7 @@ impl Link {
 
     fn over(
         connection: Connection,
-        socket: Option<Arc<Async<UnixStream>>>,
+        socket: Option<Arc<Ready<UnixStream>>>,
         inner: Option<Arc<Signal>>,
         handler: Box<dyn Handler>,
     ) -> Arc<Self> {
@@ -268,7 +268,7 @@ impl Link {
         self.handler.handle(self, event);
     }
 
-    async fn read(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
+    async fn read(self: Arc<Self>, socket: Arc<Ready<UnixStream>>) {
         let (mut buffer, mut drained) = (vec![0; FIRST_READ], false);
         loop {
             if drained {
@@ -325,7 +325,7 @@ impl Link {
                 None => rearm.await,
                 Some(at) => {
                     let due = async {
-                        clock::until(at).await;
+                        readiness::until(at).await;
                         true
                     };
                     let changed = async {

@@ -9,9 +9,12 @@ pub(crate) mod greeting;
 pub(crate) mod handover;
 pub(crate) mod identity;
 pub(crate) mod link;
+#[cfg(all(feature = "parker", target_os = "linux"))]
+pub(crate) mod parker;
 pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod reactor;
+pub(crate) mod readiness;
 pub(crate) mod signal;
 pub(crate) mod spawner;
 pub(crate) mod watch;

@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use async_io::Async;
 use async_process::{Child, Command};
 use hatchery_proto::report::{ExitStatus, Usage};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
@@ -25,6 +24,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, WaitOptions};
 
 use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE, TREE_VARIABLE};
+use super::readiness::Ready;
 use super::{cgroup, procfs, spawner};
 
 pub(crate) use rustix::process::Signal;
@@ -424,8 +424,7 @@ impl Hold {
 
     /// Ends once the process has; at once where that cannot be watched.
     async fn ended(&self) {
-        // Never read, so that it need not be nonblocking.
-        let Ok(watch) = Async::new_nonblocking(self.descriptor.as_fd()) else { return };
+        let Ok(watch) = Ready::new(self.descriptor.as_fd()) else { return };
         if let Err(error) = watch.readable().await {
             tracing::warn!(%error, "a child cannot be watched");
         }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::portal::Portal;
 use crate::spec::{MainTask, Spec};
 use crate::supervisor::{self, Birth, Child};
+use crate::task;
 use crate::trace::Trace;
 
 /// An actor that has not been started yet, from [`Nursery::actor`].
@@ -148,6 +149,8 @@ impl ActorBuilder {
                 self.name
             )));
         }
+        // A process is waited for by it, whatever this thread waits with.
+        task::start_reactor()?;
         let spec = encode::<Postcard, _>(&self.spec, "the specification of actor", &self.name)?;
         let request = SpawnRequest {
             program: self.program,

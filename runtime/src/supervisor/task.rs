@@ -17,13 +17,14 @@ use hatchery_proto::{
 use super::{Child, ChildEnd, State};
 use crate::actor::Caller;
 use crate::context::by_us;
-use crate::driver::clock::{self, Alarm};
+use crate::driver::clock;
 use crate::driver::handover::{LIMITS_VARIABLE, told_limits};
 use crate::driver::link::{Link, Loops, lock};
 use crate::driver::process::{
     BootStderr, Process, Signal as OsSignal, SpawnError, SpawnRequest, Spawned,
 };
 use crate::driver::procfs;
+use crate::driver::readiness::Alarm;
 use crate::driver::spawner::{self, Pending};
 use crate::endpoint;
 use crate::error::{Error, Result};

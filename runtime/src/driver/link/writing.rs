@@ -6,17 +6,16 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use async_io::Async;
 use event_listener::listener;
 use hatchery_proto::Gather;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
-use super::{BATCH, Link, clock, lock};
+use super::{BATCH, Link, Ready, clock, lock};
 
 /// Encoded bytes that are kept, or that the socket has not taken yet, and the socket while there is
 /// one.
 pub(super) struct Outgoing {
-    socket: Option<Arc<Async<UnixStream>>>,
+    socket: Option<Arc<Ready<UnixStream>>>,
     frames: Gather,
     blocked: bool,
 }
@@ -25,7 +24,7 @@ pub(super) struct Outgoing {
 const SLICES: usize = 16;
 
 impl Outgoing {
-    pub(super) fn to(socket: Option<Arc<Async<UnixStream>>>) -> Self {
+    pub(super) fn to(socket: Option<Arc<Ready<UnixStream>>>) -> Self {
         Self { socket, frames: Gather::default(), blocked: false }
     }
 }
@@ -170,7 +169,7 @@ impl Link {
     }
 
     /// Waits for room in the socket whenever it took less than it was given.
-    pub(super) async fn write(self: Arc<Self>, socket: Arc<Async<UnixStream>>) {
+    pub(super) async fn write(self: Arc<Self>, socket: Arc<Ready<UnixStream>>) {
         loop {
             listener!(self.blocked => room);
             self.turns.woken.store(0, Ordering::Relaxed);

@@ -86,6 +86,7 @@ const BOXES: usize = 32;
 
 /// The same for what a `Start` has brought: boxes that were emptied.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
 pub(super) struct Boxes(Vec<Box<Arrived>>);
 
 impl Boxes {

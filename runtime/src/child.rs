@@ -8,7 +8,6 @@ use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
@@ -23,7 +22,7 @@ use crate::actor::{Actor, Caller, Exposed, Reign};
 use crate::codec::{Codec as _, Postcard};
 use crate::driver::clock;
 use crate::driver::entry::{self, ChildEntry, Entry};
-use crate::driver::greeting::{self, Heard, Socket};
+use crate::driver::greeting::{self, Socket};
 use crate::driver::identity;
 use crate::driver::link::{Link, Loops};
 use crate::driver::readiness;
@@ -34,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::hooks;
 use crate::serving::{self, Serving};
 use crate::spec::{MainTask, Spec};
+use crate::supervisor::WAITING;
 use crate::task::{self, Scope};
 use crate::trace::Trace;
 use crate::ward::OwnActor;
@@ -158,9 +158,6 @@ fn run(entry: ChildEntry, host: impl FnOnce(ActorLife) -> ActorEnd, greets: Gree
     host(ActorLife(Box::pin(life))).0
 }
 
-/// What nobody has told by then what it is has time for more than to listen.
-const PATIENCE: Duration = Duration::from_millis(10);
-
 /// A process that was started as an actor and does not run as one yet.
 struct Newborn {
     reign: Reign,
@@ -199,20 +196,14 @@ impl Newborn {
     /// to say, and to hear, is left to its life.
     fn greet(mut self, interrupt: Option<BorrowedFd<'_>>) -> Result<Self> {
         let Self { reign, entry, socket, connection, told, up } = &mut self;
-        let mut listen = |patience| {
-            greeting::listen(connection, socket, interrupt, patience, |connection| {
-                connection.callee(DialogId::ACTOR).and_then(|mut callee| callee.take_start())
-            })
-        };
-        let start = match listen(Some(PATIENCE)) {
-            Heard::Silence => {
-                // It is to wait (P-L7), and uses the time.
-                start_reactor()?;
-                listen(None)
-            }
-            heard => heard,
-        };
-        let Heard::This(start) = start else { return Ok(self) };
+        if entry.name == WAITING {
+            // It is to be told later (P-L7), and ready for that when it greets.
+            start_reactor()?;
+        }
+        let start = greeting::listen(connection, socket, interrupt, |connection| {
+            connection.callee(DialogId::ACTOR).and_then(|mut callee| callee.take_start())
+        });
+        let Some(start) = start else { return Ok(self) };
         let heard = told.insert(Told::hear(reign.actor(), start));
         if let Ok((_, None)) = &heard.role {
             start_reactor()?;
@@ -247,7 +238,7 @@ impl Newborn {
         let (link, loops) = Link::open(connection, socket, &actor.executor(), serving)
             .map_err(|error| Error::os("opening the link to the parent", error))?;
         // What has happened on it before.
-        link.with(|_, _| ());
+        link.tell(|_| ());
         let life = Life { actor: actor.clone(), link, news };
         let code = task::drive(&actor, life.live(entry, loops, told, up)).await;
         drop(reign);
@@ -329,7 +320,7 @@ impl Life {
             if !up {
                 // From here on its standard error is its own.
                 entry.settle_stderr();
-                self.link.with(|connection, _| say_up(connection));
+                self.link.tell(say_up);
             }
             let trace = Trace::received(incoming.trace.as_deref());
             let scope =

@@ -20,6 +20,7 @@ use hatchery_proto::{
 
 pub(crate) use task::supervise;
 pub(crate) use turn::Turns;
+pub(crate) use waiting::NAME as WAITING;
 
 use crate::actor::Actor;
 use crate::context::by_us;

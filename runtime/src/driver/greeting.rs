@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use hatchery_proto::{Connection, Instant};
+use hatchery_proto::Connection;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::clock;
@@ -17,41 +17,24 @@ pub(crate) type Socket = UnixStream;
 /// More than a greeting and the first words behind it.
 const ROOM: usize = 4096;
 
-/// What came of listening.
-#[derive(Debug)]
-pub(crate) enum Heard<T> {
-    /// What was listened for.
-    This(T),
-    /// Nothing within the patience.
-    Silence,
-    /// The link has ended, or something else is to be seen to.
-    Nothing,
-}
-
-/// Drives the link until `heard` has what it listens for, for as long as `patience` says; nothing where
-/// the link ends before, or where `interrupt` can be read. Blocks; the socket may be nonblocking.
-/// Events stay where they are.
+/// Drives the link until `heard` has what it listens for; nothing where the link ends before, or where
+/// `interrupt` can be read. Blocks; the socket may be nonblocking. Events stay where they are.
 ///
 /// Whatever was read has been given to the connection: another driver goes on from there.
 pub(crate) fn listen<T>(
     connection: &mut Connection,
     mut socket: &Socket,
     interrupt: Option<BorrowedFd<'_>>,
-    patience: Option<Duration>,
     mut heard: impl FnMut(&mut Connection) -> Option<T>,
-) -> Heard<T> {
+) -> Option<T> {
     let mut bytes = [0; ROOM];
-    let late = patience.map(|patience| clock::now() + patience);
     loop {
         say(connection, socket);
         if let Some(heard) = heard(connection) {
-            return Heard::This(heard);
+            return Some(heard);
         }
-        if connection.is_closed() || is_interrupted(connection, socket, interrupt, late) {
-            return Heard::Nothing;
-        }
-        if late.is_some_and(|late| late <= clock::now()) {
-            return Heard::Silence;
+        if connection.is_closed() || is_interrupted(connection, socket, interrupt) {
+            return None;
         }
         match socket.read(&mut bytes) {
             Ok(count @ 1..) => {
@@ -70,10 +53,8 @@ fn is_interrupted(
     connection: &mut Connection,
     socket: &Socket,
     interrupt: Option<BorrowedFd<'_>>,
-    late: Option<Instant>,
 ) -> bool {
-    let due = connection.poll_timeout().map(|(at, _)| at).into_iter().chain(late).min();
-    let rest = due.map(|at| at.since(clock::now()));
+    let rest = connection.poll_timeout().map(|(at, _)| at.since(clock::now()));
     // Rounded up, not to look before it is due.
     let rest = rest.and_then(|rest| Timespec::try_from(rest + Duration::from_millis(1)).ok());
     let link = socket.as_fd();

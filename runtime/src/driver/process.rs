@@ -9,23 +9,24 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use async_process::{Child, Command};
 use hatchery_proto::report::{ExitStatus, Usage};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, WaitOptions};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitOptions};
 
 use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE, TREE_VARIABLE};
-use super::readiness::Ready;
 use super::{cgroup, procfs, spawner};
+use hold::Hold;
+
+mod hold;
 
 pub(crate) use rustix::process::Signal;
 
@@ -315,15 +316,6 @@ pub(crate) struct Process {
     usage: OnceLock<Usage>,
 }
 
-/// What stands for a process until it was waited for.
-#[derive(Debug)]
-struct Hold {
-    child: Mutex<Child>,
-    /// For signals, and for its end: never hits a stranger that got the same pid.
-    descriptor: OwnedFd,
-    _known: Known,
-}
-
 impl Process {
     /// Where it cannot be watched, it is ended.
     fn of(mut child: Child) -> io::Result<Self> {
@@ -410,58 +402,6 @@ impl Drop for Process {
         spawner::background(async move {
             let _ = hold.reap().await;
         });
-    }
-}
-
-impl Hold {
-    /// Whether it has ended. Fails where somebody else has waited for it.
-    fn is_over(&self) -> io::Result<bool> {
-        let id = WaitId::PidFd(self.descriptor.as_fd());
-        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let over = rustix::io::retry_on_intr(|| rustix::process::waitid(id.clone(), how))?;
-        Ok(over.is_some())
-    }
-
-    /// Ends once the process has; at once where that cannot be watched.
-    async fn ended(&self) {
-        let Ok(watch) = Ready::new(self.descriptor.as_fd()) else { return };
-        if let Err(error) = watch.readable().await {
-            tracing::warn!(%error, "a child cannot be watched");
-        }
-    }
-
-    /// Waits for its end and reaps it; fails only where its status is not to be had any more.
-    async fn reap(&self) -> io::Result<ExitStatus> {
-        /// Between two looks where the system has no room for watching it.
-        const PAUSE: Duration = Duration::from_millis(10);
-        let lock = || self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let look = || lock().try_status();
-        if let Ok(Some(status)) = look() {
-            return Ok(exit_status(status));
-        }
-        let status = lock().status();
-        match status.await {
-            Err(error) if error.raw_os_error() != Some(Errno::CHILD.raw_os_error()) => {
-                tracing::warn!(%error, "a child cannot be watched and is looked at now and then");
-            }
-            result => return result.map(exit_status),
-        }
-        loop {
-            // A second wait would rely on a wake-up that failed to be set up.
-            if let Some(status) = look()? {
-                return Ok(exit_status(status));
-            }
-            async_io::Timer::after(PAUSE).await;
-        }
-    }
-}
-
-fn exit_status(status: std::process::ExitStatus) -> ExitStatus {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => ExitStatus::Code(code),
-        (None, number) => {
-            ExitStatus::Signal { number: number.unwrap_or(0), core: status.core_dumped() }
-        }
     }
 }
 

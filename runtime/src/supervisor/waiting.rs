@@ -14,7 +14,7 @@ use crate::driver::process::SpawnRequest;
 use crate::trace::Trace;
 
 /// What a child is called that is nothing yet.
-const NAME: &str = "waiting";
+pub(crate) const NAME: &str = "waiting";
 
 impl Child {
     /// One that is to wait, and how its process is started.

@@ -58,20 +58,20 @@ const LOOSE: f64 = 0.10;
 
 #[rustfmt::skip]
 const PINS: &[Pin] = &[
-    core("core-loop", "value of 16 B: sent, carried, delivered", 1619.0),
-    core("core-run", "value of 16 B, 64 carried at a time", 995.0),
-    core("core-call", "call of 32 B each way, both ends", 9511.0),
-    core("core-start", "call that is refused, both ends", 8490.0),
-    core("core-credit", "value sent, its credit received", 1319.0),
-    small("core-late", "hostile: a value for what is over", 371.0),
-    core("core-broken", "hostile: greeted, then broken, a new link each", 11368.0),
-    small("wire-frame", "frame of 32 B written and cut off", 343.0),
-    small("wire-bodies", "bodies of Start and Credit, encoded and decoded", 971.0),
+    core("core-loop", "value of 16 B: sent, carried, delivered", 1602.0),
+    core("core-run", "value of 16 B, 64 carried at a time", 398.0),
+    core("core-call", "call of 32 B each way, both ends", 8555.0),
+    core("core-start", "call that is refused, both ends", 7771.0),
+    core("core-credit", "value sent, its credit received", 1274.0),
+    small("core-late", "hostile: a value for what is over", 499.0),
+    core("core-broken", "hostile: greeted, then broken, a new link each", 11092.0),
+    small("wire-frame", "frame of 32 B written and cut off", 274.0),
+    small("wire-bodies", "bodies of Start and Credit, encoded and decoded", 927.0),
     allocations("core-loop-allocations", OURS, "value of 16 B, the core alone", 0.0),
     allocations("core-call-allocations", OURS, "call of 32 B, the core alone", 2.0),
     allocations("allocations-call", "hatchery, 32 B", "call of 32 B, both ends", 2.1),
-    allocations("allocations-call", OURS, "call of 4 KiB, both ends", 4.1),
-    allocations("allocations-item", "hatchery, 32 B", "stream item of 32 B, both ends", 0.15),
+    allocations("allocations-call", OURS, "call of 4 KiB, both ends", 2.1),
+    allocations("allocations-item", "hatchery, 32 B", "stream item of 32 B, both ends", 0.02),
     allocations("allocations-item", OURS, "stream item of 4 KiB, both ends", 0.17),
 ];
 

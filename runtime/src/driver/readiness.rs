@@ -32,9 +32,7 @@ pub(crate) async fn due(deadline: Option<Instant>) {
 /// Ends at `deadline`, or never where that is too far away to be represented; for the same.
 pub(crate) async fn until(deadline: Instant) {
     match clock::std_point(deadline) {
-        Some(at) => {
-            parker::due(at).await;
-        }
+        Some(at) => parker::due(at).comes().await,
         None => std::future::pending().await,
     }
 }
@@ -56,7 +54,7 @@ impl Alarm {
             Some((known, due)) if *known == deadline => due,
             other => &mut other.insert((deadline, parker::due(at))).1,
         };
-        due.await;
+        due.comes().await;
         self.0 = None;
     }
 }
@@ -71,10 +69,19 @@ mod stock {
 
     pub(crate) use async_io::{Async as Ready, block_on};
 
-    pub(crate) use async_io::Timer as Due;
+    /// A wait for a point in time.
+    #[derive(Debug)]
+    pub(crate) struct Due(async_io::Timer);
 
     pub(crate) fn due(at: Instant) -> Due {
-        Due::at(at)
+        Due(async_io::Timer::at(at))
+    }
+
+    impl Due {
+        /// Ends then. Cancel safe.
+        pub(crate) async fn comes(&mut self) {
+            (&mut self.0).await;
+        }
     }
 
     /// Whether this thread waits in a way of its own.

@@ -1,6 +1,6 @@
 //! A point in time that a thread waits for by the timeout of its wait.
 
-use std::future::Future;
+use std::future::{Future as _, poll_fn};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -63,10 +63,13 @@ impl Due {
     }
 }
 
-impl Future for Due {
-    type Output = ();
+impl Due {
+    /// Ends then. Cancel safe.
+    pub(crate) async fn comes(&mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Held::Stock(timer) = &mut self.held {
             return Pin::new(timer).poll(cx).map(drop);
         }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::os::fd::BorrowedFd;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -131,17 +131,14 @@ impl fmt::Debug for ActorEnd {
 
 /// Runs the actor that this process was started as, on `host`; returns the process's exit code.
 fn run(entry: ChildEntry, host: impl FnOnce(ActorLife) -> ActorEnd, greets: Greets) -> i32 {
-    let watch = Listening::begin();
+    let mut watch = Some(Listening::begin());
     task::hook_panics();
     let parent = entry.parent_pid;
     let newborn = Newborn::new(entry).and_then(|newborn| match greets {
-        Greets::First => newborn.greet(watch.as_ref().ok().map(Listening::heard)),
+        Greets::First => newborn.greet(&mut watch),
         Greets::OnHost => Ok(newborn),
     });
-    // Behind the first words: the kernel ends it with its parent, and nothing runs in it yet.
-    if let Err(error) = watch.and_then(|watch| watch.start(parent, OwnActor)) {
-        tracing::warn!(%error, "no thread watches the parent; its link still does");
-    }
+    keep_watch(&mut watch, parent);
     let life = async {
         let lived = match newborn {
             Ok(newborn) => newborn.live().await,
@@ -156,6 +153,17 @@ fn run(entry: ChildEntry, host: impl FnOnce(ActorLife) -> ActorEnd, greets: Gree
         }))
     };
     host(ActorLife(Box::pin(life))).0
+}
+
+/// What hears SIGTERM already; nothing once a thread does something about it.
+type Watch = Option<io::Result<Listening>>;
+
+/// Has a thread look after this process from here on.
+fn keep_watch(watch: &mut Watch, parent: u32) {
+    let Some(watch) = watch.take() else { return };
+    if let Err(error) = watch.and_then(|watch| watch.start(parent, OwnActor)) {
+        tracing::warn!(%error, "no thread watches the parent; its link still does");
+    }
 }
 
 /// A process that was started as an actor and does not run as one yet.
@@ -194,16 +202,20 @@ impl Newborn {
     /// Exchanges the first words with its parent, on this thread and with nothing else in place. A
     /// daemon is up with them, as soon as there is something that it can be run on; what else it has
     /// to say, and to hear, is left to its life.
-    fn greet(mut self, interrupt: Option<BorrowedFd<'_>>) -> Result<Self> {
+    fn greet(mut self, watch: &mut Watch) -> Result<Self> {
         let Self { reign, entry, socket, connection, told, up } = &mut self;
         if entry.name == WAITING {
             // It is to be told later (P-L7), and ready for that when it greets.
             start_reactor()?;
         }
+        let interrupt = watch.as_ref().and_then(|watch| Some(watch.as_ref().ok()?.heard()));
         let start = greeting::listen(connection, socket, interrupt, |connection| {
             connection.callee(DialogId::ACTOR).and_then(|mut callee| callee.take_start())
         });
         let Some(start) = start else { return Ok(self) };
+        // Until here the kernel ends it with its parent, and nothing of its program's has run. What it
+        // is told now may have some run, and hang.
+        keep_watch(watch, entry.parent_pid);
         let heard = told.insert(Told::hear(reign.actor(), start));
         if let Ok((_, None)) = &heard.role {
             start_reactor()?;

@@ -37,7 +37,7 @@ fn f_30_a_root_whose_reactor_cannot_start_is_a_typed_error() {
 #[test]
 fn f_30_an_actor_whose_reactor_cannot_start_says_so_to_its_parent() {
     let faults =
-        [("epoll_create1", "EMFILE", 1), ("epoll_ctl", "ENOSPC", 1), ("clone3", "EAGAIN", 2)];
+        [("epoll_create1", "EMFILE", 1), ("epoll_ctl", "ENOSPC", 1), ("clone3", "EAGAIN", 3)];
     for (call, error, nth) in faults {
         // One that waits in a way of its own has no thread for that, and the reactor to fall back on.
         let expected = match (hatchery::__private::PARKER, call) {

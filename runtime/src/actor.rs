@@ -22,7 +22,7 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::hooks;
 use crate::root::Containment;
-use crate::supervisor::Turns;
+use crate::supervisor::Asking;
 use crate::task::{self, Bell};
 use crate::turn::Runners;
 use crate::wait;
@@ -133,8 +133,8 @@ pub(crate) struct Actor {
     /// How many futures on how many threads run the executor.
     runners: Arc<Runners>,
     children: AtomicUsize,
-    /// In which its children are asked to end.
-    pub(crate) turns: Arc<Turns>,
+    /// Those of its children that are being asked to end.
+    pub(crate) asking: Arc<Asking>,
     idle: Signal,
     /// How to end the children of each nursery where nobody polls it.
     nurseries: Mutex<BTreeMap<ScopeId, Force>>,
@@ -213,7 +213,7 @@ impl Actor {
             tasks: AtomicUsize::new(0),
             runners: Arc::default(),
             children: AtomicUsize::new(0),
-            turns: Arc::default(),
+            asking: Arc::default(),
             idle: Signal::new(),
             nurseries: Mutex::new(BTreeMap::new()),
             containment: OnceLock::new(),

@@ -3,8 +3,8 @@
 //! The supervisor is a task of its own that outlives whoever waits for it: facts go to the core's
 //! ladder, and what the ladder says is done.
 
+mod asking;
 mod task;
-mod turn;
 mod waiting;
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,8 +18,8 @@ use hatchery_proto::{
     LostCause, Misuse, Outcome, Rung, Violation,
 };
 
+pub(crate) use asking::Asking;
 pub(crate) use task::supervise;
-pub(crate) use turn::Turns;
 pub(crate) use waiting::NAME as WAITING;
 
 use crate::actor::Actor;
@@ -29,7 +29,7 @@ use crate::driver::link::{Link, lock};
 use crate::error::{Error, Result};
 use crate::trace::Trace;
 use crate::wait;
-use turn::{Turn, Wish};
+use asking::{Ask, Wish};
 
 /// What a child is told that it is (P-L2).
 #[derive(Debug)]
@@ -69,7 +69,7 @@ struct State {
     asked: Option<Cancelled>,
     /// It waits to be asked, or is being asked.
     wish: Option<Wish>,
-    turn: Option<Turn>,
+    asking: Option<Ask>,
     /// Somebody asked for force: that it came to that is no failure then.
     kill_asked: bool,
     /// How it broke the protocol.
@@ -110,7 +110,7 @@ impl Child {
                 end: None,
                 asked: None,
                 wish: None,
-                turn: None,
+                asking: None,
                 kill_asked: false,
                 broken: None,
             }),
@@ -189,7 +189,7 @@ impl Child {
         let value = {
             let (mut state, now) = (lock(&self.state), clock::now());
             let value = tell(&mut state, now);
-            state.settle_turn(now);
+            state.settle_asking(now);
             value
         };
         self.changed.notify(usize::MAX);
@@ -200,7 +200,7 @@ impl Child {
     pub(crate) fn cancel(&self, by: Cancelled, budget: Duration) {
         self.fact(|state, now| {
             state.asked.get_or_insert(by);
-            state.end_within(&self.actor.turns, now, budget);
+            state.end_within(&self.actor.asking, now, budget);
         });
     }
 

@@ -1,16 +1,13 @@
 //! Small values that arrive one behind the other, as those of a busy stream do, taken together: what the
 //! frames would do one by one, judged by the same rules.
 
-use super::receive::frame_cost;
 use super::{Connection, Event, Phase};
+use crate::dialog::cost_of;
 use crate::dialog::inbox::SMALL;
-use crate::dialog::run::MOST;
+use crate::dialog::run::{MOST, first};
 use crate::dialog::step::Act;
 use crate::id::DialogId;
-use crate::wire::{Tag, take_varint};
-
-/// Bytes of a frame's length.
-const PREFIX: usize = 4;
+use crate::wire::{PREFIX, Tag, take_varint};
 
 impl Connection {
     /// Takes the values of one dialog that stand whole at the front, for a reader that has all the room
@@ -26,23 +23,24 @@ impl Connection {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return false };
         let usual = dialog.partial.is_none()
             && dialog.keeps()
-            && dialog.inbox.takes_small(0)
+            && dialog.inbox.takes_small()
             && dialog.permits(dialog.side.other(), Act::Yield).is_ok();
         if !usual {
             return false;
         }
-        let first = bytes.get(PREFIX..header).unwrap_or_default();
+        let head = bytes.get(PREFIX..header).unwrap_or_default();
         let (mut end, mut len, mut all) = (0_usize, 0_usize, 0_usize);
         let mut allowance = dialog.allowance;
         while end < MOST
             && allowance > 0
-            && let Some((value, rest)) = whole(bytes.get(end..).unwrap_or_default(), header)
+            && let Some(rest) = bytes.get(end..)
+            && let Some((value, frame)) = first(rest, header)
             && value.len() <= max
-            && rest.iter().eq(first)
+            && rest.get(PREFIX..header).is_some_and(|other| other.iter().eq(head))
         {
             self.recorder.took(Some(Tag::Yield), id, value.len());
-            allowance -= i64::try_from(frame_cost(value)).unwrap_or(i64::MAX);
-            (end, len, all) = (end + header + value.len(), len + 1, all + value.len());
+            allowance -= i64::try_from(cost_of(value.len(), 1)).unwrap_or(i64::MAX);
+            (end, len, all) = (end + frame, len + 1, all + value.len());
         }
         let (Some((frames, rest)), true) = (bytes.split_at_checked(end), len > 0) else {
             return false;
@@ -68,12 +66,4 @@ fn value_of(bytes: &[u8]) -> Option<(DialogId, usize)> {
     let (number, rest) = take_varint(rest)?;
     let (&flags, value) = rest.split_first()?;
     (flags == 0).then_some((DialogId::new(number), bytes.len() - value.len()))
-}
-
-/// The frame that begins here, if it is whole: its value, which begins there, and its header.
-#[inline]
-fn whole(bytes: &[u8], header: usize) -> Option<(&[u8], &[u8])> {
-    let prefix = bytes.first_chunk::<PREFIX>()?;
-    let end = PREFIX.checked_add(usize::try_from(u32::from_le_bytes(*prefix)).ok()?)?;
-    Some((bytes.get(header..end)?, bytes.get(PREFIX..header)?))
 }

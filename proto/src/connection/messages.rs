@@ -3,17 +3,17 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::receive::{Judged, frame_cost};
-use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
+use super::receive::Judged;
+use super::{Connection, Event, GoodbyeReason, LinkKind};
 use crate::dialog::step::{Act, Refused};
 use crate::dialog::tables::{Life, LifeStep};
-use crate::dialog::{MAX_CANCELS, Side};
+use crate::dialog::{MAX_CANCELS, Side, cost_of};
 use crate::error::Violation;
 use crate::id::DialogId;
 use crate::report::{CancelRequest, Cause, Failure, Outcome};
 use crate::time::Instant;
 use crate::wire::body::{self, Credit, Done, StartAck};
-use crate::wire::{CONTINUED, Frame, Tag, value_header};
+use crate::wire::{CONTINUED, Frame, Tag};
 
 impl Connection {
     /// A message of a dialog that exists, or that no longer does (P-D5).
@@ -119,7 +119,7 @@ impl Connection {
 
     /// Takes a message's cost off what its sender may still send (P-W1).
     fn spend(&mut self, tag: Tag, frame: &Frame<'_>) -> Judged {
-        let cost = i64::try_from(frame_cost(frame.body)).unwrap_or(i64::MAX);
+        let cost = i64::try_from(cost_of(frame.body.len(), 1)).unwrap_or(i64::MAX);
         let begins = frame.flags & CONTINUED == 0;
         // Words cost an allocation, so they are found for a fault alone.
         let state = self.state();
@@ -146,33 +146,6 @@ impl Connection {
             self.events.push_back(Event::Started(id));
         }
         Ok(())
-    }
-
-    /// Takes a small value for a reader that has all the room there is, as nearly every one of a stream
-    /// has, and says whether it did: what [`on_yield`](Self::on_yield) would have done, judged by the
-    /// same rules. It changes nothing where any of them says something else.
-    pub(super) fn takes_at_once(&mut self, frame: &Frame<'_>) -> bool {
-        let max = self.max_message();
-        let size = frame.body.len();
-        let Some(dialog) = self.dialogs.get_mut(&frame.dialog) else { return false };
-        let usual = frame.flags == 0
-            && size <= max
-            && dialog.allowance > 0
-            && dialog.partial.is_none()
-            && dialog.keeps()
-            && dialog.inbox.takes_small(size)
-            && dialog.permits(dialog.side.other(), Act::Yield).is_ok()
-            && self.phase == Phase::Open;
-        if !usual {
-            return false;
-        }
-        let cost = i64::try_from(frame_cost(frame.body)).unwrap_or(i64::MAX);
-        dialog.allowance = dialog.allowance.saturating_sub(cost);
-        if dialog.inbox.is_empty() {
-            self.events.push_back(Event::Readable(frame.dialog));
-        }
-        dialog.inbox.push_small(frame.body, value_header(frame.dialog));
-        true
     }
 
     fn on_yield(&mut self, peer: Side, frame: &Frame<'_>) -> Judged {

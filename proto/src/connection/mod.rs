@@ -310,12 +310,12 @@ impl Connection {
     }
 
     fn max_message(&self) -> usize {
-        max_message(&self.announced)
+        self.announced.message()
     }
 
     /// The most payload in one frame.
     fn chunk(&self) -> usize {
-        chunk(&self.announced)
+        self.announced.chunk()
     }
 
     fn cost(&self, size: usize) -> i64 {
@@ -353,13 +353,4 @@ impl Connection {
             Phase::Closed => "closed",
         }
     }
-}
-
-fn max_message(announced: &Announced) -> usize {
-    usize::try_from(announced.max_message).unwrap_or(usize::MAX)
-}
-
-fn chunk(announced: &Announced) -> usize {
-    let room = announced.max_frame.saturating_sub(Limits::HEADER_ROOM);
-    usize::try_from(room).unwrap_or(usize::MAX).max(1)
 }

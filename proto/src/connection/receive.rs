@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
-use crate::dialog::{Incoming, Kind, Partial, Side};
+use crate::dialog::{Incoming, Kind, Partial, Side, cost_of};
 use crate::error::Violation;
 use crate::id::DialogId;
 use crate::limits::Limits;
@@ -74,9 +74,6 @@ impl Connection {
 
     fn frame(&mut self, now: Instant, frame: &Frame<'_>) -> Judged {
         self.recorder.received(frame);
-        if frame.tag == Some(Tag::Yield) && self.takes_at_once(frame) {
-            return Ok(());
-        }
         let name = frame.tag.map_or("frame", Tag::name);
         if self.phase == Phase::Greeting && frame.tag != Some(Tag::Hello) {
             return Err(Violation::new(name, "P-L1", self.state(), "`Hello` comes first"));
@@ -171,7 +168,7 @@ impl Connection {
 
     /// Charges a frame that is not free.
     pub(super) fn charge_frame(&mut self, payload: &[u8], message: &'static str) -> Judged {
-        self.charge(frame_cost(payload), message)
+        self.charge(cost_of(payload.len(), 1), message)
     }
 
     /// Whether a dialog of this number would be one that we open.
@@ -321,7 +318,7 @@ impl Connection {
         let wanted = !dialog.finished && (tag != Tag::Yield || dialog.keeps());
         if flags == 0 && dialog.partial.is_none() && payload.len() <= max {
             let kept = if wanted { payload } else { &[] };
-            return Ok(Some((self.out.spare.filled(kept), frame_cost(payload))));
+            return Ok(Some((self.out.spare.filled(kept), cost_of(payload.len(), 1))));
         }
         let mut partial = match (dialog.partial.take(), continued) {
             (None, false) => {
@@ -338,7 +335,7 @@ impl Connection {
         if wanted {
             partial.bytes.extend_from_slice(payload);
         }
-        partial.cost = partial.cost.saturating_add(frame_cost(payload));
+        partial.cost = partial.cost.saturating_add(cost_of(payload.len(), 1));
         if !more {
             return Ok(Some((partial.bytes, partial.cost)));
         }
@@ -357,10 +354,4 @@ fn incoming(start: &Start<'_>, name: Vec<u8>) -> Incoming {
         deadline: start.deadline,
         trace: start.trace.map(<[u8]>::to_vec),
     }
-}
-
-/// What a frame costs its sender (P-W1).
-pub(super) fn frame_cost(payload: &[u8]) -> u64 {
-    let size = u64::try_from(payload.len()).unwrap_or(u64::MAX);
-    size.saturating_add(u64::from(Limits::FRAME_COST))
 }

@@ -3,10 +3,9 @@
 use alloc::vec::Vec;
 
 use super::{Connection, Recv};
-use crate::dialog::inbox::cost;
 use crate::dialog::run::{MOST, Run};
 use crate::dialog::tables::Life;
-use crate::dialog::{Overrun, Side};
+use crate::dialog::{Overrun, Side, cost_of};
 use crate::id::DialogId;
 use crate::report::Outcome;
 
@@ -64,7 +63,7 @@ impl Connection {
     pub(super) fn unread(&mut self, id: DialogId, values: &mut Values) {
         let run = core::mem::take(&mut values.run);
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        let left = cost(run.size(), run.len());
+        let left = cost_of(run.size(), run.len());
         let lent = core::mem::take(&mut dialog.lent);
         let credit = if dialog.keeps() && run.len() > 0 {
             dialog.inbox.unpop(run);

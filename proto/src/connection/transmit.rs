@@ -4,11 +4,11 @@
 use alloc::vec::Vec;
 
 use super::finish::fit_cancelled;
-use super::receive::frame_cost;
 use super::recorder::Recorder;
 use super::{Connection, Event, Phase};
+use crate::dialog::run::first;
 use crate::dialog::tables::Life;
-use crate::dialog::{Reading, Side};
+use crate::dialog::{Reading, Side, cost_of};
 use crate::id::DialogId;
 use crate::limits::Limits;
 use crate::wire::body::Done;
@@ -16,10 +16,6 @@ use crate::wire::{self, CONTINUED, MORE, Tag, body};
 
 /// From this size on a payload is rather written from where it is than copied.
 pub(super) const GATHERED: usize = 16 * 1024;
-/// What every frame costs.
-const FRAME_COST: usize = Limits::FRAME_COST as usize;
-/// Bytes of a frame's length.
-const PREFIX: usize = 4;
 
 impl Connection {
     /// Writes the next frame, or so many bytes of small ones of one dialog; says whether there was any.
@@ -149,7 +145,7 @@ impl Connection {
             dialog.args_cost =
                 dialog.args_cost.saturating_add(size).saturating_add(u64::from(Limits::FRAME_COST));
         }
-        let spent = if tag == Tag::Yield { frame_cost(now) } else { 0 };
+        let spent = if tag == Tag::Yield { cost_of(now.len(), 1) } else { 0 };
         message.written = message.written.saturating_add(now.len());
         message.begun = true;
         self.out.spare.recycle(core::mem::take(&mut message.head));
@@ -174,11 +170,10 @@ impl Connection {
         let alone = self.out.data.is_empty();
         let header = wire::value_header(id);
         let rest = values.rest();
-        let (mut end, mut len) = (0_usize, 0_usize);
-        while let Some((prefix, _)) = rest.get(end..).and_then(<[u8]>::split_first_chunk) {
-            let frame = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or_default() + PREFIX;
-            self.recorder.sent(Tag::Yield, id, frame.saturating_sub(header));
-            (end, len) = (end + frame, len + 1);
+        let (mut end, mut len, mut size) = (0_usize, 0_usize, 0_usize);
+        while let Some((value, frame)) = rest.get(end..).and_then(|rest| first(rest, header)) {
+            self.recorder.sent(Tag::Yield, id, value.len());
+            (end, len, size) = (end + frame, len + 1, size + value.len());
             if !alone || end >= left {
                 break;
             }
@@ -189,15 +184,13 @@ impl Connection {
         } else {
             out.extend_from_slice(rest.get(..end).unwrap_or_default());
         }
-        // Each costs its bytes and its frame, and stands behind its header.
-        let spent = end.saturating_sub(len * header).saturating_add(len * FRAME_COST);
         values.wrote(end, len);
         if values.len == 0
             && let Some(buffer) = values.outgrown()
         {
             self.out.spare.recycle(buffer);
         }
-        self.written(id, u64::try_from(spent).unwrap_or(u64::MAX));
+        self.written(id, cost_of(size, len));
     }
 
     /// Values of a dialog that cost so much have left, or something else did.

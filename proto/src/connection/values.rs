@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::outbox::{Outbox, message};
 use super::transmit::GATHERED;
-use super::{Connection, Recv, chunk, max_message};
+use super::{Connection, Recv};
 use crate::dialog::tables::{Half, Life};
 use crate::dialog::{Dialog, Overrun, Reading, cost};
 use crate::error::{Misuse, SendError};
@@ -20,7 +20,7 @@ impl Connection {
         if self.out.mute {
             return Ok(());
         }
-        if Outbox::takes_small(dialog, value.len(), chunk(&self.announced)) {
+        if Outbox::takes_small(dialog, value.len(), self.announced.chunk()) {
             self.out.queue_small(id, dialog, value);
         } else {
             let payload = self.out.spare.filled(value);
@@ -101,12 +101,12 @@ impl Connection {
 /// Takes the cost of a value of so many bytes off the balance, where it may be sent (P-W1).
 #[inline]
 fn spend(dialog: &mut Dialog, announced: &Announced, size: usize) -> Result<(), SendError> {
-    if let Err(refused) = dialog.may_send(size, max_message(announced)) {
+    if let Err(refused) = dialog.may_send(size, announced.message()) {
         dialog.wants_credit |= refused == SendError::Full;
         return Err(refused);
     }
     // A value leaves the direction as it is (P-D7).
-    let cost = cost(size, chunk(announced));
+    let cost = cost(size, announced.chunk());
     dialog.balance = dialog.balance.saturating_sub(i64::try_from(cost).unwrap_or(i64::MAX));
     dialog.unsent = dialog.unsent.saturating_add(cost);
     Ok(())

@@ -3,9 +3,9 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::cost_of;
 use super::keeping::Overrun;
 use super::run::{KEPT, Run};
-use crate::limits::Limits;
 
 /// Values of up to this many bytes are kept one behind the other.
 pub(crate) const SMALL: usize = 4096;
@@ -45,7 +45,7 @@ impl Inbox {
                 Kept::Run(run) => (None, Some(run)),
             };
             let small =
-                run.into_iter().flat_map(Run::iter).map(|value| (value, cost(value.len(), 1)));
+                run.into_iter().flat_map(Run::iter).map(|value| (value, cost_of(value.len(), 1)));
             one.into_iter().chain(small)
         })
     }
@@ -77,7 +77,7 @@ impl Inbox {
                 {
                     let_go(run.into_buffer());
                 }
-                cost(out.len(), 1)
+                cost_of(out.len(), 1)
             }
             Kept::One(..) => match self.kept.pop_front() {
                 Some(Kept::One(value, cost)) => {
@@ -121,20 +121,12 @@ impl Inbox {
         self.kept.push_back(Kept::One(value, cost));
     }
 
-    /// Whether a value of this size is kept beside others, and not as one of its own.
-    pub(crate) fn takes_small(&self, size: usize) -> bool {
-        size <= SMALL && self.overrun == Overrun::Wait
+    /// Whether small values are kept beside others, and none as one of its own.
+    pub(crate) fn takes_small(&self) -> bool {
+        self.overrun == Overrun::Wait
     }
 
-    /// Adds one that [`takes_small`](Self::takes_small) is true of, and that came behind a header of
-    /// so many bytes.
-    pub(crate) fn push_small(&mut self, value: &[u8], header: usize) {
-        let frame = header.saturating_add(value.len());
-        self.add(frame, |_| Vec::new(), |run| run.push_value(value, header));
-        self.added(1, value.len());
-    }
-
-    /// The same for the frames of several, of so many bytes in all.
+    /// Adds small values in their frames, of so many bytes in all, each behind a header of so many.
     #[inline]
     pub(crate) fn push_frames(
         &mut self,
@@ -197,7 +189,7 @@ impl Inbox {
         }
         self.len = self.len.saturating_sub(out.len());
         self.bytes = self.bytes.saturating_sub(out.size());
-        Some(cost(out.size(), out.len()))
+        Some(cost_of(out.size(), out.len()))
     }
 
     /// Takes back what was handed over and not used.
@@ -236,7 +228,7 @@ impl Inbox {
                 Kept::One(..) => apart.push_back(kept),
                 Kept::Run(run) => {
                     apart.extend(
-                        run.iter().map(|value| Kept::One(value.to_vec(), cost(value.len(), 1))),
+                        run.iter().map(|value| Kept::One(value.to_vec(), cost_of(value.len(), 1))),
                     );
                 }
             }
@@ -260,10 +252,4 @@ impl Inbox {
         }
         overran
     }
-}
-
-/// What so many small values of so many bytes have cost their sender (P-W1).
-pub(crate) fn cost(size: usize, len: usize) -> u64 {
-    let frames = len.saturating_mul(Limits::FRAME_COST as usize);
-    u64::try_from(size.saturating_add(frames)).unwrap_or(u64::MAX)
 }

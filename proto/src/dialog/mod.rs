@@ -375,7 +375,11 @@ impl Dialog {
 /// What a message of this size costs: its bytes, and something for every frame (P-W1, P-A4).
 pub(crate) fn cost(size: usize, chunk: usize) -> u64 {
     let frames = if size <= chunk { 1 } else { size.div_ceil(chunk.max(1)).max(1) };
-    let frames = u64::try_from(frames).unwrap_or(u64::MAX);
-    let size = u64::try_from(size).unwrap_or(u64::MAX);
-    size.saturating_add(frames.saturating_mul(u64::from(Limits::FRAME_COST)))
+    cost_of(size, frames)
+}
+
+/// What so many bytes in so many frames cost their sender (P-W1).
+pub(crate) fn cost_of(size: usize, frames: usize) -> u64 {
+    let frames = frames.saturating_mul(Limits::FRAME_COST as usize);
+    u64::try_from(size.saturating_add(frames)).unwrap_or(u64::MAX)
 }

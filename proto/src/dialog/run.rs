@@ -4,8 +4,8 @@
 
 use alloc::vec::Vec;
 
-/// Bytes of a frame's length.
-const PREFIX: usize = 4;
+use crate::wire::PREFIX;
+
 /// An empty buffer of no more than this stays where it is, for the next value.
 pub(crate) const KEPT: usize = 128;
 /// So many bytes of frames are kept and handed over together.
@@ -68,16 +68,6 @@ impl Run {
         self.len += len;
         self.size += size;
         self.header = header;
-    }
-
-    /// Adds a value of less than 4 GiB, whose frame is not at hand.
-    pub(crate) fn push_value(&mut self, value: &[u8], header: usize) {
-        let content = header.saturating_sub(PREFIX).saturating_add(value.len());
-        let content = u32::try_from(content).unwrap_or(u32::MAX);
-        self.push(&content.to_le_bytes(), 1, value.len(), header);
-        let begin = self.bytes.len().saturating_sub(PREFIX).saturating_add(header);
-        self.bytes.resize(begin, 0);
-        self.bytes.extend_from_slice(value);
     }
 
     /// The oldest value, which is taken. What was taken is let go with the next that comes.
@@ -182,7 +172,7 @@ impl Framed {
 
 /// The first value, and how long its frame is.
 #[inline]
-fn first(bytes: &[u8], header: usize) -> Option<(&[u8], usize)> {
+pub(crate) fn first(bytes: &[u8], header: usize) -> Option<(&[u8], usize)> {
     let prefix = bytes.first_chunk::<PREFIX>()?;
     let frame = PREFIX + usize::try_from(u32::from_le_bytes(*prefix)).ok()?;
     Some((bytes.get(header..frame)?, frame))

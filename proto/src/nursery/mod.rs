@@ -1,12 +1,12 @@
 //! Children and tasks as a set: who is cancelled when, and what the block comes to.
 //!
-//! Beside it, the [`ladder`] of one child, the [`budget`] of its rungs, how many children are asked to
-//! end in [`turns`], and how many are kept [`waiting`]. None knows a link.
+//! Beside it, the [`ladder`] of one child, the [`budget`] of its rungs, how many children may be in
+//! [`asking`] at a time, and how many are kept [`waiting`]. None knows a link.
 
+pub mod asking;
 pub mod budget;
 pub mod ladder;
 mod rungs;
-pub mod turns;
 mod verdict;
 pub mod waiting;
 

@@ -3,11 +3,8 @@
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
-use super::Frame;
+use super::{Frame, PREFIX};
 use crate::error::Violation;
-
-/// Bytes of a length prefix.
-const PREFIX: usize = 4;
 
 /// Holds the part of a frame that has arrived, never more than one frame, and never allocates for
 /// bytes that were only announced (P-F2, P-F5).

@@ -46,6 +46,17 @@ pub struct Announced {
 }
 
 impl Announced {
+    /// The most payload in one message.
+    pub(crate) fn message(&self) -> usize {
+        usize::try_from(self.max_message).unwrap_or(usize::MAX)
+    }
+
+    /// The most payload in one frame.
+    pub(crate) fn chunk(&self) -> usize {
+        let room = self.max_frame.saturating_sub(Limits::HEADER_ROOM);
+        usize::try_from(room).unwrap_or(usize::MAX).max(1)
+    }
+
     /// Those of these limits.
     #[must_use]
     pub fn of(limits: &Limits) -> Self {

@@ -86,6 +86,9 @@ impl Tag {
     }
 }
 
+/// Bytes of a frame's length.
+pub(crate) const PREFIX: usize = 4;
+
 /// The message goes on in another frame (P-F3).
 pub const MORE: u8 = 1;
 /// The frame continues a message that an earlier one began (P-D5).

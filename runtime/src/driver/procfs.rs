@@ -6,8 +6,6 @@ use std::fs;
 use std::io::{self, Read as _};
 #[cfg(feature = "test-support")]
 use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hatchery_proto::report::Usage;
@@ -103,41 +101,10 @@ pub(crate) fn all() -> Vec<u32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// How many processes the system has ended for lack of memory so far, where it counts them. The kernel
-/// adds up a hundred other counters for it.
+/// How many processes the system has ended for lack of memory so far, where it counts them.
 pub(crate) fn ended_for_memory() -> Option<u64> {
-    let count = counter("/proc/vmstat", "\noom_kill ")?;
-    if let Some(Some(last)) = LAST_ENDED_FOR_MEMORY.get() {
-        last.fetch_max(count, Ordering::AcqRel);
-    }
-    Some(count)
-}
-
-/// The number behind a word, read no further than it has to be: what is made up as it is read costs by
-/// the line.
-fn counter(path: &str, word: &str) -> Option<u64> {
-    const PART: usize = 3 * 1024;
-    let mut file = fs::File::open(path).ok()?;
-    let mut text = String::new();
-    loop {
-        let rest = text.split_once(word).map(|(_, rest)| rest);
-        if let Some((number, _)) = rest.and_then(|rest| rest.split_once('\n')) {
-            return number.parse().ok();
-        }
-        let mut part = [0; PART];
-        match file.read(&mut part) {
-            Ok(count @ 1..) => text.push_str(str::from_utf8(part.get(..count)?).ok()?),
-            Ok(_) | Err(_) => return None,
-        }
-    }
-}
-
-static LAST_ENDED_FOR_MEMORY: OnceLock<Option<AtomicU64>> = OnceLock::new();
-
-/// How many there were when this process looked last; it looks where it never has.
-pub(crate) fn last_ended_for_memory() -> Option<u64> {
-    let last = LAST_ENDED_FOR_MEMORY.get_or_init(|| ended_for_memory().map(AtomicU64::new));
-    last.as_ref().map(|last| last.load(Ordering::Acquire))
+    let counters = fs::read_to_string("/proc/vmstat").ok()?;
+    counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 
 /// The processes that this one started, with any of its threads, zombies included.

@@ -48,8 +48,7 @@ struct Body {
     stderr: BootStderr,
     link: Arc<Link>,
     loops: Loops,
-    /// How many processes the system had ended for lack of memory when that was looked at last before
-    /// it was started.
+    /// How many processes the system had ended for lack of memory when it was started.
     ended_for_memory: Option<u64>,
 }
 
@@ -59,9 +58,9 @@ struct LetGo(Arc<Child>);
 
 impl Drop for LetGo {
     fn drop(&mut self) {
-        let (link, _turn) = {
+        let (link, _asking) = {
             let mut state = lock(&self.0.state);
-            (state.link.take(), state.turn.take())
+            (state.link.take(), state.asking.take())
         };
         if let Some(link) = link {
             link.drop_socket();
@@ -283,7 +282,7 @@ async fn next_fact(
         ladder.into_iter().chain(state.latest()).min()
     };
     let changed = async {
-        changed.or(child.turn_comes()).await;
+        changed.or(child.is_next()).await;
         Fact::Changed
     };
     let time = async {
@@ -321,7 +320,7 @@ fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
         .map_err(|error| Error::os(format!("opening the link to actor `{name}`"), error))?;
     child.fact(|state, _| state.link = Some(link.clone()));
     child.tell().map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;
-    let ended_for_memory = procfs::last_ended_for_memory();
+    let ended_for_memory = procfs::ended_for_memory();
     Ok(Body { process: spawned.process, stderr: spawned.stderr, link, loops, ended_for_memory })
 }
 
@@ -459,7 +458,7 @@ mod tests {
             outcome,
             end: None,
             wish: None,
-            turn: None,
+            asking: None,
             kill_asked: false,
             broken: None,
         }

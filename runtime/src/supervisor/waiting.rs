@@ -97,7 +97,7 @@ impl Child {
             state.link = None;
             (state.greeted, state.told, state.waited) = (false, false, false);
             state.broken = None;
-            (state.wish, state.turn) = (None, None);
+            (state.wish, state.asking) = (None, None);
             tracing::debug!(actor = name, "the child that was taken had ended: it is started anew");
             Some(SpawnRequest::plain(&name, self.actor.tree()))
         })

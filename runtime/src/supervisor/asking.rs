@@ -6,53 +6,52 @@ use std::time::Duration;
 
 use event_listener::Event as Signal;
 use hatchery_proto::Instant;
-use hatchery_proto::nursery::budget;
-use hatchery_proto::nursery::turns;
+use hatchery_proto::nursery::{asking, budget};
 
 use super::{Child, State};
 use crate::driver::link::lock;
 use crate::wait;
 
-/// The turns of one actor's children.
+/// Those of one actor's children that are being asked.
 #[derive(Default)]
-pub(crate) struct Turns {
-    core: Mutex<turns::Turns>,
+pub(crate) struct Asking {
+    core: Mutex<asking::Asking>,
     freed: Signal,
 }
 
-/// One of them. Dropping it gives it to the next.
-pub(super) struct Turn(Arc<Turns>);
+/// That one of them is. Dropping it lets the next be asked.
+pub(super) struct Ask(Arc<Asking>);
 
-impl Turns {
-    fn take(self: &Arc<Self>) -> Option<Turn> {
-        lock(&self.core).take().then(|| Turn(self.clone()))
+impl Asking {
+    fn begin(self: &Arc<Self>) -> Option<Ask> {
+        lock(&self.core).begin().then(|| Ask(self.clone()))
     }
 
     /// Waits for one. Cancel safe.
-    async fn next(self: &Arc<Self>) -> Turn {
-        wait::until(&self.freed, || self.take()).await
+    async fn next(self: &Arc<Self>) -> Ask {
+        wait::until(&self.freed, || self.begin()).await
     }
 }
 
-impl Drop for Turn {
+impl Drop for Ask {
     fn drop(&mut self) {
         lock(&self.0.core).handle_over();
         self.0.freed.notify(1);
     }
 }
 
-/// A child that is to end, and has no turn yet.
+/// A child that is to end, and may not be asked yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wish {
     /// When its end has to be over.
     over: Instant,
-    /// When it is asked without a turn.
+    /// When it is asked whether it may or not.
     latest: Instant,
 }
 
 impl Wish {
     fn new(now: Instant, rest: Duration) -> Self {
-        Self { over: now + rest, latest: now + turns::Turns::patience(rest) }
+        Self { over: now + rest, latest: now + asking::Asking::patience(rest) }
     }
 
     /// Both, or the earlier of each.
@@ -63,12 +62,12 @@ impl Wish {
 }
 
 impl State {
-    /// Has the child asked to end within `rest`, or notes that it is to be once it has a turn.
-    pub(super) fn end_within(&mut self, turns: &Arc<Turns>, now: Instant, rest: Duration) {
+    /// Has the child asked to end within `rest`, or notes that it is to be once it may.
+    pub(super) fn end_within(&mut self, asking: &Arc<Asking>, now: Instant, rest: Duration) {
         let asks = self.ladder.state().can_be_asked() && rest >= budget::LOWEST;
-        if asks && self.turn.is_none() {
-            self.turn = turns.take();
-            if self.turn.is_none() {
+        if asks && self.asking.is_none() {
+            self.asking = asking.begin();
+            if self.asking.is_none() {
                 self.wish = Some(Wish::new(now, rest).and(self.wish));
                 return;
             }
@@ -77,15 +76,15 @@ impl State {
         self.ladder.cancel(now, rest);
     }
 
-    /// When the child is asked whether it has a turn or not.
+    /// When the child is asked whether it may be or not.
     pub(super) fn latest(&self) -> Option<Instant> {
         self.wish.map(|wish| wish.latest)
     }
 
     /// Has it asked now, where it waits for that.
-    fn ask(&mut self, now: Instant, turn: Option<Turn>) {
+    fn ask(&mut self, now: Instant, asking: Option<Ask>) {
         let Some(wish) = self.wish.take() else { return };
-        self.turn = turn.or(self.turn.take());
+        self.asking = asking.or(self.asking.take());
         self.ladder.cancel(now, wish.over.since(now));
     }
 
@@ -97,25 +96,25 @@ impl State {
         self.ladder.handle_timeout(now);
     }
 
-    /// Gives back the turn of a child that has answered, or is beyond that. One that needs none any
+    /// Lets the next be asked behind a child that has answered, or is beyond that. One that need not be
     /// more has its time from here on.
-    pub(super) fn settle_turn(&mut self, now: Instant) {
+    pub(super) fn settle_asking(&mut self, now: Instant) {
         if !self.ladder.state().can_be_asked() {
             self.ask(now, None);
         }
         if !self.ladder.is_silent() {
-            self.turn = None;
+            self.asking = None;
         }
     }
 }
 
 impl Child {
-    /// Ends once this child has been asked in its turn, where it waits for that.
-    pub(super) async fn turn_comes(&self) {
+    /// Ends once this child has been asked, where it waits for that.
+    pub(super) async fn is_next(&self) {
         if lock(&self.state).wish.is_none() {
             return std::future::pending().await;
         }
-        let turn = self.actor.turns.next().await;
-        self.fact(|state, now| state.ask(now, Some(turn)));
+        let asking = self.actor.asking.next().await;
+        self.fact(|state, now| state.ask(now, Some(asking)));
     }
 }

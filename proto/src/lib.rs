@@ -16,7 +16,7 @@
 //! - [`connection`]: all dialogs of one link, its greeting, its order of writing, its end.
 //! - [`nursery`]: children as a set, and the [`ladder`](nursery::ladder) that ends one.
 //! - [`actor`]: the scopes of one actor, and whom a cancel reaches first.
-//! - [`report`], [`error`], [`id`], [`limits`], [`time`]: plain data.
+//! - [`address`], [`report`], [`error`], [`id`], [`limits`], [`time`]: plain data.
 //!
 //! Rooms import downwards only: `wire` < `dialog` < `connection` < `actor`; `nursery` stands beside
 //! `connection`. Rule ids (`P-…`) name the rules of `SPEC.md` beside this crate's sources.
@@ -46,6 +46,7 @@ extern crate alloc;
 mod table;
 
 pub mod actor;
+pub mod address;
 pub mod connection;
 pub mod dialog;
 pub mod error;
@@ -56,6 +57,7 @@ pub mod report;
 pub mod time;
 pub mod wire;
 
+pub use address::{Address, NoAddress};
 pub use connection::{
     Callee, Caller, Config, Connection, Event, Gather, GoodbyeReason, Ledger, LinkKind, Names,
     Note, Recv, Stance, Standing, StartWish, Terminal, Values, Why,

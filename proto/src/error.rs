@@ -33,6 +33,8 @@ pub enum Misuse {
     LinkGone,
     /// Dialog 0 was opened before, or is not this end's to open (P-L2).
     ActorOpened,
+    /// The peer is not of this actor's tree, and its actor not to be ended from here (P-L2).
+    NotGranted,
     /// A child serves nothing before its parent has opened dialog 0 (P-L2).
     ActorNotStarted,
     /// A name over `max_name`.
@@ -54,7 +56,7 @@ impl Misuse {
             Self::TooManyDialogs { .. } => "P-W5",
             Self::Closing => "P-L3",
             Self::LinkGone => "P-L4",
-            Self::ActorOpened | Self::ActorNotStarted => "P-L2",
+            Self::ActorOpened | Self::ActorNotStarted | Self::NotGranted => "P-L2",
         }
     }
 }
@@ -73,6 +75,7 @@ impl fmt::Display for Misuse {
             Self::Closing => f.write_str("the link is closing")?,
             Self::LinkGone => f.write_str("the link has ended")?,
             Self::ActorOpened => f.write_str("dialog 0 cannot be opened (again) here")?,
+            Self::NotGranted => f.write_str("the peer is of another tree")?,
             Self::ActorNotStarted => f.write_str("the child's dialog 0 was not opened yet")?,
             Self::NameTooLong { max } => write!(f, "a name is longer than {max} bytes")?,
         }

@@ -144,13 +144,15 @@ fn start(kind: Kind, deadline: Option<Duration>, trace: Option<&[u8]>) -> Vec<u8
 #[test]
 fn p_f1_every_kind_of_frame_keeps_its_bytes() {
     let mut all = Vectors::default();
-    for role in [Role::Even, Role::Odd] {
+    for (role, tree) in [(Role::Even, None), (Role::Odd, None), (Role::Odd, Some(300))] {
         let announced = Announced::of(&Limits::default());
         let mut content = Vec::new();
-        Hello { versions: VERSIONS, id: id(), role, announced }.put(&mut content);
+        Hello { versions: VERSIONS, id: id(), role, announced, tree }.put(&mut content);
         let back = Hello::parse(&content).unwrap();
         assert_eq!((back.versions, &back.id.name, back.role), (VERSIONS, &id().name, role));
-        all.add(&format!("{role:?}"), Tag::Hello, 0, 0, &content);
+        assert_eq!(back.tree, tree);
+        let of = if tree.is_some() { " of a tree" } else { "" };
+        all.add(&format!("{role:?}{of}"), Tag::Hello, 0, 0, &content);
     }
     for kind in [Kind::Call, Kind::Stream, Kind::Context] {
         all.add(&format!("{kind:?}"), Tag::Start, 2, 0, &start(kind, None, None));

@@ -38,6 +38,7 @@ impl Connection {
             self.drain.map(|at| (at, Why::Drain)),
             liveness.map(|at| (at, Why::Liveness)),
             wait,
+            self.peer_wait().map(|at| (at, Why::CancelWait(DialogId::ACTOR))),
         ]
         .into_iter()
         .flatten()
@@ -64,6 +65,7 @@ impl Connection {
                 Why::HoldBack => self.hold_ended(),
                 Why::Drain => self.finalize(LostCause::Closed),
                 Why::Liveness => self.liveness_due(now),
+                Why::CancelWait(DialogId::ACTOR) => self.peer_is_late(),
                 Why::CancelWait(id) => {
                     self.waits.remove(&(at, id));
                     self.unresponsive(id);

@@ -62,6 +62,9 @@ impl Connection {
         (self.goodbye_sent, self.goodbye_received, self.pongs_due).hash(state);
         (self.refusals, self.ours, self.theirs).hash(state);
         self.highest.map(|id| names.of(DialogId::new(id))).hash(state);
+        if self.tree().is_some() {
+            self.ends.hash(state);
+        }
         self.deframer.fingerprint(state);
         self.deadlines(names, state);
     }

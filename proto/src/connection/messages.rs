@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::receive::Judged;
-use super::{Connection, Event, GoodbyeReason, LinkKind};
+use super::{Connection, Event, LinkKind};
 use crate::dialog::step::{Act, Refused};
 use crate::dialog::tables::{Life, LifeStep};
 use crate::dialog::{MAX_CANCELS, Side, cost_of};
@@ -38,16 +38,6 @@ impl Connection {
             }
             (false, false) => Err(self.violation(tag, "P-D5", "its dialog is not open")),
         }
-    }
-
-    /// Dialog 0 of a link between peers: nobody was granted the right to end this actor (P-L2).
-    fn on_peer_actor(&mut self, now: Instant, tag: Tag, content: &[u8]) -> Judged {
-        if tag != Tag::Cancel {
-            return Err(self.violation(tag, "P-L2", "dialog 0 does not know it here"));
-        }
-        let _: CancelRequest = body::take(content, tag.name())?;
-        self.goodbye(now, GoodbyeReason::NotAllowed);
-        self.charge_frame(content, tag.name())
     }
 
     fn on_message(&mut self, peer: Side, tag: Tag, frame: &Frame<'_>) -> Judged {

@@ -10,6 +10,7 @@ mod clock;
 mod close;
 mod config;
 mod dialogs;
+mod ends;
 mod fingerprint;
 mod finish;
 mod gather;
@@ -86,6 +87,8 @@ pub struct Connection {
     actor_opened: bool,
     /// The task of dialog 0 is over here: nothing is served any more.
     actor_over: bool,
+    /// Dialog 0 of a link between peers.
+    ends: ends::Ends,
     out: Outbox,
     events: VecDeque<Event>,
     goodbye_sent: bool,
@@ -117,10 +120,7 @@ impl Connection {
         limits.window = limits.window.max(Limits::FLOOR);
         limits.max_message = limits.max_message.min(Limits::MESSAGE_CEILING);
         let announced = Announced::of(limits);
-        let mut id = config.me.clone();
-        // The greeting has room for no more (P-A6).
-        finish::cut(&mut id.name, limits.max_name.min(255));
-        let hello = Hello { versions: VERSIONS, id, role: config.role, announced };
+        let hello = greeting(&config, announced, None);
         Self {
             phase: Phase::Greeting,
             peer: None,
@@ -137,6 +137,7 @@ impl Connection {
             highest: None,
             actor_opened: false,
             actor_over: false,
+            ends: ends::Ends::default(),
             out: Outbox::greeting(&hello),
             events: VecDeque::new(),
             goodbye_sent: false,
@@ -164,6 +165,10 @@ impl Connection {
     #[must_use]
     pub fn speaking(self, codecs: &'static [u8]) -> Self {
         Self { codecs, ..self }
+    }
+
+    fn hello(&self) -> Hello {
+        greeting(&self.config, self.announced, self.tree())
     }
 
     // Looks.
@@ -353,4 +358,11 @@ impl Connection {
             Phase::Closed => "closed",
         }
     }
+}
+
+fn greeting(config: &Config, announced: Announced, tree: Option<u128>) -> Hello {
+    let mut id = config.me.clone();
+    // The greeting has room for no more (P-A6).
+    finish::cut(&mut id.name, config.limits.max_name.min(255));
+    Hello { versions: VERSIONS, id, role: config.role, announced, tree }
 }

@@ -161,7 +161,11 @@ impl Connection {
     pub fn wants_control(&self) -> bool {
         let out = &self.out;
         let open = self.phase == Phase::Open && !out.mute;
-        open && (out.ping || out.pong || !out.control.is_empty() || out.goodbye.is_some())
+        open && (out.ping
+            || out.pong
+            || self.wants_ends()
+            || !out.control.is_empty()
+            || out.goodbye.is_some())
     }
 
     /// Appends frames to `out` until about `budget` bytes are there or nothing is left; at least one

@@ -118,6 +118,7 @@ impl Connection {
         self.announced.max_dialogs = hello.announced.max_dialogs;
         self.config.limits.max_frame = self.announced.max_frame;
         self.config.limits.max_message = self.announced.max_message;
+        self.peer_is_of(hello.tree);
         self.peer = Some(hello.id);
         self.name_peer();
         self.phase = Phase::Open;

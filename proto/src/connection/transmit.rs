@@ -33,6 +33,9 @@ impl Connection {
                 put(&mut self.recorder, out, Tag::Pong, DialogId::ACTOR, 0, |_| ());
                 return true;
             }
+            if self.transmit_ends(out) {
+                return true;
+            }
             if let Some(id) = self.out.control.pop_front() {
                 self.transmit_control(id, out);
                 return true;
@@ -209,7 +212,7 @@ impl Connection {
 }
 
 /// Writes a frame, and notes that.
-fn put(
+pub(super) fn put(
     recorder: &mut Recorder,
     out: &mut Vec<u8>,
     tag: Tag,

@@ -20,6 +20,7 @@ pub const MAX_HELLO: u32 = 512;
 const ID: u8 = 1;
 const ROLE: u8 = 2;
 const LIMITS: u8 = 3;
+const TREE: u8 = 4;
 
 /// What each side says first.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Hello {
     pub role: Role,
     /// What it can take.
     pub announced: Announced,
+    /// Which tree it is of, where it says so.
+    pub tree: Option<u128>,
 }
 
 /// The limits that a peer has to know.
@@ -84,6 +87,9 @@ impl Hello {
             }],
         );
         put_field(out, LIMITS, &postcard::to_allocvec(&self.announced).unwrap_or_default());
+        if let Some(tree) = self.tree {
+            put_field(out, TREE, &tree.to_le_bytes());
+        }
     }
 
     /// Reads a body.
@@ -101,7 +107,7 @@ impl Hello {
         let versions = (u16::from_le_bytes(*low), u16::from_le_bytes(*high));
         // Before the fields, which another version may have laid out otherwise.
         settle(versions)?;
-        let (mut id, mut role, mut announced) = (None, None, None);
+        let (mut id, mut role, mut announced, mut tree) = (None, None, None, None);
         while let Some((&tag, after)) = rest.split_first() {
             let (len, after) =
                 after.split_first_chunk::<2>().ok_or_else(|| malformed("a field is cut short"))?;
@@ -119,6 +125,11 @@ impl Hello {
                     };
                 }
                 LIMITS => announced = Some(body::take(field, "Hello")?),
+                TREE => {
+                    let of = <[u8; 16]>::try_from(field);
+                    let of = of.map_err(|_| malformed("its tree is no number of 16 bytes"))?;
+                    tree = Some(u128::from_le_bytes(of));
+                }
                 _ => {}
             }
         }
@@ -127,6 +138,7 @@ impl Hello {
             id: id.ok_or_else(|| malformed("it does not say who is speaking"))?,
             role: role.ok_or_else(|| malformed("it does not say which end is speaking"))?,
             announced: announced.ok_or_else(|| malformed("it announces no limits"))?,
+            tree,
         })
     }
 }

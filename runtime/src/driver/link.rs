@@ -1,12 +1,11 @@
-//! One link: a socket, a `Connection`, and the three loops that move bytes and time between them; or
+//! One link: a line, a `Connection`, and the three loops that move bytes and time between them; or
 //! in `inner` two of them, each other's peer, and none.
 //!
 //! Decides nothing. What an event means is the business of the handler that the link was opened
 //! with. No lock is held across an await, and the handler is called with none held.
 
 use std::fmt;
-use std::io::{ErrorKind, Read};
-use std::os::unix::net::UnixStream;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +14,7 @@ use event_listener::{Event as Signal, listener};
 use futures_lite::{FutureExt, future};
 use hatchery_proto::{Connection, Event, Instant};
 
-use super::readiness::Ready;
+use super::transport::carrier::{Carrier, Line};
 use super::{clock, readiness};
 use dialogs::{Dialogs, Events};
 use gathered::Marks;
@@ -106,17 +105,21 @@ impl Loops {
 }
 
 impl Link {
-    /// Starts driving `connection` over `socket` on `executor`.
+    /// Starts driving `connection` over `carrier` on `executor`.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the system does not wait for the carrier.
     pub(crate) fn open(
         connection: Connection,
-        socket: UnixStream,
+        carrier: impl Into<Carrier>,
         executor: &Executor<'static>,
         handler: Box<dyn Handler>,
     ) -> std::io::Result<(Arc<Self>, Loops)> {
-        let socket = Arc::new(Ready::new(socket)?);
-        let link = Self::over(connection, Some(socket.clone()), None, handler);
-        let reader = executor.spawn(link.clone().read(socket.clone()));
-        let writer = executor.spawn(link.clone().write(socket));
+        let line = Arc::new(Line::new(carrier.into())?);
+        let link = Self::over(connection, Some(line.clone()), None, handler);
+        let reader = executor.spawn(link.clone().read(line.clone()));
+        let writer = executor.spawn(link.clone().write(line));
         let clock = executor.spawn(link.clone().keep_time());
         let loops = Loops { link: link.clone(), reader, writer, clock };
         link.flush();
@@ -125,11 +128,11 @@ impl Link {
 
     fn over(
         connection: Connection,
-        socket: Option<Arc<Ready<UnixStream>>>,
+        line: Option<Arc<Line>>,
         inner: Option<Arc<Signal>>,
         handler: Box<dyn Handler>,
     ) -> Arc<Self> {
-        let outgoing = Outgoing::to(socket);
+        let outgoing = Outgoing::to(line);
         let link = Arc::new(Self {
             connection: Mutex::new(connection),
             outgoing: Mutex::new(outgoing),
@@ -268,15 +271,13 @@ impl Link {
         self.handler.handle(self, event);
     }
 
-    async fn read(self: Arc<Self>, socket: Arc<Ready<UnixStream>>) {
+    async fn read(self: Arc<Self>, line: Arc<Line>) {
         let (mut buffer, mut drained) = (vec![0; FIRST_READ], false);
         loop {
             if drained {
-                // What is wrong with it, if anything is, the read says.
-                let _ = socket.readable().await;
+                line.readable().await;
             }
-            let read = socket.read_with(|mut socket| socket.read(&mut buffer)).await;
-            match read {
+            match line.read(&mut buffer).await {
                 Ok(0) => {}
                 Ok(count) => {
                     // Less than there was room for: the next read would find nothing.
@@ -312,6 +313,7 @@ impl Link {
             if closed {
                 // The last words of this turn.
                 self.flush();
+                self.last_words().await;
                 self.drop_socket();
                 return;
             }

@@ -1,49 +1,42 @@
 //! The writing side of a link: bytes that are kept or on their way, and who writes them when.
 
-use std::io::{ErrorKind, IoSlice, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
+use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use event_listener::listener;
+use futures_lite::FutureExt;
 use hatchery_proto::Gather;
-use rustix::net::{SendAncillaryBuffer, SendFlags};
 
-use super::{BATCH, Link, Ready, clock, lock};
+use super::{BATCH, Line, Link, clock, lock, readiness};
 
-/// Encoded bytes that are kept, or that the socket has not taken yet, and the socket while there is
-/// one.
+/// Encoded bytes that are kept, or that the line has not taken yet, and the line while there is one.
 pub(super) struct Outgoing {
-    socket: Option<Arc<Ready<UnixStream>>>,
+    line: Option<Arc<Line>>,
     frames: Gather,
     blocked: bool,
 }
 
+/// How long what a link says last may take, where its line may take its time.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// So many buffers go into one write.
 const SLICES: usize = 16;
 
 impl Outgoing {
-    pub(super) fn to(socket: Option<Arc<Ready<UnixStream>>>) -> Self {
-        Self { socket, frames: Gather::default(), blocked: false }
+    pub(super) fn to(line: Option<Arc<Line>>) -> Self {
+        Self { line, frames: Gather::default(), blocked: false }
     }
 }
 
-/// Writes as much as the socket takes at once; a peer that is gone raises no signal.
-fn write(mut socket: &UnixStream, frames: &Gather) -> std::io::Result<usize> {
+/// Writes as much as the line takes at once.
+fn write(line: &Line, frames: &Gather) -> std::io::Result<usize> {
     let (mut slices, mut count) = ([IoSlice::new(&[]); SLICES], 0);
     for (place, slice) in slices.iter_mut().zip(frames.slices()) {
         *place = IoSlice::new(slice);
         count += 1;
     }
-    match slices.get(..count) {
-        Some([one]) => socket.write(one),
-        all => {
-            let mut none = SendAncillaryBuffer::default();
-            let all = all.unwrap_or_default();
-            Ok(rustix::net::sendmsg(socket, all, &mut none, SendFlags::NOSIGNAL)?)
-        }
-    }
+    line.write(slices.get(..count).unwrap_or_default())
 }
 
 enum Written {
@@ -74,8 +67,11 @@ impl Link {
     fn outgoing(self: &Arc<Self>) -> (usize, Option<bool>) {
         let state = {
             let outgoing = lock(&self.outgoing);
-            match outgoing.socket {
-                Some(_) => (outgoing.frames.len(), Some(outgoing.blocked)),
+            match &outgoing.line {
+                Some(line) => {
+                    let inside = usize::from(line.is_behind());
+                    (outgoing.frames.len() + inside, Some(outgoing.blocked))
+                }
                 None => (0, None),
             }
         };
@@ -105,7 +101,11 @@ impl Link {
                     self.blocked.notify(1);
                     return;
                 }
-                Written::Failed => self.tell(|connection| connection.handle_write_closed()),
+                Written::Failed => {
+                    // It sees to the line's end.
+                    self.blocked.notify(1);
+                    self.tell(|connection| connection.handle_write_closed());
+                }
                 Written::All | Written::Kept => {}
             }
             let connection = lock(&self.connection);
@@ -141,16 +141,17 @@ impl Link {
                 let _ = connection.poll_gather(clock::now(), &mut outgoing.frames, room);
             }
             if outgoing.frames.is_empty() {
-                return Written::All;
+                outgoing.blocked = outgoing.line.as_ref().is_some_and(|line| line.is_behind());
+                return if outgoing.blocked { Written::Blocked } else { Written::All };
             }
             if keep && outgoing.frames.len() < BATCH {
                 return Written::Kept;
             }
-            let Some(socket) = &outgoing.socket else {
+            let Some(line) = &outgoing.line else {
                 outgoing.frames.clear();
                 return Written::Failed;
             };
-            match write(socket.get_ref(), &outgoing.frames) {
+            match write(line, &outgoing.frames) {
                 Ok(count) => outgoing.frames.advance(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -161,35 +162,45 @@ impl Link {
                     tracing::debug!(%error, "writing to a link failed; reading goes on");
                     outgoing.frames.clear();
                     // The peer would wait for ever for what was lost: it is to see an end.
-                    let _ = socket.get_ref().shutdown(Shutdown::Write);
+                    line.close_writing();
+                    outgoing.blocked = line.is_behind();
                     return Written::Failed;
                 }
             }
         }
     }
 
-    /// Waits for room in the socket whenever it took less than it was given.
-    pub(super) async fn write(self: Arc<Self>, socket: Arc<Ready<UnixStream>>) {
+    /// Waits for room in the line whenever it took less than it was given.
+    pub(super) async fn write(self: Arc<Self>, line: Arc<Line>) {
         loop {
             listener!(self.blocked => room);
             self.turns.woken.store(0, Ordering::Relaxed);
             let (_, blocked) = self.outgoing();
             match blocked {
-                None => return,
+                None => return line.gone().await,
                 Some(false) => {
                     room.await;
                     continue;
                 }
                 Some(true) => {}
             }
-            // The socket going away ends this wait too: it is shut down first.
-            let writable = socket.writable().await;
+            // The line going away ends this wait too: it is closed first.
+            let writable = line.writable().await;
             lock(&self.outgoing).blocked = false;
             if writable.is_err() {
-                let _ = socket.get_ref().shutdown(Shutdown::Write);
+                line.close_writing();
                 self.tell(|connection| connection.handle_write_closed());
             }
             self.flush();
+        }
+    }
+
+    /// Lets a line that may take its time take what is left, for a bounded time: a socket has taken it,
+    /// or never will.
+    pub(super) async fn last_words(self: &Arc<Self>) {
+        let takes_time = lock(&self.outgoing).line.as_ref().is_some_and(|line| line.takes_time());
+        if takes_time {
+            self.written().or(readiness::until(clock::now() + LAST_WORDS)).await;
         }
     }
 
@@ -198,11 +209,12 @@ impl Link {
         let mut outgoing = lock(&self.outgoing);
         outgoing.frames.clear();
         outgoing.blocked = false;
-        if let Some(socket) = outgoing.socket.take() {
-            // Wakes the reader and the writer, which hold the socket too.
-            let _ = socket.get_ref().shutdown(Shutdown::Both);
-        }
+        let line = outgoing.line.take();
         drop(outgoing);
+        if let Some(line) = line {
+            // Wakes the reader and the writer, which hold the line too.
+            line.close();
+        }
         self.blocked.notify(usize::MAX);
         self.written.notify(usize::MAX);
         self.rearm.notify(usize::MAX);

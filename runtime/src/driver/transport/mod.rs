@@ -1,0 +1,11 @@
+//! Ways between processes that are no inherited pair: where they listen, how they are reached, and what
+//! a link reads from and writes to. Decides nothing about who may say what: whom a stream belongs to is
+//! told, and judged elsewhere; only another user is turned away here.
+
+pub(crate) mod carrier;
+pub(crate) mod dial;
+pub(crate) mod duplex;
+pub(crate) mod listener;
+pub(crate) mod origin;
+pub(crate) mod place;
+pub(crate) mod trouble;

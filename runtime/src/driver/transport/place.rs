@@ -1,0 +1,353 @@
+//! Directories that hold sockets, and the files of sockets in them. Touches only what it made itself,
+//! by descriptors of directories and never through a symbolic link in the place of one of its own.
+//!
+//! - A file is made, looked at and removed below the descriptor of its directory, so that nobody who
+//!   moves a directory makes us touch another. It is removed only where it is still the one that was
+//!   made, by its inode.
+//! - A file that nobody listens at is taken over only under the directory's lock, which is held by
+//!   whoever makes one too: between the making and the listening it would look the same.
+//! - The private directory goes with the last file in it. Whoever was about to use it makes it anew.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hatchery_proto::Address;
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use super::origin::own_user;
+use super::trouble::{TransportError, Trouble};
+use crate::driver::{clock, identity, readiness};
+
+/// What a socket's path may have, its closing zero left out.
+const PATH: usize = 107;
+/// How long others may hold the lock of a directory: they make a file and begin to listen meanwhile.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So often a private directory that goes meanwhile is made anew.
+const TRIES: usize = 16;
+/// Waiting connections; the system takes less where its own bound is lower.
+const BACKLOG: i32 = 4096;
+
+const LISTEN: &str = "listening on";
+
+/// The private directory of this user: `$XDG_RUNTIME_DIR/hatchery`, or `/tmp/hatchery-UID`.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    base: PathBuf,
+    name: OsString,
+}
+
+impl Place {
+    /// Where it is. Makes nothing yet.
+    pub(crate) fn own() -> Self {
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        match runtime.filter(|runtime| is_ours(runtime)) {
+            Some(runtime) => Self { base: runtime, name: "hatchery".into() },
+            None => Self::temporary(Path::new("/tmp")),
+        }
+    }
+
+    /// The same in a directory that everybody may write to.
+    pub(crate) fn temporary(base: &Path) -> Self {
+        Self { base: base.to_owned(), name: format!("hatchery-{}", own_user()).into() }
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.base.join(&self.name)
+    }
+
+    /// Listens in it, under a name that nobody else has.
+    pub(crate) async fn listen(&self) -> Result<(OwnedFd, File), TransportError> {
+        let at = |trouble: Trouble| trouble.at("making a socket in", self.path().display());
+        let mut last = Trouble::Locked;
+        for _ in 0..TRIES {
+            let (base, directory) = self.open()?;
+            let name =
+                format!("{:032x}.sock", identity::fresh().map_err(|error| at(error.into()))?);
+            match listen(directory, name.into(), self.path()).await {
+                Ok((socket, mut file)) => {
+                    file.home = Some((base, self.name.clone()));
+                    return Ok((socket, file));
+                }
+                // It went with somebody's last file.
+                Err(Trouble::System(error)) if is_absent(&error) => last = error.into(),
+                Err(trouble) => return Err(at(trouble)),
+            }
+        }
+        Err(at(last))
+    }
+
+    /// Opens it, and what it is in; makes it where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Refuses one that others may come into or replace, one of another user, and whatever is no
+    /// directory; none of them is touched.
+    pub(crate) fn open(&self) -> Result<(OwnedFd, OwnedFd), TransportError> {
+        let at = |trouble: Trouble| trouble.at("opening the directory", self.path().display());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let base = rustix::fs::open(&self.base, flags, Mode::empty()).map_err(|error| {
+            Trouble::from(error).at("opening the directory", self.base.display())
+        })?;
+        let above = rustix::fs::fstat(&base).map_err(|error| at(error.into()))?;
+        let trusted = [0, own_user()].contains(&above.st_uid);
+        let open = above.st_mode & 0o022 != 0 && above.st_mode & 0o1000 == 0;
+        if !trusted {
+            return Err(Trouble::OwnedBy(above.st_uid).at("using", self.base.display()));
+        }
+        if open {
+            return Err(Trouble::Shared(above.st_mode & 0o7777).at("using", self.base.display()));
+        }
+        for _ in 0..TRIES {
+            match rustix::fs::mkdirat(&base, &self.name, Mode::RWXU) {
+                // Whatever the process's mask leaves of it.
+                Ok(()) => rustix::fs::chmodat(&base, &self.name, Mode::RWXU, AtFlags::empty())
+                    .or_else(absent_is_fine)
+                    .map_err(|error| at(error.into()))?,
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(at(error.into())),
+            }
+            match rustix::fs::openat(&base, &self.name, flags | OFlags::NOFOLLOW, Mode::empty()) {
+                Ok(directory) => {
+                    let about = rustix::fs::fstat(&directory).map_err(|error| at(error.into()))?;
+                    return match judge(&about) {
+                        Ok(()) => Ok((base, directory)),
+                        Err(trouble) => Err(at(trouble)),
+                    };
+                }
+                Err(Errno::NOENT) => {}
+                Err(error) => {
+                    let about = rustix::fs::statat(&base, &self.name, AtFlags::SYMLINK_NOFOLLOW);
+                    return Err(at(match about {
+                        Ok(about) if kind(&about) != FileType::Directory => {
+                            Trouble::Occupied(kind(&about))
+                        }
+                        Ok(about) if about.st_uid != own_user() => Trouble::OwnedBy(about.st_uid),
+                        _ => error.into(),
+                    }));
+                }
+            }
+        }
+        Err(at(Errno::NOENT.into()))
+    }
+}
+
+/// Whether it is an absolute path of a directory of this user's.
+fn is_ours(path: &Path) -> bool {
+    let about = rustix::fs::stat(path);
+    path.is_absolute()
+        && about
+            .is_ok_and(|about| kind(&about) == FileType::Directory && about.st_uid == own_user())
+}
+
+/// Whether a directory is private to this user.
+fn judge(about: &Stat) -> Result<(), Trouble> {
+    if about.st_uid != own_user() {
+        return Err(Trouble::OwnedBy(about.st_uid));
+    }
+    let mode = about.st_mode & 0o7777;
+    if mode & 0o077 != 0 { Err(Trouble::TooOpen(mode)) } else { Ok(()) }
+}
+
+fn kind(about: &Stat) -> FileType {
+    FileType::from_raw_mode(about.st_mode)
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::NOENT)
+}
+
+fn absent_is_fine(error: Errno) -> rustix::io::Result<()> {
+    if error == Errno::NOENT { Ok(()) } else { Err(error) }
+}
+
+/// The file of a socket that this process listens at. Dropping it removes it: to be done before the
+/// socket is closed, while nobody takes it over.
+#[derive(Debug)]
+pub(crate) struct File {
+    directory: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+    /// Which one it is, whatever has its name by now.
+    inode: (u64, u64),
+    /// The private directory, by what it is in.
+    home: Option<(OwnedFd, OsString)>,
+}
+
+impl File {
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let about = rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW);
+        if about.is_ok_and(|about| inode(&about) == self.inode) {
+            let removed = rustix::fs::unlinkat(&self.directory, &self.name, AtFlags::empty());
+            if let Err(error) = removed {
+                tracing::debug!(path = %self.path.display(), %error, "a socket's file stays behind");
+            }
+        }
+        if let Some((base, name)) = &self.home {
+            // Where it is not empty, others use it.
+            let _ = rustix::fs::unlinkat(base, name, AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+fn inode(about: &Stat) -> (u64, u64) {
+    (about.st_dev, about.st_ino)
+}
+
+/// Listens at a path that was given, in whatever directory: who comes in is looked at, not who might.
+///
+/// A file that nobody listens at any more is taken over.
+pub(crate) async fn listen_at(path: &Path) -> Result<(OwnedFd, File), TransportError> {
+    let attempt = async {
+        let (above, name) = parts(path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(above, flags, Mode::empty())?;
+        listen(directory, name.to_owned(), above.to_owned()).await
+    };
+    attempt.await.map_err(|trouble| trouble.at(LISTEN, address(path)))
+}
+
+/// The address of a socket with this path.
+pub(crate) fn address(path: &Path) -> Address {
+    Address::unix(path.to_string_lossy())
+}
+
+fn parts(path: &Path) -> Result<(&Path, &OsStr), Trouble> {
+    let parts = path.parent().zip(path.file_name());
+    parts.ok_or(Trouble::Occupied(FileType::Directory))
+}
+
+async fn listen(
+    directory: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+) -> Result<(OwnedFd, File), Trouble> {
+    let (socket, inode) = {
+        let _lock = Lock::take(directory.as_fd()).await?;
+        make(directory.as_fd(), &path, &name)?
+    };
+    let path = path.join(&name);
+    Ok((socket, File { directory, name, path, inode, home: None }))
+}
+
+/// Makes the file of a socket and listens at it. To be done under the lock.
+fn make(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    name: &OsStr,
+) -> Result<(OwnedFd, (u64, u64)), Trouble> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let short = short(directory, path, name)?;
+    match rustix::net::bind(&socket, &short) {
+        Err(Errno::ADDRINUSE) => {
+            free(directory, name, &short)?;
+            rustix::net::bind(&socket, &short)?;
+        }
+        bound => bound?,
+    }
+    let about = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    // Until it is listened at nobody gets in, whatever the process's mask has left.
+    let mode = Mode::RUSR | Mode::WUSR;
+    let listened = rustix::fs::chmodat(directory, name, mode, AtFlags::empty())
+        .and_then(|()| rustix::net::listen(&socket, BACKLOG));
+    if let Err(error) = listened {
+        let _ = rustix::fs::unlinkat(directory, name, AtFlags::empty());
+        return Err(error.into());
+    }
+    Ok((socket, inode(&about)))
+}
+
+/// Removes the file of a socket that nobody listens at. To be done under the lock.
+fn free(directory: BorrowedFd<'_>, name: &OsStr, short: &SocketAddrUnix) -> Result<(), Trouble> {
+    let look = || rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    let about = look()?;
+    if kind(&about) != FileType::Socket {
+        return Err(Trouble::Occupied(kind(&about)));
+    }
+    if about.st_uid != own_user() {
+        return Err(Trouble::OwnedBy(about.st_uid));
+    }
+    match connect(short) {
+        Err(Errno::CONNREFUSED) => {}
+        // It is listened at, or is of another kind.
+        _ => return Err(Trouble::InUse),
+    }
+    if inode(&look()?) != inode(&about) {
+        return Err(Trouble::InUse);
+    }
+    Ok(rustix::fs::unlinkat(directory, name, AtFlags::empty())?)
+}
+
+/// Connects at once, or not at all: one that waits to be accepted is connected.
+pub(super) fn connect(to: &SocketAddrUnix) -> rustix::io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::io::retry_on_intr(|| rustix::net::connect(&socket, to))?;
+    Ok(socket)
+}
+
+/// A socket's address as the system takes it, with the descriptor that it needs.
+pub(super) fn reach(path: &Path) -> Result<(SocketAddrUnix, Option<OwnedFd>), Trouble> {
+    if path.as_os_str().len() <= PATH {
+        return Ok((SocketAddrUnix::new(path)?, None));
+    }
+    let (above, name) = parts(path)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(above, flags, Mode::empty())?;
+    Ok((short(directory.as_fd(), above, name)?, Some(directory)))
+}
+
+/// A name below an open directory, as short as it can be. Where there is no `/proc`, its path.
+fn short(directory: BorrowedFd<'_>, path: &Path, name: &OsStr) -> Result<SocketAddrUnix, Trouble> {
+    let mut short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    if rustix::fs::accessat(CWD, &short, rustix::fs::Access::EXISTS, AtFlags::empty()).is_err() {
+        short = path.to_owned();
+    }
+    short.push(name);
+    let length = path.join(name).as_os_str().as_bytes().len();
+    SocketAddrUnix::new(&short).map_err(|error| match error {
+        Errno::NAMETOOLONG => Trouble::TooLong(length),
+        error => error.into(),
+    })
+}
+
+/// The lock of a directory, which goes with the descriptor or when it is dropped.
+struct Lock<'a>(BorrowedFd<'a>);
+
+impl<'a> Lock<'a> {
+    async fn take(directory: BorrowedFd<'a>) -> Result<Self, Trouble> {
+        let (end, mut pause) = (clock::now() + PATIENCE, Duration::from_millis(1));
+        loop {
+            match rustix::fs::flock(directory, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self(directory)),
+                Err(Errno::WOULDBLOCK) if clock::now() < end => {
+                    // The system tells nobody when a lock is let go but who blocks for it.
+                    readiness::until(clock::now() + pause).await;
+                    pause = (pause * 2).min(Duration::from_millis(50));
+                }
+                Err(Errno::WOULDBLOCK) => return Err(Trouble::Locked),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(self.0, FlockOperation::Unlock);
+    }
+}

@@ -5,6 +5,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod by_name;
 pub(crate) mod uuid;
 
 /// The identity of an actor: one process running one runtime.
@@ -32,6 +33,31 @@ impl Eq for ActorId {}
 impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` (pid {})", self.name, self.pid)
+    }
+}
+
+/// Names a link within one actor. The driver hands it out, and never the same one twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(u64);
+
+impl LinkId {
+    /// The actor itself, which asks its own machines without a link.
+    pub const OWN: Self = Self(0);
+
+    /// The link with this number; 0 is [`OWN`](Self::OWN).
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link {}", self.0)
     }
 }
 

@@ -15,11 +15,12 @@
 //! - [`dialog`]: one dialog as a pure value, made of small declared tables.
 //! - [`connection`]: all dialogs of one link, its greeting, its order of writing, its end.
 //! - [`nursery`]: children as a set, and the [`ladder`](nursery::ladder) that ends one.
+//! - [`registrar`]: who is registered under which name, who waits for one.
 //! - [`actor`]: the scopes of one actor, and whom a cancel reaches first.
 //! - [`address`], [`report`], [`error`], [`id`], [`limits`], [`time`]: plain data.
 //!
-//! Rooms import downwards only: `wire` < `dialog` < `connection` < `actor`; `nursery` stands beside
-//! `connection`. Rule ids (`P-…`) name the rules of `SPEC.md` beside this crate's sources.
+//! Rooms import downwards only: `wire` < `dialog` < `connection` < `actor`; `nursery` and `registrar`
+//! stand beside `connection`. Rule ids (`P-…`) name the rules of `SPEC.md` beside this crate's sources.
 //!
 //! # Invariants
 //! 1. Every dialog ends exactly once on each side.
@@ -53,6 +54,7 @@ pub mod error;
 pub mod id;
 pub mod limits;
 pub mod nursery;
+pub mod registrar;
 pub mod report;
 pub mod time;
 pub mod wire;
@@ -64,7 +66,7 @@ pub use connection::{
 };
 pub use dialog::{Incoming, Kind, Overrun};
 pub use error::{Misuse, SendError, Violation};
-pub use id::{ActorId, DialogId, Role};
+pub use id::{ActorId, DialogId, LinkId, Role};
 pub use limits::{Capacity, Limits};
 pub use report::{
     Also, CancelRequest, Cancelled, Cause, Code, ExitReport, ExitStatus, Failure, Hop, Location,

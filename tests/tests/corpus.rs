@@ -72,6 +72,11 @@ proptest! {
     }
 
     #[test]
+    fn p_r2_no_calls_part_a_registrar_from_its_model(bytes in vec(any::<u8>(), 0..300)) {
+        target("registrar")(&bytes);
+    }
+
+    #[test]
     fn p_t1_no_dice_break_a_world(bytes in vec(any::<u8>(), 0..300)) {
         target("world")(&bytes);
     }

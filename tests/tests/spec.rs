@@ -10,6 +10,7 @@ use hatchery_proto::actor::shutdown::Stage;
 use hatchery_proto::dialog::tables::{Cancel, Half, Life};
 use hatchery_proto::nursery::budget;
 use hatchery_proto::nursery::ladder::{Policy, State};
+use hatchery_proto::registrar;
 use hatchery_tests::build::workspace;
 use hatchery_tests::tidy::{self, Source};
 
@@ -17,7 +18,7 @@ use hatchery_tests::tidy::{self, Source};
 const LATER: &[(&str, &str)] = &[("P-T2", "there is no debugger on the terminal yet")];
 
 /// The groups of rules.
-const GROUPS: &str = "FLDCWAT";
+const GROUPS: &str = "FLDCWATR";
 
 fn page() -> String {
     fs::read_to_string(workspace().join("proto/SPEC.md")).expect("the specification")
@@ -234,10 +235,26 @@ fn the_bounds_on_the_page_are_the_codes() {
             format!("| connect, leave, teardown of a child | {connect}, {leave}, {teardown} ms |")
         },
     ];
-    for row in rows {
+    for row in rows.into_iter().chain(bounds_of_names()) {
         assert!(page.contains(&row), "the page lacks `{row}`");
     }
     assert!(limits.liveness.is_none() && page.contains("| liveness | off |"));
+}
+
+fn bounds_of_names() -> Vec<String> {
+    let registrar = registrar::Bounds::default();
+    assert_eq!(registrar.name, Limits::default().max_name);
+    let (waiters, watches) = (registrar.waiters, registrar.watches);
+    vec![
+        format!("| `addresses` | {} |", registrar.addresses),
+        format!("| `entries` | {} |", registrar.entries),
+        format!("| `entries_per_link` | {} |", registrar.entries_per_link),
+        format!("| `answer` | {} |", registrar.answer),
+        format!("| `waiters`, `waiters_per_link` | {waiters}, {} |", registrar.waiters_per_link),
+        format!("| `watches`, `watches_per_link` | {watches}, {} |", registrar.watches_per_link),
+        format!("| `changes` | {} |", registrar.changes),
+        format!("| `checks` | {} |", registrar.checks),
+    ]
 }
 
 /// Hex without blanks, or nothing where it is none.

@@ -16,7 +16,7 @@
 //! - [`connection`]: all dialogs of one link, its greeting, its order of writing, its end.
 //! - [`nursery`]: children as a set, and the [`ladder`](nursery::ladder) that ends one.
 //! - [`registrar`]: who is registered under which name, who waits for one.
-//! - [`actor`]: the scopes of one actor, and whom a cancel reaches first.
+//! - [`actor`]: the scopes of one actor, and whom a cancel reaches first; its links by peer.
 //! - [`address`], [`report`], [`error`], [`id`], [`limits`], [`time`]: plain data.
 //!
 //! Rooms import downwards only: `wire` < `dialog` < `connection` < `actor`; `nursery` and `registrar`

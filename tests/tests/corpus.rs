@@ -77,6 +77,11 @@ proptest! {
     }
 
     #[test]
+    fn p_r7_no_calls_part_a_table_of_links_from_its_model(bytes in vec(any::<u8>(), 0..300)) {
+        target("peers")(&bytes);
+    }
+
+    #[test]
     fn p_t1_no_dice_break_a_world(bytes in vec(any::<u8>(), 0..300)) {
         target("world")(&bytes);
     }

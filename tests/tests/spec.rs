@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::fs;
 
 use hatchery_proto::Limits;
+use hatchery_proto::actor::peers;
 use hatchery_proto::actor::shutdown::Stage;
 use hatchery_proto::dialog::tables::{Cancel, Half, Life};
 use hatchery_proto::nursery::budget;
@@ -235,14 +236,15 @@ fn the_bounds_on_the_page_are_the_codes() {
             format!("| connect, leave, teardown of a child | {connect}, {leave}, {teardown} ms |")
         },
     ];
-    for row in rows.into_iter().chain(bounds_of_names()) {
+    for row in rows.into_iter().chain(bounds_of_names_and_peers()) {
         assert!(page.contains(&row), "the page lacks `{row}`");
     }
     assert!(limits.liveness.is_none() && page.contains("| liveness | off |"));
 }
 
-fn bounds_of_names() -> Vec<String> {
+fn bounds_of_names_and_peers() -> Vec<String> {
     let registrar = registrar::Bounds::default();
+    let peers = peers::Bounds::default();
     assert_eq!(registrar.name, Limits::default().max_name);
     let (waiters, watches) = (registrar.waiters, registrar.watches);
     vec![
@@ -254,6 +256,10 @@ fn bounds_of_names() -> Vec<String> {
         format!("| `watches`, `watches_per_link` | {watches}, {} |", registrar.watches_per_link),
         format!("| `changes` | {} |", registrar.changes),
         format!("| `checks` | {} |", registrar.checks),
+        format!("have not greeted, {} are kept.", peers.greeting),
+        format!("chance of {} in 100", u32::from(peers.drop_rate) * 100 / 65_536),
+        format!("rises evenly to certainty at {}.", peers.most_greeting),
+        format!("The last {} deaths are remembered.", peers.dead),
     ]
 }
 

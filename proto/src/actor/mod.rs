@@ -1,7 +1,8 @@
-//! What an actor is made of beside its links: the tree of its open scopes, and the order of its end.
+//! What an actor is made of: its links by peer, the tree of its open scopes, the order of its end.
 //!
 //! Links and nurseries meet here and nowhere lower.
 
+pub mod peers;
 pub mod plea;
 pub mod scopes;
 pub mod shutdown;

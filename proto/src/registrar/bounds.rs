@@ -177,9 +177,9 @@ impl core::error::Error for Refused {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registrar::{Cursor, Entry, Page};
     use crate::id::ActorId;
     use crate::limits::Limits;
-    use crate::registrar::{Cursor, Entry, Page};
     use alloc::vec;
 
     #[test]

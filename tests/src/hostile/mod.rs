@@ -3,13 +3,14 @@
 //! `world`, so that the targets can include these two folders alone.
 //!
 //! No input may make the core panic, stall, grow beyond its limits or leave a dialog without its one
-//! outcome (P-A1 to P-A7, P-D4, P-L4). What is checked holds for every input whatever. The registrar
-//! stands beside a naive model of it.
+//! outcome (P-A1 to P-A7, P-D4, P-L4). What is checked holds for every input whatever. The registrar and
+//! the table of links stand beside naive models of them.
 
 mod bodies;
 mod deframer;
 mod greeting;
 mod one;
+mod peers;
 mod registrar;
 mod reports;
 mod two;
@@ -19,6 +20,7 @@ pub use bodies::bodies_against;
 pub use deframer::deframer_against;
 pub use greeting::greeting_against;
 pub use one::connection_against;
+pub use peers::peers_against;
 pub use registrar::registrar_against;
 pub use reports::reports_against;
 pub use two::pair_against;
@@ -35,12 +37,13 @@ use hatchery_proto::{
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its file.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("bodies", bodies_against),
     ("connection", connection_against),
     ("deframer", deframer_against),
     ("greeting", greeting_against),
     ("pair", pair_against),
+    ("peers", peers_against),
     ("registrar", registrar_against),
     ("reports", reports_against),
     ("world", world_against),
@@ -124,7 +127,7 @@ fn all_of(connection: &mut Connection) -> Vec<u8> {
 /// alike where neither holds what the other does not.
 pub(crate) fn bare(machine: &impl std::fmt::Debug) -> String {
     let text = format!("{machine:?}");
-    ["next: "].into_iter().fold(text, |text, word| {
+    ["next: ", "dropped: ", "strangers: "].into_iter().fold(text, |text, word| {
         let mut parts = text.split(word);
         let mut left = parts.next().unwrap_or_default().to_owned();
         for part in parts {

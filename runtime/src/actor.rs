@@ -15,13 +15,15 @@ use hatchery_proto::actor::scopes::{ScopeId, ScopeKind, Scopes};
 use hatchery_proto::{ActorId, Limits};
 use serde::{Deserialize, Serialize};
 
+use crate::discovery::{Discovery, Places};
 use crate::driver::clock;
 use crate::driver::link::{Link, lock};
 use crate::driver::readiness;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::hooks;
-use crate::root::Containment;
+use crate::options::Containment;
+use crate::peer::Table;
 use crate::supervisor::Asking;
 use crate::task::{self, Bell};
 use crate::turn::Runners;
@@ -36,6 +38,7 @@ pub(crate) struct Settings {
     /// What the parent allows this actor's children's teardown to take at most.
     pub(crate) teardown: Duration,
     pub(crate) exposed: Exposed,
+    pub(crate) places: Places,
 }
 
 impl Default for Settings {
@@ -46,6 +49,7 @@ impl Default for Settings {
             debug: false,
             teardown: Duration::from_millis(4600),
             exposed: Exposed::Unsaid,
+            places: Places::default(),
         }
     }
 }
@@ -143,6 +147,8 @@ pub(crate) struct Actor {
     own_link: Mutex<OwnLink>,
     /// The link to the parent and who that is, in a child that knows what it is.
     parent: Mutex<Option<(Arc<Link>, ActorId)>>,
+    peers: Table,
+    discovery: Discovery,
     pub(crate) ending: Ending,
 }
 
@@ -170,6 +176,8 @@ impl Drop for Reign {
         let executor = lock(&self.0.executor).take();
         drop(executor);
         drop(lock(&self.0.parent).take());
+        self.0.discovery.forget();
+        self.0.peers.forget();
         // It holds the actor as well, and whoever still holds one of its dialogs is to see an end.
         let own = std::mem::replace(&mut *lock(&self.0.own_link), OwnLink::Over);
         if let OwnLink::Open(ends) = own {
@@ -200,6 +208,7 @@ impl Actor {
             )));
         }
         let actor = Arc::new(Self {
+            peers: Table::new(&id),
             id,
             given: OnceLock::new(),
             tree,
@@ -219,6 +228,7 @@ impl Actor {
             containment: OnceLock::new(),
             own_link: Mutex::new(OwnLink::Unused),
             parent: Mutex::new(None),
+            discovery: Discovery::default(),
             ending: Ending::new(is_child),
         });
         *running = Some(actor.clone());
@@ -239,6 +249,16 @@ impl Actor {
 
     pub(crate) fn parent(&self) -> Option<(Arc<Link>, ActorId)> {
         lock(&self.parent).clone()
+    }
+
+    /// Its links with others.
+    pub(crate) fn peers(&self) -> &Table {
+        &self.peers
+    }
+
+    /// Where it is found, and whom it asks for others.
+    pub(crate) fn discovery(&self) -> &Discovery {
+        &self.discovery
     }
 
     pub(crate) fn own_link(&self) -> &Mutex<OwnLink> {

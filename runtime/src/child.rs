@@ -217,7 +217,9 @@ impl Newborn {
         // is told now may have some run, and hang.
         keep_watch(watch, entry.parent_pid);
         let heard = told.insert(Told::hear(reign.actor(), start));
-        if let Ok((_, None)) = &heard.role {
+        // One that is to be found is so before it is up.
+        let at_once = reign.actor().settings().places.is_empty();
+        if let (Ok((_, None)), true) = (&heard.role, at_once) {
             start_reactor()?;
             entry.settle_stderr();
             say_up(connection);
@@ -251,7 +253,8 @@ impl Newborn {
             .map_err(|error| Error::os("opening the link to the parent", error))?;
         // What has happened on it before.
         link.tell(|_| ());
-        let life = Life { actor: actor.clone(), link, news };
+        let parent_pid = entry.parent_pid;
+        let life = Life { actor: actor.clone(), link, parent_pid, news };
         let code = task::drive(&actor, life.live(entry, loops, told, up)).await;
         drop(reign);
         Ok(code)
@@ -309,6 +312,8 @@ fn say_up(connection: &mut Connection) {
 struct Life {
     actor: Arc<Actor>,
     link: Arc<Link>,
+    /// The process that has started this one.
+    parent_pid: u32,
     news: Arc<Signal>,
 }
 
@@ -322,7 +327,11 @@ impl Life {
             },
         };
         let Told { incoming, role } = told;
-        let (main, refused) = match role.and_then(|(parent, main)| self.prepare(parent, main)) {
+        let prepared = async {
+            let (parent, main) = role?;
+            self.prepare(parent, main).await
+        };
+        let (main, refused) = match prepared.await {
             Ok(main) => (Some(main), None),
             Err(refused) => (None, Some(refused)),
         };
@@ -361,13 +370,24 @@ impl Life {
         }
     }
 
-    /// Finds the main task.
-    fn prepare(
+    /// Is found before it is up, and before its main task runs; but for an end that was asked for.
+    async fn take_place(&self) -> Result<()> {
+        let ended = async {
+            self.actor.until_asked().await;
+            Ok(())
+        };
+        self.actor.take_place(&self.actor.settings().places, false).or(ended).or(self.obey()).await
+    }
+
+    /// Has the actor found, and finds its main task.
+    async fn prepare(
         &self,
         parent: ActorId,
         main: Option<MainTask>,
     ) -> std::result::Result<Job, (Refusal, String)> {
+        self.actor.peers().parent_up(&self.actor, &self.link, &parent, self.parent_pid);
         self.actor.set_parent(self.link.clone(), parent);
+        self.take_place().await.map_err(|error| (Refusal::BadArguments, error.to_string()))?;
         match main {
             // A daemon serves until it is cancelled.
             None => Ok(Job::once(std::future::pending())),

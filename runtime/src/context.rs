@@ -197,6 +197,8 @@ pub enum CancelStatus {
     TimedOut,
     /// Its actor is gone.
     Gone,
+    /// It is not this actor's to end.
+    NotAllowed,
 }
 
 impl<E: ContextEndpoint> fmt::Debug for OpenContext<E> {

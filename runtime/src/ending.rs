@@ -98,8 +98,8 @@ impl Actor {
         loop {
             let step = self.shutdown().poll_step();
             match step {
-                // There is no registrar to answer.
                 Some(ShutdownStep::Deregister) => {
+                    self.deregister().or(self.late()).await;
                     self.shutdown().handle_deregistered(clock::now());
                 }
                 Some(ShutdownStep::RunHooks) => {
@@ -115,6 +115,8 @@ impl Actor {
                     self.shutdown().handle_flushed(clock::now());
                 }
                 Some(ShutdownStep::Goodbye) => {
+                    // Peers first: what the parent hears last is that all this is over.
+                    self.peers().part().or(self.late()).await;
                     self.shutdown().handle_peers_gone(clock::now());
                     last.part().or(self.late()).await;
                     self.shutdown().handle_parent_gone(clock::now());
@@ -138,7 +140,11 @@ impl Actor {
             };
             match step {
                 // Whoever is asked for a task looks at the machine.
-                Some(ShutdownStep::Refuse) => self.shutdown().handle_refused(clock::now()),
+                Some(ShutdownStep::Refuse) => {
+                    self.discovery().close();
+                    self.peers().refuse();
+                    self.shutdown().handle_refused(clock::now());
+                }
                 Some(ShutdownStep::CancelTasks { grace }) => {
                     let by = self.asked().unwrap_or_else(|| self.itself());
                     self.scopes(|scopes| scopes.cancel(self.top(), clock::now(), by, grace));

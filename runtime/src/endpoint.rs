@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{self, Codec, Encoded, Postcard, encode, encode_into};
 use crate::context::{ContextArgument, Seat};
 use crate::dialog::Dialog;
+use crate::discovery;
 use crate::error::{EndpointError, Error, Never, Result};
 use crate::source;
 use crate::task;
@@ -314,13 +315,15 @@ pub static ENDPOINTS: [Entry];
 /// The endpoint with this name, if this program has it.
 pub(crate) fn find(name: &str) -> std::result::Result<&'static Known, (Refusal, String)> {
     static BY_NAME: OnceLock<BTreeMap<&'static str, Known>> = OnceLock::new();
-    let by_name = BY_NAME
-        .get_or_init(|| ENDPOINTS.iter().map(|entry| (entry.name, Known::of(entry))).collect());
+    let by_name = BY_NAME.get_or_init(|| {
+        let all = ENDPOINTS.iter().chain(discovery::ENTRIES);
+        all.map(|entry| (entry.name, Known::of(entry))).collect()
+    });
     by_name.get(name).ok_or_else(|| {
         let message = format!(
             "no endpoint has this name in that program ({} are known there); is it built from the \
              same source, with the crate that defines the endpoint linked in?",
-            by_name.len()
+            ENDPOINTS.len()
         );
         (Refusal::Unknown, message)
     })

@@ -104,6 +104,7 @@ pub mod codec;
 mod context;
 mod current;
 mod dialog;
+mod discovery;
 mod driver;
 mod ending;
 mod endpoint;
@@ -117,9 +118,12 @@ mod kind;
 mod local;
 mod log;
 mod nursery;
+mod options;
 mod parent;
+mod peer;
 mod pool;
 mod portal;
+mod reach;
 mod root;
 mod scope;
 mod serving;
@@ -144,6 +148,10 @@ pub use context::{
     Starts,
 };
 pub use current::CurrentContext;
+pub use discovery::{
+    Registry, Watching, connect, find_actor, get_registry, local_address, query_actor, unregister,
+    wait_for_actor,
+};
 pub use endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, StreamEndpoint, ValueOf,
 };
@@ -152,19 +160,20 @@ pub use fleet::{Cluster, Fleet, open_cluster};
 pub use foreign::{ForeignGone, ForeignTask, foreign};
 pub use gather::{Held, gather, gather_contexts};
 pub use hatchery_macros::{context, endpoint, main, test};
+pub use hatchery_proto::registrar::{Change, Registered};
 pub use hatchery_proto::{
-    ActorId, Also, Cancelled, Capacity, Cause, Code, ExitReport, ExitStatus, Hop, Limits, Location,
-    LostCause, Overrun, Refusal, Report, Rung, Usage,
+    ActorId, Address, Also, Cancelled, Capacity, Cause, Code, ExitReport, ExitStatus, Hop, Limits,
+    Location, LostCause, NoAddress, Overrun, Refusal, Report, Rung, Usage,
 };
 pub use hooks::on_exit;
 pub use local::LocalPortal;
 pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
+pub use options::{Containment, Options};
 pub use parent::ParentPortal;
 pub use pool::{ActorPool, Jobs, open_pool};
 pub use portal::Portal;
 pub use root::{
-    Containment, MainReturn, Options, Root, cancel_soon, containment, open_root_actor, run,
-    run_with,
+    MainReturn, Root, cancel_soon, containment, open_root_actor, run, run_daemon, run_with,
 };
 pub use scope::{CancelScope, cancel_scope, deadline, shield, timeout};
 pub use source::Source;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use hatchery_proto::{ActorId, DialogId, ExitReport, Kind, Misuse, Outcome, StartWish};
+use hatchery_proto::{ActorId, Connection, DialogId, ExitReport, Kind, Misuse, Outcome, StartWish};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,32 +17,77 @@ use crate::endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf,
 };
 use crate::error::{Error, Result};
+use crate::peer::Held;
 use crate::source::{self, Source};
 use crate::supervisor::Child;
 use crate::trace::Trace;
 use crate::wait;
 
-/// A handle to an actor, from the nursery that started it.
+/// A handle to an actor: a child, from the nursery that started it, or any other that was found.
 ///
-/// Cheap to clone. Once the actor's nursery has ended, every operation says that the actor is gone.
+/// Cheap to clone. Once the actor is gone, a child with its nursery at the latest, every operation
+/// says so.
 #[derive(Clone)]
 pub struct Portal {
-    child: Arc<Child>,
+    to: To,
+}
+
+/// Whom a portal leads to, and by which link.
+#[derive(Clone)]
+enum To {
+    Child(Arc<Child>),
+    Peer(Arc<Held>),
 }
 
 impl Portal {
-    pub(crate) fn to(child: Arc<Child>) -> Self {
-        Self { child }
+    pub(crate) fn to_child(child: Arc<Child>) -> Self {
+        Self { to: To::Child(child) }
+    }
+
+    pub(crate) fn to_peer(held: Held) -> Self {
+        Self { to: To::Peer(Arc::new(held)) }
     }
 
     /// Whether the actor can be asked for something, as far as is known.
     pub(crate) fn serves(&self) -> bool {
-        self.child.serves()
+        self.link().is_ok_and(|link| link.look(Connection::takes_wishes))
     }
 
     /// The actor's identity.
     pub fn id(&self) -> ActorId {
-        self.child.id()
+        match &self.to {
+            To::Child(child) => child.id(),
+            To::Peer(held) => held.id().clone(),
+        }
+    }
+
+    fn link(&self) -> Result<Arc<Link>> {
+        match &self.to {
+            To::Child(child) => child.link(),
+            To::Peer(held) => Ok(held.link().clone()),
+        }
+    }
+
+    /// The actor that holds it.
+    fn actor(&self) -> &Arc<Actor> {
+        match &self.to {
+            To::Child(child) => child.actor(),
+            To::Peer(held) => held.actor(),
+        }
+    }
+
+    async fn start_refused(&self, task: &str, misuse: &Misuse) -> Error {
+        match &self.to {
+            To::Child(child) => child.start_refused(task, misuse).await,
+            To::Peer(held) => held.start_refused(task, misuse),
+        }
+    }
+
+    /// Notes what [`close`](Self::close) has to end.
+    fn opened(&self, id: DialogId) {
+        if let To::Peer(held) = &self.to {
+            held.opened(id);
+        }
     }
 
     /// Runs a call in the actor and returns its result.
@@ -61,7 +106,7 @@ impl Portal {
         drop(call);
         let mut asked =
             self.ask(wish_of::<E>(Kind::Call), Name::Call(E::NAME.into()), bytes).await?;
-        answer::<E>(&mut asked, || self.child.id()).await
+        answer::<E>(&mut asked, || self.id()).await
     }
 
     /// Opens a context: starts the callee's task and waits until it has started.
@@ -186,37 +231,51 @@ impl Portal {
     /// `E` is the endpoint it was started with.
     ///
     /// # Errors
-    /// As for [`run`](Self::run); `Misuse` on a daemon, which has no result, and where `E` is
-    /// another endpoint than the actor's.
+    /// As for [`run`](Self::run); `Misuse` on a daemon, which has no result, where `E` is
+    /// another endpoint than the actor's, and on an actor that is no child of this one.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn result<E: CallEndpoint>(&self) -> Result<ValueOf<E>, ErrorOf<E>> {
-        self.child.check_main(E::NAME)?;
-        let outcome = self.child.outcome().await;
+        let To::Child(child) = &self.to else {
+            let id = self.id();
+            return Err(Error::misuse(format!(
+                "asking actor {id} for its result, which only whoever has started it is told; use \
+                 `Portal::run`"
+            ))
+            .into());
+        };
+        child.check_main(E::NAME)?;
+        let outcome = child.outcome().await;
         match &outcome {
             Outcome::Returned(bytes) => context::returned::<E>(bytes),
-            other => Err(context::failure::<E>(other, &self.child.id())),
+            other => Err(context::failure::<E>(other, &child.id())),
         }
     }
 
-    /// Asks the actor to end, and waits until its process has been reaped.
+    /// Asks the actor to end, and waits for it: of a child until its process has been reaped, of another
+    /// actor until it says that it leaves, or its link has ended.
     ///
     /// Everything in it is cancelled, innermost scopes first, its own children before it (P-C7). It
-    /// gets the teardown budget of this actor's options; force is used where that is not enough,
-    /// which the nursery then reports.
+    /// gets the teardown budget of this actor's options. For a child, force is used where that is not
+    /// enough, which the nursery then reports; another actor may take longer, and this says so
+    /// ([`TimedOut`](CancelStatus::TimedOut)).
     ///
     /// # Errors
-    /// None today; a `Result` so that it reads like its siblings.
+    /// `Misuse` on an actor of another tree: it is not this one's to end (P-L2). None for a child.
     ///
     /// # Cancel safety
     /// The request is made when this is first polled; dropping it later stops the waiting only.
     pub async fn cancel_actor(&self) -> Result<CancelStatus> {
-        if self.child.has_ended() {
+        let child = match &self.to {
+            To::Child(child) => child,
+            To::Peer(held) => return held.cancel_actor().await,
+        };
+        if child.has_ended() {
             return Ok(CancelStatus::Gone);
         }
-        self.child.cancel_asked();
-        let end = self.child.ended().await;
+        child.cancel_asked();
+        let end = child.ended().await;
         Ok(if end.exit.status.is_some() { CancelStatus::Done } else { CancelStatus::TimedOut })
     }
 
@@ -224,23 +283,32 @@ impl Portal {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
     pub async fn cancel(&self) -> Result<()> {
         let _ = self.cancel_actor().await?;
         Ok(())
     }
 
-    /// Waits until the actor's process has ended, however that comes, and says how it did.
+    /// Waits until the actor has ended, however that comes, and says how it did: of a child, until its
+    /// process has; of another actor, until the last link with it is gone, and all that is known then
+    /// is that.
     ///
-    /// Of every end there is a report, of one that was asked for too; only a death that was not is an
-    /// error of the nursery, which has the same report ([`Error::exit`]).
+    /// Of every end there is a report, of one that was asked for too; only a child's death that was not
+    /// is an error of the nursery, which has the same report ([`Error::exit`]).
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing; the answer stays.
     pub async fn ended(&self) -> ExitReport {
-        self.child.ended().await.exit.clone()
+        match &self.to {
+            To::Child(child) => child.ended().await.exit.clone(),
+            To::Peer(held) => held.ended().await,
+        }
     }
 
-    /// Ends the actor by force, and waits until its process has been reaped.
+    /// Ends the actor by force, and waits until its process has been reaped. Only a child: another
+    /// actor's process is not this one's to end, and [`NotAllowed`](CancelStatus::NotAllowed) says so.
     ///
     /// Nothing in it is asked: no clean-up and no exit hook runs there. The actors below it end with
     /// it by their parent-death signal; one that sees its link's end before that may have begun to
@@ -250,12 +318,30 @@ impl Portal {
     /// # Cancel safety
     /// The process is signalled when this is first polled; dropping it later stops the waiting only.
     pub async fn kill(&self) -> CancelStatus {
-        if self.child.has_ended() {
+        let To::Child(child) = &self.to else { return CancelStatus::NotAllowed };
+        if child.has_ended() {
             return CancelStatus::Gone;
         }
-        self.child.kill();
-        let end = self.child.ended().await;
+        child.kill();
+        let end = child.ended().await;
         if end.exit.status.is_some() { CancelStatus::Done } else { CancelStatus::TimedOut }
+    }
+
+    /// Ends what was opened through this portal and its clones, and lets go of the link where it was
+    /// the last portal on it: the actor lives on. Of a child only the handle goes, since its link is its
+    /// life.
+    ///
+    /// Calls, contexts and streams that were opened through it and still run are cancelled, and their
+    /// ends are waited for, each for at most its grace and half a second more (P-C1). Then the link
+    /// says `Goodbye` (P-L3). A portal that is dropped instead leaves what it has opened to whoever
+    /// holds that; the link goes with the last of its portals then.
+    ///
+    /// # Cancel safety
+    /// What was opened is cancelled when this is first polled; dropping it later waits for nothing.
+    pub async fn close(self) {
+        if let To::Peer(held) = &self.to {
+            held.close().await;
+        }
     }
 
     /// Runs a call of an endpoint that this program does not have, by its name on the wire
@@ -294,7 +380,7 @@ impl Portal {
         let wish = StartWish { codec: C::NUMBER, ..wish };
         match self.ask(wish, Name::Call(name.to_owned().into()), args).await?.outcome().await {
             Outcome::Returned(bytes) => decode::<C, _>(&bytes, "the result of", name),
-            other => Err(Error::from_outcome(&other, &self.child.id(), name)),
+            other => Err(Error::from_outcome(&other, &self.id(), name)),
         }
     }
 
@@ -304,18 +390,24 @@ impl Portal {
 
     /// Makes a call.
     async fn ask(&self, wish: StartWish<'_>, name: Name, args: Encoded) -> Result<Asked> {
-        let link = self.child.link()?;
-        match ask_on(&link, self.child.actor(), wish, name, args).await {
-            Ok(asked) => Ok(asked),
-            Err(misuse) => Err(self.child.start_refused(wish.endpoint, &misuse).await),
+        let link = self.link()?;
+        match ask_on(&link, self.actor(), wish, name, args).await {
+            Ok(asked) => {
+                self.opened(asked.id());
+                Ok(asked)
+            }
+            Err(misuse) => Err(self.start_refused(wish.endpoint, &misuse).await),
         }
     }
 
     async fn open_as(&self, wish: StartWish<'_>, args: &[u8]) -> Result<Arc<Dialog>> {
-        let link = self.child.link()?;
-        match open_on(&link, self.child.actor(), self.child.id(), wish, args).await {
-            Ok(dialog) => Ok(dialog),
-            Err(misuse) => Err(self.child.start_refused(wish.endpoint, &misuse).await),
+        let link = self.link()?;
+        match open_on(&link, self.actor(), self.id(), wish, args).await {
+            Ok(dialog) => {
+                self.opened(dialog.id);
+                Ok(dialog)
+            }
+            Err(misuse) => Err(self.start_refused(wish.endpoint, &misuse).await),
         }
     }
 }
@@ -396,6 +488,6 @@ fn wish(endpoint: &str, schema: u64, kind: Kind) -> StartWish<'_> {
 
 impl fmt::Debug for Portal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Portal").field("actor", &self.child.id()).finish()
+        f.debug_struct("Portal").field("actor", &self.id()).finish()
     }
 }

@@ -10,155 +10,21 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use async_executor::Task;
-use futures_lite::FutureExt;
+use futures_lite::{FutureExt, future};
 use hatchery_proto::actor::scopes::ScopeKind;
-use hatchery_proto::{ActorId, Cancelled, Cause, Limits};
+use hatchery_proto::{ActorId, Cancelled, Cause};
 
-use crate::actor::{Actor, Reign, Settings};
+use crate::actor::{Actor, Reign};
 use crate::driver::adopter::{self, Adopter};
 use crate::driver::cgroup::Group;
 use crate::driver::entry;
 use crate::driver::signal::Signals;
 use crate::driver::{identity, process, readiness, spawner};
 use crate::ending::LastWords;
-use crate::endpoint::Endpoint;
-use crate::error::{self, Error, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::log;
+use crate::options::{Containment, Options};
 use crate::task::{self, Ended, Scope};
-
-/// How the root actor is to be.
-#[derive(Clone, Debug)]
-pub struct Options {
-    name: String,
-    settings: Settings,
-    signals: bool,
-    containment: Containment,
-}
-
-/// How surely everything below a root ends with it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Containment {
-    /// Actors: each is ended by the kernel when its parent is. What they start themselves and leave
-    /// behind is not looked after.
-    ///
-    /// An actor asks the kernel for that in [`init`](crate::init). Before it has come there, it ends
-    /// since its parent is gone; if it is stopped by then, the kernel ends it where whoever adopts it is
-    /// of another session than the root, as the first process of a system is. Where that is not so, or
-    /// it is stopped only then, it ends as soon as it is let go on.
-    #[default]
-    KernelChain,
-    /// Also what actors leave behind: the root adopts it, ends it when its actor is gone, and reaps
-    /// it. So does a root that is the first process of a container, unasked.
-    ///
-    /// What has lived and ended between two looks, a tenth of a second apart, was never seen to be
-    /// anybody else's than this program's own child, whose status is not to be taken: it stays a
-    /// zombie until this process ends.
-    Subreaper,
-    /// Also what actors leave behind: a control group (of the second version, `cgroup2`) is made
-    /// below the one that the root is in, all actors are put into it, and at the root's end the
-    /// kernel ends whatever is left in it. Opening the root is an error where that is not to be had.
-    ///
-    /// A root that is killed takes its actors along as ever; the group, and in it what is no actor,
-    /// stays.
-    Cgroup,
-}
-
-impl Default for Options {
-    /// A root named `root`, without logs, with the default limits and 4.6 s for a teardown.
-    fn default() -> Self {
-        Self {
-            name: "root".to_owned(),
-            settings: Settings::default(),
-            signals: false,
-            containment: Containment::default(),
-        }
-    }
-}
-
-impl Options {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The root actor's name, for reports.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// A filter for `tracing` events by target and level (`info`, `warn,hatchery=debug`), printed to
-    /// standard error by this process and, unless it is told otherwise, by every actor below it.
-    /// Needs the feature `log`.
-    #[must_use]
-    pub fn log(mut self, filter: impl Into<String>) -> Self {
-        self.settings.log = Some(filter.into());
-        self
-    }
-
-    /// Debug mode, which every actor below inherits: for now, panics carry a backtrace whatever
-    /// `RUST_BACKTRACE` says.
-    #[must_use]
-    pub fn debug(mut self, on: bool) -> Self {
-        self.settings.debug = on;
-        self
-    }
-
-    /// Narrows what children may call in this actor: named endpoints only. Again: one more.
-    ///
-    /// By default they may call nothing.
-    #[must_use]
-    pub fn expose<E: Endpoint>(mut self) -> Self {
-        self.settings.exposed.add(E::NAME);
-        self
-    }
-
-    /// The bounds of every link in the tree, at both of its ends.
-    ///
-    /// Within them an actor holds on its heap at most 128 KiB for each link, 2 KiB for each context that
-    /// it has opened and 4 KiB for each that runs in it, beside what its tasks hold and what has arrived
-    /// and was not read yet. `PERFORMANCE.md` has the curves.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.limits = limits;
-        self
-    }
-
-    /// What a child's teardown may take at most, from being asked to having been reaped, whatever
-    /// is below it. 4.6 s by default.
-    #[must_use]
-    pub fn teardown(mut self, budget: Duration) -> Self {
-        self.settings.teardown = budget;
-        self
-    }
-
-    /// How surely everything below the root ends with it.
-    ///
-    /// [`Containment::Subreaper`] looks at the processes below this one ten times a second. It takes
-    /// no exit status from a child that another part of this program has started itself.
-    /// [`Containment::Cgroup`] looks at nothing, and costs a move of each child of the root's own.
-    #[must_use]
-    pub fn containment(mut self, containment: Containment) -> Self {
-        self.containment = containment;
-        self
-    }
-
-    /// Whether SIGINT, SIGTERM and SIGHUP end the tree gracefully, the first of them; a further one
-    /// leaves no time. Off by default, since an embedding program may have its own handlers; [`run`]
-    /// and `#[hatchery::main]` turn it on. Once the root has ended, the three do again what they do by
-    /// default.
-    ///
-    /// In an actor below, SIGINT and SIGHUP do nothing: they are its root's matter, which the terminal
-    /// tells as well. SIGTERM ends it in its order, unless its parent is about to; a second one, or one
-    /// to an actor that is ending, leaves no time; one that hears nothing runs its exit hooks and dies.
-    #[must_use]
-    pub fn signals(mut self, on: bool) -> Self {
-        self.signals = on;
-        self
-    }
-}
 
 /// The root actor, as the body of [`open_root_actor`] gets it.
 #[derive(Clone, Debug)]
@@ -373,11 +239,17 @@ async fn live<F, Fut, T, E>(root: Root, body: F, last: &mut Above) -> Ended<Caug
 where
     F: FnOnce(Root) -> Fut,
     Fut: Future<Output = Result<T, E>>,
+    E: From<Error>,
 {
     let actor = root.actor.clone();
     let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body);
     // A panic waits until the tree has ended; then it goes on.
-    let body = Box::pin(AssertUnwindSafe(body(root)).catch_unwind());
+    let placed = async {
+        let places = &actor.settings().places;
+        actor.take_place(places, true).await?;
+        body(root).await
+    };
+    let body = Box::pin(AssertUnwindSafe(placed).catch_unwind());
     let stuck = async {
         actor.forced().await;
         Ended::Dropped
@@ -428,6 +300,27 @@ where
     task::start_reactor()?;
     let main = Box::pin(main);
     readiness::block_on(open_root_actor(options.signals(true), |_root| main))
+}
+
+/// Runs a root that does nothing by itself but serve what it [exposes](Options::expose) to whoever finds
+/// it, until a signal, or somebody who may, ends it ([`Portal::cancel_actor`](crate::Portal::cancel_actor)).
+/// `ready` is called once it can be found: for who has to be told, such as a supervisor of services.
+///
+/// # Errors
+/// As [`open_root_actor`], but for that end, which is what it is for.
+pub fn run_daemon(options: Options, ready: impl FnOnce()) -> Result<()> {
+    let serve = async {
+        ready();
+        future::pending::<Result<()>>().await
+    };
+    match run_with(options, serve) {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::Cancelled(_)) && error.others().is_empty() =>
+        {
+            Ok(())
+        }
+        ended => ended,
+    }
 }
 
 /// What `main` may return: nothing, or a `Result` whose error an [`Error`] turns into.

@@ -16,6 +16,7 @@ use crate::actor::{Actor, Busy, Caller, Exposed};
 use crate::context::by_us;
 use crate::current::Within;
 use crate::dialog::{Dialog, Side};
+use crate::discovery;
 use crate::driver::clock;
 use crate::driver::link::{Handler, Leaves, Link, lock};
 use crate::endpoint::{self, Ending, Failed, Job, Known};
@@ -74,6 +75,10 @@ impl Serving {
         if let Some(by) = self.actor.refuses() {
             let message = format!("the actor is ending ({by}) and takes no new work (P-C7)");
             return Err((Refusal::ShuttingDown, message));
+        }
+        if discovery::is_own(&incoming.endpoint) && self.actor.discovery().book().is_none() {
+            let message = "this actor is no registrar".to_owned();
+            return Err((Refusal::Unknown, message));
         }
         let exposed = &self.actor.settings().exposed;
         prepare(exposed, self.caller, incoming, |entry| {
@@ -232,7 +237,7 @@ pub(crate) fn prepare(
 ) -> Result<(&'static Known, Job), (Refusal, String)> {
     let name = incoming.endpoint.as_str();
     let entry = endpoint::find(name)?;
-    if !exposed.allows(name, caller) {
+    if !exposed.allows(name, caller) && !discovery::is_own(name) {
         let message = "it is not exposed to this actor; name it in `.expose()` where the actor \
                        is started"
             .to_owned();

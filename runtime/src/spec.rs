@@ -6,6 +6,7 @@ use hatchery_proto::{ActorId, Limits};
 use serde::{Deserialize, Serialize};
 
 use crate::actor::{Actor, Exposed, Settings};
+use crate::discovery::Places;
 
 /// The specification of a child's life.
 #[derive(Debug, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub(crate) struct Spec {
     pub(crate) limits: WireLimits,
     /// The one task of an actor that `run_in_actor` started; a daemon has none.
     pub(crate) main: Option<MainTask>,
+    /// Where it is found, and by whom.
+    pub(crate) places: Places,
 }
 
 /// The task that is a one-shot actor's whole life.
@@ -70,6 +73,7 @@ impl Spec {
             teardown: settings.teardown,
             limits: WireLimits::of(&settings.limits),
             main: None,
+            places: Places { listen: Vec::new(), registrars: actor.discovery().registrars() },
         }
     }
 
@@ -81,6 +85,7 @@ impl Spec {
             debug: self.debug,
             teardown: self.teardown,
             exposed: self.exposed,
+            places: self.places,
         };
         (settings, self.main)
     }
@@ -88,7 +93,10 @@ impl Spec {
 
 #[cfg(test)]
 mod tests {
+    use hatchery_proto::Address;
+
     use super::*;
+    use crate::discovery::{Registrar, Terms};
 
     const GOLDEN: &str =
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/specification-v1.txt"));
@@ -105,6 +113,7 @@ mod tests {
             teardown: Duration::from_millis(4600),
             limits: WireLimits::of(&Limits::default()),
             main: None,
+            places: Places::default(),
         };
         let args = b"args".to_vec();
         let full = Spec {
@@ -115,6 +124,17 @@ mod tests {
             teardown: Duration::from_secs(1),
             limits: WireLimits::of(&limits),
             main: Some(MainTask { endpoint: "a::b".into(), schema: u64::MAX, args }),
+            places: Places {
+                listen: vec![Address::unix("/a.sock"), Address::unix("/b.sock")],
+                registrars: vec![
+                    Registrar {
+                        address: Address::unix("/r"),
+                        uuid: Some(300),
+                        terms: Terms::Either,
+                    },
+                    Registrar { address: Address::unix("/s"), uuid: None, terms: Terms::Either },
+                ],
+            },
         };
         let kept = GOLDEN.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let kept: Vec<_> = kept.map(|line| line.replace(' ', "")).collect();

@@ -14,8 +14,8 @@ use event_listener::Event as Signal;
 use futures_lite::FutureExt;
 use hatchery_proto::nursery::ladder::{Ladder, Policy};
 use hatchery_proto::{
-    ActorId, Cancelled, Cause, Connection, DialogId, Event, ExitReport, ExitStatus, Instant,
-    LostCause, Misuse, Outcome, Rung, Violation,
+    ActorId, Cancelled, Cause, DialogId, Event, ExitReport, ExitStatus, Instant, LostCause, Misuse,
+    Outcome, Rung, Violation,
 };
 
 pub(crate) use asking::Asking;
@@ -257,11 +257,6 @@ impl Child {
 
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.state).end.is_some()
-    }
-
-    /// Whether it can be asked for something: its link ends before its process is known to have.
-    pub(crate) fn serves(&self) -> bool {
-        self.link().is_ok_and(|link| link.look(Connection::takes_wishes))
     }
 
     /// What the end of this child is to its nursery: nothing, or a failure.

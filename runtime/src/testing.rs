@@ -9,7 +9,8 @@ use linkme::distributed_slice;
 
 use crate::driver::procfs;
 use crate::error::{Error, Result};
-use crate::root::{self, Options};
+use crate::options::Options;
+use crate::root;
 
 /// The tests of this binary; where there is none, the hook below does nothing.
 #[doc(hidden)]

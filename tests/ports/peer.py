@@ -28,7 +28,7 @@ FAILURE = {REFUSED: ("u32", "str"), CANCELLED: (BY,), FAILED: (REPORT,)}
 BEGIN = ("str", "u32", "u64", "u8", "u32", option(SPAN), option("bytes"))
 REQUEST, REASON = (BY, SPAN), {0: (), 1: (), 2: (), 3: ("str",)}
 SPEC = (ID, option("str"), BOOL, {0: (), 1: (TEXTS,)}, SPAN, ("u32", "u32", "u32", "u32"),
-        option(("str", "u64", "bytes")))
+        option(("str", "u64", "bytes")), TEXTS, [("str", option("u128"))])
 def refuse(rule, broken):
     if broken:
         raise Violation(rule)
@@ -366,7 +366,7 @@ def inherited():
 def life(stderr, serve):
     """The task of dialog 0: serves until it is cancelled, or runs the one main task."""
     async def live(dialog):
-        main = whole(dialog.args, SPEC)[-1]
+        main = whole(dialog.args, SPEC)[6]
         os.write(stderr, open("/proc/self/fd/2", "rb").read())
         os.dup2(stderr, 2)
         dialog.start()

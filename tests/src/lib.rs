@@ -17,6 +17,7 @@
 //! | [`sweep`] | the n-th system call fails, and what a run comes to then |
 //! | [`rows`] | tables of rows that have no test, and why |
 //! | [`sign`] | files by which actors tell how far they are, or are held there |
+//! | [`spot`] | folders for the sockets that tests listen at |
 //! | [`cells`] | contexts whose streams one side opens, or both, or none |
 //! | [`world`] | whole trees of actors in one thread, with faults from a seed |
 //! | [`tidy`] | rules about the sources themselves |
@@ -39,6 +40,7 @@ pub mod procfs;
 pub mod programs;
 pub mod rows;
 pub mod sign;
+pub mod spot;
 pub mod strike;
 pub mod sweep;
 pub mod tidy;

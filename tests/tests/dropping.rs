@@ -23,6 +23,8 @@ use libtest_mimic::{Arguments, Trial};
 
 #[path = "dropping/cases.rs"]
 mod cases;
+#[path = "dropping/discovery.rs"]
+mod discovery;
 #[path = "dropping/linked.rs"]
 mod linked;
 #[path = "dropping/many.rs"]

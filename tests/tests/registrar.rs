@@ -2,7 +2,7 @@
 //! those who ask can do.
 
 use hatchery_proto::registrar::{
-    Bounds, Change, Cursor, Entry, Refused, Registrar, WaiterId, WatchId, Watched,
+    Bounds, Change, Cursor, Refused, Registered, Registrar, WaiterId, WatchId, Watched,
 };
 use hatchery_proto::{ActorId, Address, LinkId};
 use hatchery_tests::hostile::registrar_against;
@@ -37,7 +37,7 @@ fn enter(registrar: &mut Registrar, name: &str, number: u64) {
     assert_eq!(registrar.register(link(number), &me, &[address]), Ok(()));
 }
 
-fn uuids(entries: &[Entry]) -> Vec<u128> {
+fn uuids(entries: &[Registered]) -> Vec<u128> {
     entries.iter().map(|entry| entry.id.uuid).collect()
 }
 

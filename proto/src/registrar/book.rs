@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Cursor, Doubt, Entry, Page};
+use super::{Cursor, Doubt, Page, Registered};
 use crate::address::Address;
 use crate::id::by_name::ByName;
 use crate::id::{ActorId, LinkId};
@@ -35,11 +35,11 @@ struct Place {
 }
 
 impl Held {
-    fn entry(&self) -> Entry {
+    fn entry(&self) -> Registered {
         let mut places: Vec<_> = self.places.iter().rev().collect();
         places.sort_by_key(|place| (place.is_doubted, place.address.distance()));
         let addresses = places.into_iter().map(|place| place.address.clone()).collect();
-        Entry { id: self.id.clone(), addresses }
+        Registered { id: self.id.clone(), addresses }
     }
 
     fn place(&mut self, address: &Address) -> Option<&mut Place> {
@@ -63,7 +63,7 @@ impl Book {
         self.entries.len()
     }
 
-    pub(super) fn get(&self, uuid: u128) -> Option<Entry> {
+    pub(super) fn get(&self, uuid: u128) -> Option<Registered> {
         self.entries.get(&uuid).map(Held::entry)
     }
 
@@ -76,7 +76,7 @@ impl Book {
     }
 
     /// The actors of a name, newest first.
-    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = Entry> {
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = Registered> {
         self.names.newest(name).filter_map(|uuid| self.get(uuid))
     }
 

@@ -177,9 +177,9 @@ impl core::error::Error for Refused {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registrar::{Cursor, Entry, Page};
     use crate::id::ActorId;
     use crate::limits::Limits;
+    use crate::registrar::{Cursor, Page, Registered};
     use alloc::vec;
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         let addresses = vec![Address::unix(path); addresses];
         assert_eq!(Bounds::default().addresses(&addresses), Ok(()));
         let more = Some(Cursor { name: "n".repeat(name), number: u64::MAX });
-        let page = Page { entries: vec![Entry { id, addresses }; answer], more };
+        let page = Page { entries: vec![Registered { id, addresses }; answer], more };
         let size = postcard::to_allocvec(&page).unwrap().len();
         assert!(size < Limits::default().max_message as usize * 3 / 4, "{size}");
     }

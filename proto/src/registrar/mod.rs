@@ -33,7 +33,7 @@ pub struct WatchId(u64);
 
 /// A registered actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Registered {
     /// Who it is.
     pub id: ActorId,
     /// Where it listens: nearest first, and within a class what was registered last; those that
@@ -45,7 +45,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// By name, and within a name what was registered first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Registered>,
     /// Where the next part begins; nothing where this was the last.
     pub more: Option<Cursor>,
 }
@@ -71,7 +71,7 @@ pub enum Watched {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// This actor is registered: newly, again, or with other addresses.
-    Came(Entry),
+    Came(Registered),
     /// The actor with this uuid is not registered under what is watched, or not any more.
     Went(#[serde(with = "crate::id::uuid")] u128),
     /// Too much has changed since the last poll: list anew, and go on watching.
@@ -126,13 +126,13 @@ impl Registrar {
 
     /// The actors of a name, newest first, at most [`Bounds::answer`] of them (P-R3).
     #[must_use]
-    pub fn find(&self, name: &str) -> Vec<Entry> {
+    pub fn find(&self, name: &str) -> Vec<Registered> {
         self.book.named(name).take(self.bounds.answer.max(1)).collect()
     }
 
     /// The actor with this uuid.
     #[must_use]
-    pub fn actor(&self, uuid: u128) -> Option<Entry> {
+    pub fn actor(&self, uuid: u128) -> Option<Registered> {
         self.book.get(uuid)
     }
 
@@ -306,7 +306,7 @@ impl Registrar {
     /// A waiter whose wait is over, with the newest actor of its name. One that has gone again before
     /// this is polled is no answer: the waiter goes on waiting.
     #[must_use]
-    pub fn poll_answer(&mut self) -> Option<(WaiterId, Entry)> {
+    pub fn poll_answer(&mut self) -> Option<(WaiterId, Registered)> {
         loop {
             let (id, name) = self.waits.next_due()?;
             let newest = self.book.named(name).next();

@@ -162,9 +162,10 @@ impl fmt::Display for ExitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "actor {} ", self.actor)?;
         match (&self.status, self.rung) {
-            (None, _) => {
+            (None, Rung::Unkillable) => {
                 f.write_str("did not end even after SIGKILL and is still being watched")?
             }
+            (None, _) => f.write_str("is gone, as far as links can tell")?,
             (Some(status), Rung::Unasked) if self.link_lost => {
                 write!(f, "closed its link, then {status}")?;
             }

@@ -21,8 +21,8 @@ pub(crate) enum Kind {
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream, kind: Kind) -> Result<TokenStream> {
     let allowed: &[_] = match kind {
-        Kind::Endpoint => &["name", "schema", "codec", "call", "stream", "item"],
-        Kind::Context => &["name", "schema", "codec"],
+        Kind::Endpoint => &["name", "schema", "codec", "call", "stream", "item", "unlisted"],
+        Kind::Context => &["name", "schema", "codec", "unlisted"],
     };
     let options = Options::parse(options, allowed)?;
     let function: ItemFn = parse2(item)?;
@@ -347,6 +347,10 @@ impl Parts {
     }
 
     fn entry(&self) -> TokenStream {
+        // Of the library itself, whose own are known without the linker.
+        if self.options.unlisted {
+            return TokenStream::new();
+        }
         let (library, name, told) = (&self.library, &self.function.sig.ident, self.told());
         let entry = if self.context.is_some() {
             quote!(#library::__private::Entry::context::<#name>())

@@ -17,6 +17,8 @@ pub(crate) struct Options {
     pub(crate) stream: bool,
     pub(crate) item: Option<Type>,
     pub(crate) codec: Option<Type>,
+    /// The library lists it itself.
+    pub(crate) unlisted: bool,
 }
 
 enum Setting {
@@ -28,6 +30,7 @@ enum Setting {
     Stream,
     Item(Box<Type>),
     Codec(Box<Type>),
+    Unlisted,
 }
 
 impl Parse for Setting {
@@ -41,6 +44,7 @@ impl Parse for Setting {
         match key.to_string().as_str() {
             "call" => return Ok(Self::Call),
             "stream" => return Ok(Self::Stream),
+            "unlisted" => return Ok(Self::Unlisted),
             _ => {}
         }
         input.parse::<Token![=]>()?;
@@ -71,6 +75,7 @@ impl Options {
                 Setting::Stream => "stream",
                 Setting::Item(_) => "item",
                 Setting::Codec(_) => "codec",
+                Setting::Unlisted => "unlisted",
             };
             if name != "crate" && !allowed.contains(&name) {
                 return Err(Error::new_spanned(span, format!("`{name}` is no option here")));
@@ -84,6 +89,7 @@ impl Options {
                 Setting::Stream => options.stream = true,
                 Setting::Item(item) => options.item = Some(*item),
                 Setting::Codec(codec) => options.codec = Some(*codec),
+                Setting::Unlisted => options.unlisted = true,
             }
         }
         if options.call && options.stream {

@@ -18,6 +18,13 @@ pub(crate) fn fresh() -> io::Result<u128> {
     }
 }
 
+/// Two of them; 0 where the system has none.
+pub(crate) fn roll() -> u16 {
+    fresh().map_or(0, |number| {
+        number.to_le_bytes().first_chunk().map_or(0, |b| u16::from_le_bytes(*b))
+    })
+}
+
 /// This process's number, as it sees it itself.
 pub(crate) fn pid() -> u32 {
     std::process::id()

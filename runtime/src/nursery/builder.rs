@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hatchery_proto::Address;
 use hatchery_proto::nursery::ladder::Policy;
 use hatchery_proto::nursery::{MemberId, MemberKind};
 
@@ -58,6 +59,15 @@ impl ActorBuilder {
     /// By default the parent may call every endpoint of the program.
     pub fn expose<E: Endpoint>(mut self) -> Self {
         self.spec.exposed.add(E::NAME);
+        self
+    }
+
+    /// Has it listen at an address, beside any other: peers may connect to it there. Again: one more.
+    ///
+    /// By default it listens nowhere, or, where the tree has a [registry](crate::Options::registry), at a
+    /// Unix socket in a directory that is this user's alone.
+    pub fn listen(mut self, address: Address) -> Self {
+        self.spec.places.listen.push(address);
         self
     }
 
@@ -178,7 +188,7 @@ impl ActorBuilder {
         ended_if_dropped.0 = None;
         // Now that it is not in the way of this one.
         inner.refill(plain && up.is_ok());
-        up.map(|()| Portal::to(child))
+        up.map(|()| Portal::to_child(child))
     }
 }
 

@@ -10,8 +10,8 @@ use event_listener::listener;
 use futures_lite::FutureExt;
 use hatchery_proto::nursery::ladder::{End, Step};
 use hatchery_proto::{
-    CancelRequest, Cause, Config, Connection, DialogId, ExitReport, ExitStatus, LinkKind, Outcome,
-    Role, Rung,
+    CancelRequest, Cause, Config, Connection, DialogId, Event, ExitReport, ExitStatus, LinkKind,
+    Outcome, Role, Rung,
 };
 
 use super::{Child, ChildEnd, State};
@@ -308,12 +308,18 @@ fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
     };
     let connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
     child.fact(|state, _| state.id.pid = spawned.process.pid());
+    let pid = spawned.process.pid();
     let watched = child.clone();
     let ended = child.clone();
     let serving = Serving::new(
         child.actor.clone(),
         Caller::Other,
-        Box::new(move |link, event| watched.watch(link, event)),
+        Box::new(move |link, event| {
+            watched.watch(link, event);
+            if *event == Event::Started(DialogId::ACTOR) {
+                watched.actor.peers().child_up(&watched, pid);
+            }
+        }),
     )
     .on_eof(Box::new(move || ended.fact(|state, now| state.ladder.handle_eof(now))));
     let (link, loops) = Link::open(connection, spawned.link, &child.actor.executor(), serving)
@@ -361,6 +367,7 @@ impl Body {
 
 /// Reports the end to everyone who waits for it.
 async fn conclude(child: &Arc<Child>, life: Attended) {
+    child.actor.peers().child_gone(child, life.end.status);
     let Attended { end, body, refused, last } = life;
     let mut exit = match (last, &body) {
         (Some(exit), _) => exit,

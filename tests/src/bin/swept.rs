@@ -89,7 +89,9 @@ async fn use_all(worker: &Portal, deep: bool) -> Result<()> {
     let (waiting, ()) = worker.open_context(waits()).await?;
     match waiting.cancel().await {
         CancelStatus::Done | CancelStatus::Gone => {}
-        CancelStatus::TimedOut => return Err(Error::message("a cancel was not heard")),
+        CancelStatus::TimedOut | CancelStatus::NotAllowed => {
+            return Err(Error::message("a cancel was not heard"));
+        }
     }
     drop(waiting);
     if deep {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use hatchery_proto::registrar::{
-    Bounds, Change, Doubt, Entry, Refused, Registrar, WaiterId, WatchId, Watched,
+    Bounds, Change, Doubt, Refused, Registered, Registrar, WaiterId, WatchId, Watched,
 };
 use hatchery_proto::{ActorId, Address, LinkId};
 
@@ -47,12 +47,12 @@ struct Row {
 }
 
 impl Row {
-    fn entry(&self) -> Entry {
+    fn entry(&self) -> Registered {
         let mut rest: Vec<_> = self.places.iter().rev().collect();
         rest.sort_by_key(|place| place.address.distance());
         rest.sort_by_key(|place| place.is_doubted);
         let addresses = rest.into_iter().map(|place| place.address.clone()).collect();
-        Entry { id: self.id.clone(), addresses }
+        Registered { id: self.id.clone(), addresses }
     }
 
     /// What of it a watcher is told of when it changes.

@@ -1,0 +1,104 @@
+//! Being known: an actor's entry at a registrar, from before its main task until it ends, also where
+//! the registrar comes back in between (DISC-03, DISC-04).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::registry::{Known, Way};
+use super::served;
+use crate::actor::Actor;
+use crate::context::OpenContext;
+use crate::driver::link::lock;
+use crate::driver::{clock, readiness};
+use crate::error::{Error, Result};
+use crate::portal::Portal;
+use crate::wait;
+use async_executor::Task;
+
+/// How long to wait before a registrar that was lost is asked again: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+type Entry = OpenContext<served::register>;
+
+/// Registers, and gives what keeps that up; nothing where this actor is the registrar itself.
+pub(super) async fn register(actor: &Arc<Actor>, known: &Arc<Known>) -> Result<Option<Task<()>>> {
+    let portal = match known.way().await? {
+        Way::Own(book) => {
+            book.register_itself(&actor.discovery().addresses())?;
+            return Ok(None);
+        }
+        Way::Portal(portal) => portal,
+    };
+    let entry = enter(actor, &portal).await?;
+    Ok(Some(actor.spawn(keep(actor.clone(), known.clone(), entry))))
+}
+
+async fn enter(actor: &Arc<Actor>, portal: &Portal) -> Result<Entry> {
+    let addresses = actor.discovery().addresses();
+    let (entry, _registrar) = portal.open_context(served::register(addresses)).await?;
+    Ok(entry)
+}
+
+/// Registers again whenever the registrar was lost.
+async fn keep(actor: Arc<Actor>, known: Arc<Known>, mut entry: Entry) {
+    loop {
+        let lost = entry.result().await;
+        tracing::warn!(
+            actor = %actor.id(), registrar = %known.address(), ?lost,
+            "a registrar was lost; it is asked again until it is back"
+        );
+        let mut pause = PAUSES.0;
+        entry = loop {
+            readiness::until(clock::now() + pause).await;
+            pause = PAUSES.1.min(pause * 2);
+            let entered = async {
+                match known.way().await? {
+                    Way::Portal(portal) => enter(&actor, &portal).await.map(Some),
+                    Way::Own(_) => Ok(None),
+                }
+            };
+            match entered.await {
+                Ok(Some(entry)) => break entry,
+                Ok(None) => return,
+                Err(error) => tracing::debug!(%error, "a registrar that was lost is not back yet"),
+            }
+        };
+    }
+}
+
+/// Takes the entries back, at every registrar at once; says whether there was any.
+pub(super) async fn unregister(actor: &Actor) -> bool {
+    let kept = std::mem::take(&mut lock(&actor.discovery().state).kept);
+    let known = actor.discovery().known();
+    let mut all: Vec<_> = known.iter().map(|known| Box::pin(unregister_at(known))).collect();
+    let mut any = false;
+    // Each goes on while the others wait.
+    while !all.is_empty() {
+        let (was, place) = wait::first(&mut all).await;
+        any |= was;
+        drop(all.swap_remove(place));
+    }
+    // Only now: what kept an entry cancels it when it goes.
+    for task in kept {
+        task.cancel().await;
+    }
+    any
+}
+
+/// Whether a registrar had an entry of this actor, and has none now.
+async fn unregister_at(known: &Known) -> bool {
+    let was = async {
+        match known.way().await? {
+            Way::Own(book) => Ok(book.unregister(book.id())),
+            Way::Portal(portal) => {
+                let (context, was) = portal.open_context(served::unregister()).await?;
+                context.result().await?;
+                Ok(was)
+            }
+        }
+    };
+    was.await.unwrap_or_else(|error: Error| {
+        tracing::debug!(%error, "a registrar could not be told of an end; it sees the link's");
+        false
+    })
+}

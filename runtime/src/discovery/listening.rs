@@ -1,0 +1,79 @@
+//! Where this actor can be reached: one task for each address takes whoever comes, and has it greet.
+//! Whether it is let in is decided where it has said who it is.
+
+use std::io;
+use std::sync::Arc;
+
+use hatchery_proto::Address;
+use hatchery_proto::actor::peers::Origin;
+
+use crate::actor::Actor;
+use crate::driver::link::lock;
+use crate::driver::transport::listener::Listener;
+use crate::driver::transport::place::{self, Place};
+use crate::error::{Error, Result};
+use crate::reach::failed;
+
+/// An address of a Unix socket with this name in a directory that is this user's alone, which is made
+/// where it is not there: `$XDG_RUNTIME_DIR/hatchery`, or `/tmp/hatchery-UID`. For programs that are to
+/// meet on one machine.
+///
+/// # Errors
+/// `Misuse` where the name could be no file's; `Os` where the directory cannot be made, or is one that
+/// others may come into.
+pub fn local_address(name: &str) -> Result<Address> {
+    let attempt = format!("naming a place of this user's `{}`", name.escape_debug());
+    if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
+        return Err(Error::misuse(format!("{attempt}: it is no name of a file")));
+    }
+    let place = Place::own();
+    place.open().map_err(|error| Error::os(attempt, io::Error::other(error)))?;
+    Ok(place::address(&place.path().join(name)))
+}
+
+/// Listens at an address from here on.
+pub(super) async fn listen(actor: &Arc<Actor>, address: &Address) -> Result<()> {
+    let listener = Listener::bind(address).await;
+    let listener = listener.map_err(|error| failed("listening", actor.id(), error))?;
+    accept_on(actor, listener);
+    Ok(())
+}
+
+/// Listens where nobody else does, and only this user may: known by whoever is told.
+pub(super) async fn listen_somewhere(actor: &Arc<Actor>) -> Result<()> {
+    let listener = Listener::private(&Place::own()).await;
+    let listener = listener.map_err(|error| failed("listening", actor.id(), error))?;
+    accept_on(actor, listener);
+    Ok(())
+}
+
+/// Takes whoever comes, until the actor listens no more.
+pub(super) fn accept_on(actor: &Arc<Actor>, listener: Listener) {
+    let address = listener.address().clone();
+    tracing::debug!(actor = %actor.id(), %address, "listens");
+    let accepting = actor.clone();
+    let task = actor.spawn(async move {
+        loop {
+            let arrival = match listener.accept().await {
+                Ok(arrival) => arrival,
+                Err(error) => {
+                    tracing::error!(%error, "nobody can come in here any more");
+                    return;
+                }
+            };
+            // One for whom there is no room is told nothing (P-R10).
+            let Some(number) = accepting.peers().arrives() else { continue };
+            let actor = accepting.clone();
+            let greeted = async move {
+                let met = actor.greet(arrival, number, Origin::Accepted, None).await;
+                if let Err(why) = met {
+                    tracing::debug!(%why, "somebody who connected is no peer");
+                }
+            };
+            accepting.spawn(greeted).detach();
+        }
+    });
+    let mut state = lock(&actor.discovery().state);
+    state.addresses.push(address);
+    state.listening.push(task);
+}

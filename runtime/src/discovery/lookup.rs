@@ -1,0 +1,199 @@
+//! Finding actors by name: those that are linked already first, then those that a registrar knows, the
+//! newest first, at the nearest of their addresses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hatchery_proto::Address;
+use hatchery_proto::registrar::Registered;
+
+use super::keeping;
+use super::registry::Registry;
+use crate::actor::Actor;
+use crate::driver::{clock, readiness};
+use crate::error::{Error, Result};
+use crate::portal::Portal;
+use crate::wait;
+
+/// How long to wait before those of a name that could not be reached are tried again: at first, and at
+/// most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+fn running(what: &str) -> Result<Arc<Actor>> {
+    Actor::running().ok_or_else(|| Error::misuse(format!("{what}, and no actor runs here")))
+}
+
+/// Connects to an actor by its address, and gives a portal to it.
+///
+/// The portal holds a link of its own, which goes with it; see [`Portal::close`].
+///
+/// # Errors
+/// `Misuse` where no actor runs in this process, `Os` where nobody can be reached there, `Lost` where
+/// whoever answers is no actor, or takes this one for a stranger.
+///
+/// # Cancel safety
+/// Dropping the future leaves nothing.
+pub async fn connect(address: &Address) -> Result<Portal> {
+    let actor = running(&format!("connecting to `{address}`"))?;
+    let reached = actor.reach(address, None).await;
+    reached.map_err(|error| error.of(&format!("connecting to `{address}`"), actor.id()))
+}
+
+/// Finds an actor by its name, and gives a portal to it; nothing where nobody has that name.
+///
+/// An actor that is linked already is taken, the newest where there are several; then the registrars
+/// are asked in their order. One that is registered and cannot be reached is passed over, and the
+/// registrar told. This actor itself is not found.
+///
+/// # Errors
+/// `Misuse` where no actor runs in this process, or where nobody linked has that name and it has no
+/// registrar ([`Options::registry`](crate::Options::registry)). Where no registrar could be asked, the
+/// last one's error.
+///
+/// # Cancel safety
+/// Dropping the future leaves nothing.
+pub async fn find_actor(name: &str) -> Result<Option<Portal>> {
+    let actor = running(&format!("looking for actor `{name}`"))?;
+    if let Some(portal) = actor.peers().portal_named(name) {
+        return Ok(Some(portal));
+    }
+    let mut failed = None;
+    let mut asked = false;
+    for registry in registries(&actor, name)? {
+        match registry.query(name).await {
+            Ok(found) => {
+                asked = true;
+                if let Some(portal) = first_reached(&actor, &registry, found).await {
+                    return Ok(Some(portal));
+                }
+            }
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) if !asked => Err(error),
+        _ => Ok(None),
+    }
+}
+
+/// Waits until an actor of this name is linked or registered and can be reached, and gives a portal to
+/// it. Whoever waits for the same name is woken by the same.
+///
+/// # Errors
+/// As [`find_actor`].
+///
+/// # Cancel safety
+/// Dropping the future leaves nothing: no registrar goes on waiting for it.
+pub async fn wait_for_actor(name: &str) -> Result<Portal> {
+    let actor = running(&format!("waiting for actor `{name}`"))?;
+    let known = registries(&actor, name)?;
+    let mut pause = PAUSES.0;
+    loop {
+        if let Some(portal) = actor.peers().portal_named(name) {
+            return Ok(portal);
+        }
+        let (registry, found) = any(&known, name).await?;
+        if let Some(portal) = first_reached(&actor, registry, found).await {
+            return Ok(portal);
+        }
+        // They are registered, and nobody is where they should be: not yet, or not any more.
+        readiness::until(clock::now() + pause).await;
+        pause = PAUSES.1.min(pause * 2);
+    }
+}
+
+/// The answer of the first registrar that has one; an error once none can have one any more.
+async fn any<'a>(known: &'a [Registry], name: &str) -> Result<(&'a Registry, Vec<Registered>)> {
+    let mut waiting: Vec<_> = known
+        .iter()
+        .map(|registry| Box::pin(async move { (registry, registry.wait(name).await) }))
+        .collect();
+    let mut failed = Error::misuse("waiting for an actor without a registrar");
+    while !waiting.is_empty() {
+        let ((registry, answer), place) = wait::first(&mut waiting).await;
+        drop(waiting.swap_remove(place));
+        match answer {
+            Ok(found) => return Ok((registry, found)),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+/// Who is registered under a name, at any registrar of this actor, the newest first; nobody is reached.
+///
+/// # Errors
+/// As [`find_actor`].
+///
+/// # Cancel safety
+/// Dropping the future leaves nothing.
+pub async fn query_actor(name: &str) -> Result<Vec<Registered>> {
+    let actor = running(&format!("asking for actor `{name}`"))?;
+    let (mut all, mut failed): (Vec<Registered>, _) = (Vec::new(), None);
+    for registry in registries(&actor, name)? {
+        match registry.query(name).await {
+            Ok(found) => {
+                let new =
+                    found.into_iter().filter(|one| all.iter().all(|known| known.id != one.id));
+                let new: Vec<_> = new.collect();
+                all.extend(new);
+            }
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) if all.is_empty() => Err(error),
+        _ => Ok(all),
+    }
+}
+
+/// Takes the running actor's entry out at every registrar, before its end does: nobody new finds it,
+/// and those that are linked it goes on serving. Says whether it was registered anywhere.
+///
+/// # Errors
+/// `Misuse` where no actor runs in this process.
+///
+/// # Cancel safety
+/// Dropped before it is done, it may be out at some registrars and not at others; its end takes out
+/// the rest.
+pub async fn unregister() -> Result<bool> {
+    let actor = running("taking this actor's name back")?;
+    Ok(keeping::unregister(&actor).await)
+}
+
+fn registries(actor: &Arc<Actor>, name: &str) -> Result<Vec<Registry>> {
+    let known = actor.discovery().known();
+    if known.is_empty() {
+        return Err(Error::misuse(format!(
+            "looking for actor `{name}` from actor {}, which is linked with nobody of that name and \
+             knows no registrar; open the root with `Options::registry`",
+            actor.id()
+        )));
+    }
+    Ok(known.into_iter().map(Registry::of).collect())
+}
+
+/// A portal to the first of them that can be reached; of the others the registrar is told.
+async fn first_reached(
+    actor: &Arc<Actor>,
+    registry: &Registry,
+    found: Vec<Registered>,
+) -> Option<Portal> {
+    for one in found.into_iter().filter(|one| one.id != *actor.id()) {
+        if let Some(portal) = actor.peers().portal_to(one.id.uuid) {
+            return Some(portal);
+        }
+        for address in &one.addresses {
+            match actor.reach(address, Some(one.id.uuid)).await {
+                Ok(portal) => return Some(portal),
+                Err(error) => {
+                    tracing::debug!(actor = %one.id, %address, %error, "could not be reached");
+                    if let Err(error) = registry.unreachable(one.id.uuid, address).await {
+                        tracing::debug!(%error, "a registrar could not be told of it");
+                    }
+                }
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,103 @@
+//! What a registrar does for its peers: the endpoints by which its book is read and written. Every peer
+//! that was let in may ask; whether this actor is a registrar is all that is looked at.
+
+use std::sync::Arc;
+
+use futures_core::Stream;
+use futures_lite::stream;
+use hatchery_proto::registrar::{Change, Cursor, Page, Registered};
+use hatchery_proto::{ActorId, Address};
+
+use super::Book;
+use crate::actor::Actor;
+use crate::context::{Context, Starts};
+use crate::endpoint::Entry;
+use crate::error::{Error, Result};
+
+/// What all their names begin with.
+const PREFIX: &str = "hatchery::registrar::";
+
+/// Whether an endpoint of this name is a registrar's.
+pub(crate) fn is_own(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// All of them, as the linker lists those of programs.
+pub(crate) const ENTRIES: &[Entry] = &[
+    Entry::call::<who>(),
+    Entry::context::<register>(),
+    Entry::context::<unregister>(),
+    Entry::call::<find>(),
+    Entry::call::<list>(),
+    Entry::call::<wait>(),
+    Entry::stream::<watch>(),
+    Entry::call::<unreachable>(),
+];
+
+fn book() -> Result<Arc<Book>> {
+    let book = Actor::running().and_then(|actor| actor.discovery().book());
+    book.ok_or_else(|| Error::misuse("asking an actor that is no registrar for what it knows"))
+}
+
+/// Says who the registrar is.
+#[hatchery_macros::endpoint(crate = crate, unlisted, name = "hatchery::registrar::who")]
+pub(super) async fn who() -> Result<ActorId> {
+    book().map(|book| book.id().clone())
+}
+
+/// Registers whoever opens it under these addresses, for as long as it runs.
+#[hatchery_macros::context(crate = crate, unlisted, name = "hatchery::registrar::register")]
+pub(super) async fn register(cx: Context<Starts<ActorId>>, addresses: Vec<Address>) -> Result<()> {
+    let book = book()?;
+    let _entry = book.register(cx.peer(), &addresses)?;
+    let started = cx.started(book.id().clone()).await?;
+    // Until it is cancelled, or its link ends: the entry goes with it.
+    let _started = started;
+    std::future::pending().await
+}
+
+/// Takes back whatever whoever opens it has registered; its first value says whether that was anything.
+#[hatchery_macros::context(crate = crate, unlisted, name = "hatchery::registrar::unregister")]
+pub(super) async fn unregister(cx: Context<Starts<bool>>) -> Result<()> {
+    let was = book()?.unregister(cx.peer());
+    cx.started(was).await?;
+    Ok(())
+}
+
+/// Those of this name, the newest first.
+#[hatchery_macros::endpoint(crate = crate, unlisted, name = "hatchery::registrar::find")]
+pub(super) async fn find(name: String) -> Result<Vec<Registered>> {
+    Ok(book()?.find(&name))
+}
+
+/// Those whose names begin so, or the next of them behind `after`.
+#[hatchery_macros::endpoint(crate = crate, unlisted, name = "hatchery::registrar::list")]
+pub(super) async fn list(prefix: String, after: Option<Cursor>) -> Result<Page> {
+    Ok(book()?.list(&prefix, after.as_ref()))
+}
+
+/// Those of this name, once there is one.
+#[hatchery_macros::endpoint(crate = crate, unlisted, name = "hatchery::registrar::wait")]
+pub(super) async fn wait(name: String) -> Result<Vec<Registered>> {
+    book()?.wait(&name).await
+}
+
+/// What comes and goes from here on, of this name or at all.
+#[hatchery_macros::endpoint(crate = crate, unlisted, name = "hatchery::registrar::watch")]
+pub(super) fn watch(name: Option<String>) -> impl Stream<Item = Result<Change>> {
+    let watching = book().and_then(|book| book.watch(name.as_deref()));
+    stream::unfold(Some(watching), async |watching| match watching? {
+        Ok(mut watching) => {
+            let change = watching.next().await;
+            Some((Ok(change), Some(Ok(watching))))
+        }
+        Err(error) => Some((Err(error), None)),
+    })
+}
+
+/// Hears that an actor could not be reached where it is said to be.
+#[hatchery_macros::endpoint(crate = crate, unlisted, name = "hatchery::registrar::unreachable")]
+pub(super) async fn unreachable(actor: u128, address: Address) -> Result<()> {
+    book()?.unreachable(actor, &address);
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! A portal's hold on a link with a peer: what was opened through it, and what letting go means.
+
+use std::sync::{Arc, Mutex};
+
+use event_listener::listener;
+use hatchery_proto::actor::peers::Gone;
+use hatchery_proto::{
+    ActorId, CancelRequest, Cause, Connection, DialogId, ExitReport, GoodbyeReason, LostCause,
+    Misuse, Outcome, Rung,
+};
+
+use super::Peer;
+use crate::actor::Actor;
+use crate::context::{CancelStatus, by_us};
+use crate::driver::link::{Link, lock};
+use crate::error::{Error, Result};
+use crate::wait;
+
+/// Dialogs are forgotten once they have ended, looked for whenever there are twice as many again.
+const FEW: usize = 32;
+
+/// One portal's, its clones included.
+pub(crate) struct Held {
+    peer: Arc<Peer>,
+    opened: Mutex<Vec<DialogId>>,
+}
+
+impl Held {
+    /// The portal for which the link was dialed.
+    pub(crate) fn dialed(peer: Arc<Peer>) -> Self {
+        Self { peer, opened: Mutex::default() }
+    }
+
+    /// One more, where the link takes any.
+    pub(super) fn on(peer: Arc<Peer>) -> Option<Self> {
+        let holds = peer.actor.peers().hold(peer.number);
+        holds.then(|| Self { peer, opened: Mutex::default() })
+    }
+
+    pub(crate) fn id(&self) -> &ActorId {
+        &self.peer.id
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.peer.link
+    }
+
+    pub(crate) fn actor(&self) -> &Arc<Actor> {
+        &self.peer.actor
+    }
+
+    pub(crate) fn opened(&self, id: DialogId) {
+        let mut opened = lock(&self.opened);
+        opened.push(id);
+        if opened.len() >= FEW && opened.len().is_power_of_two() {
+            let running = self.running();
+            opened.retain(|id| running.contains(id));
+        }
+    }
+
+    /// What this actor has asked the peer for and still waits for.
+    fn running(&self) -> Vec<DialogId> {
+        let under_way = self.peer.link.look(Connection::under_way);
+        under_way.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Why a dialog could not be opened.
+    pub(crate) fn start_refused(&self, task: &str, misuse: &Misuse) -> Error {
+        match misuse {
+            Misuse::Closing | Misuse::LinkGone => {
+                Error::from_outcome(&Outcome::Lost(LostCause::LinkEnded), self.id(), task)
+            }
+            other => Error::misuse(format!("running `{task}` on actor {}: {other}", self.id())),
+        }
+    }
+
+    /// Asks the peer's actor to end, and waits for that (P-L2, P-C1).
+    pub(crate) async fn cancel_actor(&self) -> Result<CancelStatus> {
+        let link = &self.peer.link;
+        let grace = self.actor().settings().grace();
+        let request = CancelRequest { by: by_us(Cause::Asked), grace };
+        match link.with(|connection, now| connection.cancel_peer(now, request)) {
+            Ok(()) => {}
+            Err(Misuse::LinkGone) => return Ok(CancelStatus::Gone),
+            Err(misuse) => {
+                let id = self.id();
+                return Err(Error::misuse(format!("cancelling actor {id}: {misuse}")));
+            }
+        }
+        let heard = &self.peer.heard;
+        Ok(wait::until(&heard.changed, || {
+            let acked = link.look(Connection::peer_cancelled) == Some(true);
+            let state = lock(&heard.state);
+            match &state.farewell {
+                Some(GoodbyeReason::Leaving) => Some(CancelStatus::Done),
+                Some(GoodbyeReason::NotAllowed) => Some(CancelStatus::NotAllowed),
+                _ if state.closed && acked => Some(CancelStatus::Done),
+                _ if state.closed => Some(CancelStatus::Gone),
+                _ if state.late => Some(CancelStatus::TimedOut),
+                _ => None,
+            }
+        })
+        .await)
+    }
+
+    /// Waits until the last link with the peer is gone.
+    pub(crate) async fn ended(&self) -> ExitReport {
+        let status = match self.actor().peers().left(self.id().uuid).await {
+            Gone::Died(status) => status,
+            Gone::Unlinked | Gone::Left | Gone::Lost(_) => None,
+        };
+        let mut report = ExitReport::new(self.id().clone(), status, Rung::Unasked);
+        report.link_lost = true;
+        report
+    }
+
+    /// Ends what was opened through this portal, and waits for that.
+    pub(crate) async fn close(&self) {
+        let (link, grace) = (&self.peer.link, self.actor().settings().grace());
+        let opened = std::mem::take(&mut *lock(&self.opened));
+        for id in &opened {
+            let request = CancelRequest { by: by_us(Cause::Asked), grace };
+            link.with(|connection, now| {
+                if let Some(mut caller) = connection.caller(*id) {
+                    caller.cancel(now, request);
+                }
+            });
+        }
+        loop {
+            listener!(link.slots() => ended);
+            let running = self.running();
+            if !opened.iter().any(|id| running.contains(id)) {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.peer.actor.peers().release(&self.peer);
+    }
+}

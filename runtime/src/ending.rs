@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use event_listener::{Event as Signal, listener};
-use futures_lite::FutureExt;
+use futures_lite::{FutureExt, future};
 use hatchery_proto::actor::shutdown::{Policy, Shutdown, ShutdownStep, Stage};
 use hatchery_proto::{Cancelled, Cause};
 
@@ -115,10 +115,19 @@ impl Actor {
                     self.shutdown().handle_flushed(clock::now());
                 }
                 Some(ShutdownStep::Goodbye) => {
-                    // Peers first: what the parent hears last is that all this is over.
-                    self.peers().part().or(self.late()).await;
+                    let peers = async {
+                        self.peers().part().await;
+                        self.shutdown().handle_peers_gone(clock::now());
+                    };
+                    let parent = async {
+                        last.part().await;
+                        self.shutdown().handle_parent_gone(clock::now());
+                    };
+                    let both = async {
+                        future::zip(peers, parent).await;
+                    };
+                    both.or(self.late()).await;
                     self.shutdown().handle_peers_gone(clock::now());
-                    last.part().or(self.late()).await;
                     self.shutdown().handle_parent_gone(clock::now());
                 }
                 // Nothing is left to be refused, cancelled or ended.

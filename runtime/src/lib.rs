@@ -42,6 +42,40 @@
 //! - [`macro@main`], or [`init`] and [`run`], are the way in; [`open_root_actor`] is what they stand
 //!   on, for programs with an executor of their own.
 //!
+//! # Actors that were not born together
+//! Where the root has a registry ([`Options::registry`]), every actor of its tree is known there by its
+//! name, and finds others by theirs: [`find_actor`], [`wait_for_actor`], [`query_actor`]. Two programs
+//! that name the same registry find each other; the first of them is the registrar, and
+//! [`local_address`] names places that are this user's alone. What a [`Portal`] to such an actor may run
+//! there is what it exposes; [`Portal::close`] lets go of it, and it lives on. [`run_daemon`] is a
+//! program that only serves.
+//!
+//! ```
+//! use hatchery::{Nursery, Options, Result, find_actor, local_address, open_nursery, run_with};
+//!
+//! #[hatchery::endpoint]
+//! async fn price(item: String) -> usize {
+//!     item.len()
+//! }
+//!
+//! #[hatchery::endpoint]
+//! async fn asks_a_sibling() -> Result<Option<usize>> {
+//!     let Some(shop) = find_actor("shop").await? else { return Ok(None) };
+//!     Ok(Some(shop.run(price("nail".into())).await?))
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! # hatchery::init();
+//! # let place = local_address(&format!("docs-{}", std::process::id()))?;
+//! run_with(Options::new().registry(place), open_nursery(async |nursery: Nursery| {
+//!     nursery.actor("shop").expose::<price>().start().await?;
+//!     let customer = nursery.run_in_actor("customer", asks_a_sibling()).await?;
+//!     assert_eq!(customer.result::<asks_a_sibling>().await?, Some(4));
+//!     find_actor("shop").await?.expect("it is a child").cancel().await
+//! }))
+//! # }
+//! ```
+//!
 //! # How a child finds its code
 //! A child is the running image, executed again, with one end of a socket pair as its standard
 //! input. [`init`] notices that, takes the socket off descriptor 0, runs the actor, and ends the

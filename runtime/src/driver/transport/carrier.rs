@@ -218,17 +218,20 @@ impl Pipes {
         })
     }
 
-    /// Ends early when either direction is closed.
+    /// Ends early when both directions are closed.
     async fn unless_closed<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        listener!(self.closing => closing);
-        if self.closed.load(Ordering::Acquire) {
-            return Err(closed());
-        }
-        let closing = async {
+        work.or(self.until(|| self.closed.load(Ordering::Acquire))).await
+    }
+
+    /// Ends with an error once so much is closed.
+    async fn until<T>(&self, is_closed: impl Fn() -> bool) -> io::Result<T> {
+        loop {
+            listener!(self.closing => closing);
+            if is_closed() {
+                return Err(closed());
+            }
             closing.await;
-            Err(closed())
-        };
-        work.or(closing).await
+        }
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -239,15 +242,7 @@ impl Pipes {
 
     async fn writable(&self) -> io::Result<()> {
         let write = lock(&self.write).clone().ok_or_else(closed)?;
-        listener!(self.closing => closing);
-        if lock(&self.write).is_none() {
-            return Err(closed());
-        }
-        let closing = async {
-            closing.await;
-            Err(closed())
-        };
-        write.writable().or(closing).await
+        write.writable().or(self.until(|| lock(&self.write).is_none())).await
     }
 
     fn close_writing(&self) {

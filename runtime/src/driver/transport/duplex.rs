@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt};
@@ -23,6 +23,9 @@ use crate::driver::{clock, readiness};
 
 /// How long the last words of a line that was closed may take: they are no more than an alert.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// So often something is read of it before others have their turn.
+const RESTS: usize = 16;
 
 /// What bytes go through both ways.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -41,6 +44,8 @@ struct State {
     /// Nothing once it is gone for good.
     stream: Option<Box<dyn Duplex>>,
     end: End,
+    /// The end of the writing direction was said.
+    said: bool,
     /// Something was taken and not flushed.
     behind: bool,
     /// What went wrong behind a write that was taken: the next one is told.
@@ -52,10 +57,8 @@ struct State {
 enum End {
     /// It is open.
     None,
-    /// It is to be closed, and reading goes on.
+    /// It is closed, and reading goes on.
     Writing,
-    /// So it was.
-    Written,
     /// All is to be closed.
     Both,
 }
@@ -104,7 +107,13 @@ impl Shared {
     pub(super) fn new(stream: Box<dyn Duplex>) -> Self {
         let both = Arc::new(Both::default());
         let waker = Waker::from(both.clone());
-        let state = State { stream: Some(stream), end: End::None, behind: false, failure: None };
+        let state = State {
+            stream: Some(stream),
+            end: End::None,
+            said: false,
+            behind: false,
+            failure: None,
+        };
         Self { state: Mutex::new(state), both, waker }
     }
 
@@ -153,7 +162,7 @@ impl Shared {
 
     pub(super) fn is_behind(&self) -> bool {
         let state = lock(&self.state);
-        state.behind || state.failure.is_some() || state.end == End::Writing
+        state.behind || state.failure.is_some() || (state.end == End::Writing && !state.said)
     }
 
     /// Ends when nothing of what was taken is left inside and a write may be tried.
@@ -166,7 +175,7 @@ impl Shared {
             }
             match state.end {
                 End::Both => Poll::Ready(Err(ErrorKind::NotConnected.into())),
-                End::Writing | End::Written => state.poll_end(&mut self.cx()).map(Ok),
+                End::Writing => state.poll_end(&mut self.cx()).map(Ok),
                 End::None if state.behind => state.poll_flush(&mut self.cx()),
                 End::None if self.both.called.load(Ordering::SeqCst) => Poll::Ready(Ok(())),
                 End::None => Poll::Pending,
@@ -188,22 +197,27 @@ impl Shared {
 
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
-        let said = state.end == End::Written;
+        let _ = state.poll_end(&mut self.cx());
         state.end = End::Both;
-        let ended = said || state.poll_end(&mut self.cx()).is_ready();
-        let stream = if ended { state.stream.take() } else { None };
         drop(state);
-        drop(stream);
         self.both.wake_by_ref();
     }
 
     /// Ends once a stream that was closed is gone, which takes no longer than [`LAST_WORDS`].
+    ///
+    /// What still comes is read until the peer has seen the end, and has closed it too: TCP takes back
+    /// what has not arrived there where something was not read here.
     pub(super) async fn gone(&self) {
-        let said = poll_fn(|cx| {
+        let mut rest = [0; 4096];
+        let over = poll_fn(|cx| {
             wait(&self.both.writer, cx);
-            lock(&self.state).poll_end(&mut self.cx())
+            let mut state = lock(&self.state);
+            if state.poll_end(&mut self.cx()).is_pending() {
+                return Poll::Pending;
+            }
+            state.poll_rest(&mut self.cx(), &mut rest)
         });
-        said.or(readiness::until(clock::now() + LAST_WORDS)).await;
+        over.or(readiness::until(clock::now() + LAST_WORDS)).await;
         let stream = lock(&self.state).stream.take();
         drop(stream);
     }
@@ -240,17 +254,26 @@ impl State {
 
     /// Closes the writing direction. That it failed is no news: the peer sees an end either way.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(stream) = self.stream.as_mut().filter(|_| self.end != End::Written) else {
-            return Poll::Ready(());
-        };
-        let Poll::Ready(closed) = Pin::new(stream).poll_close(cx) else { return Poll::Pending };
-        if let Err(error) = closed {
-            tracing::debug!(%error, "the end of a link could not be said");
-        }
-        self.behind = false;
-        if self.end == End::Writing {
-            self.end = End::Written;
+        if let Some(stream) = self.stream.as_mut().filter(|_| !self.said) {
+            if let Err(error) = ready!(Pin::new(stream).poll_close(cx)) {
+                tracing::debug!(%error, "the end of a link could not be said");
+            }
+            (self.said, self.behind) = (true, false);
         }
         Poll::Ready(())
+    }
+
+    /// Reads to the end what nobody wants any more.
+    fn poll_rest(&mut self, cx: &mut Context<'_>, rest: &mut [u8]) -> Poll<()> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(()) };
+        // A peer that goes on for ever is bounded by the clock, and by this for the others here.
+        for _ in 0..RESTS {
+            match ready!(Pin::new(&mut *stream).poll_read(cx, rest)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }

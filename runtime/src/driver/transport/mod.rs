@@ -8,4 +8,7 @@ pub(crate) mod duplex;
 pub(crate) mod listener;
 pub(crate) mod origin;
 pub(crate) mod place;
+mod plain;
+#[cfg(test)]
+mod tests;
 pub(crate) mod trouble;

@@ -10,12 +10,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hatchery_proto::Address;
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{Access, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -310,16 +309,18 @@ pub(super) fn reach(path: &Path) -> Result<(SocketAddrUnix, Option<OwnedFd>), Tr
     Ok((short(directory.as_fd(), above, name)?, Some(directory)))
 }
 
-/// A name below an open directory, as short as it can be. Where there is no `/proc`, its path.
+/// A name below an open directory, by which no other is meant even where that is moved. Where there is
+/// no `/proc`, or the name is too long for that, its path.
 fn short(directory: BorrowedFd<'_>, path: &Path, name: &OsStr) -> Result<SocketAddrUnix, Trouble> {
-    let mut short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-    if rustix::fs::accessat(CWD, &short, rustix::fs::Access::EXISTS, AtFlags::empty()).is_err() {
-        short = path.to_owned();
+    let below = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    if rustix::fs::access(&below, Access::EXISTS).is_ok()
+        && let Ok(short) = SocketAddrUnix::new(below.join(name))
+    {
+        return Ok(short);
     }
-    short.push(name);
-    let length = path.join(name).as_os_str().as_bytes().len();
-    SocketAddrUnix::new(&short).map_err(|error| match error {
-        Errno::NAMETOOLONG => Trouble::TooLong(length),
+    let path = path.join(name);
+    SocketAddrUnix::new(&path).map_err(|error| match error {
+        Errno::NAMETOOLONG => Trouble::TooLong(path.as_os_str().len()),
         error => error.into(),
     })
 }

@@ -32,7 +32,7 @@ pub(crate) enum Trouble {
     Shared(u32),
     /// Somebody has held the directory's lock all the time.
     Locked,
-    /// A path is too long for a socket, and there is no `/proc` by which it could be shortened.
+    /// A path is too long for a socket, and cannot be shortened by `/proc`: its length.
     TooLong(usize),
     /// Both ends have to prove who they are, and there is nothing to do so with.
     Unproven,
@@ -121,8 +121,8 @@ impl fmt::Display for Trouble {
             }
             Self::TooLong(length) => write!(
                 f,
-                "the path has {length} bytes, of which a socket takes 107: choose a shorter one, or \
-                 mount /proc"
+                "the path has {length} bytes, of which a socket takes 107, or some 80 of its name \
+                 alone where /proc is mounted: choose a shorter one"
             ),
             Self::Unproven => write!(
                 f,

@@ -74,7 +74,7 @@ async fn unix(path: &Path, within: Duration) -> Result<Arrival, Trouble> {
     match origin::process(&socket) {
         Ok(origin) => Ok(Arrival { carrier: Carrier::Unix(UnixStream::from(socket)), origin }),
         Err(Stranger::User(user)) => Err(Trouble::Stranger(user)),
-        Err(Stranger::Unknown(error)) => Err(Trouble::Unknown(error.into())),
+        Err(Stranger::Unknown) => Err(Trouble::Unknown),
     }
 }
 

@@ -4,8 +4,6 @@
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use rustix::io::Errno;
-
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -21,12 +19,12 @@ pub(crate) enum Origin {
 }
 
 /// Why a connection is not spoken to.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stranger {
     /// It is of another user.
     User(u32),
-    /// It cannot be told whose it is, as where the peer lives outside of what this process sees.
-    Unknown(Errno),
+    /// It cannot be told whose it is: the peer lives in a pid namespace that this process does not see.
+    Unknown,
 }
 
 /// This process's effective user.
@@ -40,7 +38,8 @@ pub(crate) fn own_user() -> u32 {
 ///
 /// Tells a process of another user, root included.
 pub(crate) fn process(socket: impl AsFd) -> Result<Origin, Stranger> {
-    let peer = rustix::net::sockopt::socket_peercred(socket).map_err(Stranger::Unknown)?;
+    // A peer without a number has no credentials here, and what the error says then is nothing.
+    let peer = rustix::net::sockopt::socket_peercred(socket).map_err(|_| Stranger::Unknown)?;
     let uid = peer.uid.as_raw();
     if uid != own_user() {
         return Err(Stranger::User(uid));

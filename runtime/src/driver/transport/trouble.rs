@@ -43,7 +43,7 @@ pub(crate) enum Trouble {
     /// Whoever listens is another user.
     Stranger(u32),
     /// Who listens cannot be told.
-    Unknown(io::Error),
+    Unknown,
     /// It took too long.
     Late(Duration),
     /// A host has no address.
@@ -88,10 +88,7 @@ impl fmt::Display for TransportError {
 impl std::error::Error for TransportError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.trouble {
-            Trouble::Nobody(error)
-            | Trouble::Unknown(error)
-            | Trouble::NoHost(error)
-            | Trouble::System(error) => Some(error),
+            Trouble::Nobody(error) | Trouble::NoHost(error) | Trouble::System(error) => Some(error),
             _ => None,
         }
     }
@@ -134,7 +131,9 @@ impl fmt::Display for Trouble {
             Self::Stranger(user) => {
                 write!(f, "whoever listens there is user {user}, and is not spoken to")
             }
-            Self::Unknown(error) => write!(f, "who listens there cannot be told ({error})"),
+            Self::Unknown => f.write_str(
+                "who listens there cannot be told: it is in a pid namespace that is not seen from here",
+            ),
             Self::Late(within) => write!(f, "it took longer than {within:?}"),
             Self::NoHost(error) => write!(f, "the host has no address ({error})"),
             Self::System(error) => {

@@ -21,7 +21,7 @@ use driver::transport::origin::Origin;
 use driver::transport::place::Place;
 use driver::transport::trouble::Trouble;
 use hatchery_proto::Address;
-use hatchery_tests::leaks::{Baseline, exclusive};
+use hatchery_tests::leaks::Baseline;
 use hatchery_tests::procfs::own_pid;
 use libtest_mimic::{Arguments, Completion, Trial};
 
@@ -67,16 +67,25 @@ fn main() -> ExitCode {
         ("f_32_few_descriptors_are_waited_for_at_rest", few_descriptors),
     ];
     let tests = tests.into_iter().map(|(name, test)| trial(name, test)).collect();
-    libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+    // One at a time: a pool's threads would come and go among those of a test.
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    fs::create_dir(base()).unwrap();
+    let done = libtest_mimic::run(&arguments, tests);
+    let _ = fs::remove_dir_all(base());
+    done.exit_code()
+}
+
+/// Where the files of these tests are, and no others: other programs of this machine listen too.
+fn base() -> PathBuf {
+    std::env::temp_dir().join(format!("transports-{}", own_pid()))
 }
 
 /// A test, alone in this process, that leaves nothing.
 fn trial(name: &str, test: Test) -> Trial {
     Trial::ignorable_test(name, move || {
-        let _one = exclusive();
         // The reactor, which is started once and kept.
-        block_on(async_io::Timer::after(Duration::ZERO));
-        let before = Baseline::process_wide().allow("async-io");
+        block_on(async_io::Timer::after(Duration::from_millis(1)));
+        let before = Baseline::process_wide().allow("async-io").only_in(base());
         let done = test();
         before.check(LONG)?;
         Ok(done)
@@ -98,7 +107,7 @@ impl Folder {
     fn new() -> Self {
         let name = format!("hatchery-transports-{}-{:?}", own_pid(), Instant::now());
         let name: String = name.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
-        let path = std::env::temp_dir().join(name);
+        let path = base().join(name);
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         Self(path)

@@ -12,3 +12,5 @@ mod plain;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trouble;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;

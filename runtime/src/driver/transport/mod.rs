@@ -9,8 +9,10 @@ pub(crate) mod listener;
 pub(crate) mod origin;
 pub(crate) mod place;
 mod plain;
+#[cfg(feature = "quic")]
+pub(crate) mod quic;
 #[cfg(test)]
 mod tests;
-pub(crate) mod trouble;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
+pub(crate) mod trouble;

@@ -19,12 +19,14 @@ mod pem;
 pub(crate) mod secret;
 mod secured;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(crate) use authority::Authority;
+#[cfg(feature = "quic")]
+pub(super) use certificate::MEMBER;
 pub(crate) use certificate::Proven;
 pub(crate) use credentials::Credentials;
-pub(crate) use error::{Fault, Stranger, TlsError};
-pub(crate) use keys::{ALPN, Keys};
+pub(crate) use error::{End, Fault, Stranger, TlsError};
+pub(crate) use keys::{ALPN, Keys, WELCOME};
 pub(crate) use secret::Secret;
 pub(crate) use secured::Secured;

@@ -19,7 +19,7 @@ use super::secret::Secret;
 
 /// What every member's certificate is valid for, so that a dialer can take whoever is of the tree. The
 /// top-level name is reserved: nobody else's certificates have it.
-pub(super) const MEMBER: &str = "member.hatchery.invalid";
+pub(in crate::driver::transport) const MEMBER: &str = "member.hatchery.invalid";
 /// Below it, one name for each actor.
 const ACTORS: &str = ".actor.hatchery.invalid";
 

@@ -54,6 +54,10 @@ pub(crate) enum Fault {
     Version,
     /// The other end speaks TLS, and another protocol inside.
     Protocol,
+    /// The other end has as many handshakes under way as it takes.
+    Busy,
+    /// The other end has not answered, or not gone on.
+    Silent,
     /// The other end went away during the handshake.
     Closed,
     /// The other end sent more than a handshake takes.
@@ -248,6 +252,10 @@ impl fmt::Display for Fault {
             Self::Protocol => f.write_str(
                 "it is of this tree and does not speak `hatchery/1`: build both with the same version \
                  of this library",
+            ),
+            Self::Busy => f.write_str("it has too many handshakes under way: dial again later"),
+            Self::Silent => f.write_str(
+                "it did not answer in time: nobody is there, or something between lets no UDP through",
             ),
             Self::Closed => f.write_str(
                 "it went away before both had proven who they are: see its log for the reason",

@@ -108,9 +108,21 @@ impl Keys {
         &self.own
     }
 
+    /// What it dials with.
+    #[cfg(feature = "quic")]
+    pub(in crate::driver::transport) fn client(&self) -> &Arc<ClientConfig> {
+        &self.client
+    }
+
+    /// What it accepts with.
+    #[cfg(feature = "quic")]
+    pub(in crate::driver::transport) fn server(&self) -> &Arc<ServerConfig> {
+        &self.server
+    }
+
     /// As of a version that speaks something else.
     #[cfg(test)]
-    pub(super) fn change_protocols(&mut self, protocols: &[Vec<u8>]) {
+    pub(in crate::driver::transport) fn change_protocols(&mut self, protocols: &[Vec<u8>]) {
         Arc::make_mut(&mut self.client).alpn_protocols = protocols.to_vec();
         Arc::make_mut(&mut self.server).alpn_protocols = protocols.to_vec();
     }

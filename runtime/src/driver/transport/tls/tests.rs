@@ -4,7 +4,7 @@ mod bytes;
 mod files;
 mod members;
 mod refused;
-mod secrets;
+pub(in crate::driver::transport) mod secrets;
 mod strangers;
 pub(in crate::driver::transport) mod wire;
 

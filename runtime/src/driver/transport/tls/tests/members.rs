@@ -55,7 +55,7 @@ fn much_goes_both_ways_at_once() {
 
 #[test]
 fn a_byte_at_a_time_goes_both_ways_at_once() {
-    exchange(8 << 10, Some(1), 1);
+    exchange(2 << 10, Some(1), 1);
 }
 
 fn exchange(size: usize, piece: Option<usize>, written: usize) {

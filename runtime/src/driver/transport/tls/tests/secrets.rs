@@ -13,7 +13,7 @@ use super::*;
 
 /// Keeps all that is ever logged.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
+pub(in crate::driver::transport) struct Log(pub(in crate::driver::transport) Arc<Mutex<String>>);
 
 impl Visit for Log {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -47,7 +47,7 @@ impl Subscriber for Log {
 }
 
 /// The ways in which bytes are written.
-fn written(secret: &[u8]) -> [String; 5] {
+pub(in crate::driver::transport) fn written(secret: &[u8]) -> [String; 5] {
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut base64 = Vec::new();
     pem::put(&mut base64, "", secret);

@@ -19,6 +19,7 @@ use crate::discovery::{Discovery, Places};
 use crate::driver::clock;
 use crate::driver::link::{Link, lock};
 use crate::driver::readiness;
+use crate::driver::transport::proofs::Proofs;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::hooks;
@@ -149,6 +150,8 @@ pub(crate) struct Actor {
     parent: Mutex<Option<(Arc<Link>, ActorId)>>,
     peers: Table,
     discovery: Discovery,
+    /// What it proves itself with towards peers.
+    proofs: OnceLock<Proofs>,
     pub(crate) ending: Ending,
 }
 
@@ -229,6 +232,7 @@ impl Actor {
             own_link: Mutex::new(OwnLink::Unused),
             parent: Mutex::new(None),
             discovery: Discovery::default(),
+            proofs: OnceLock::new(),
             ending: Ending::new(is_child),
         });
         *running = Some(actor.clone());
@@ -249,6 +253,17 @@ impl Actor {
 
     pub(crate) fn parent(&self) -> Option<(Arc<Link>, ActorId)> {
         lock(&self.parent).clone()
+    }
+
+    /// What it proves itself with, which it is given once.
+    pub(crate) fn proofs(&self) -> &Proofs {
+        self.proofs.get_or_init(Proofs::default)
+    }
+
+    pub(crate) fn set_proofs(&self, proofs: Proofs) {
+        #[cfg(feature = "tls")]
+        proofs.of(self.id());
+        let _ = self.proofs.set(proofs);
     }
 
     /// Its links with others.

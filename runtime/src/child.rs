@@ -26,6 +26,7 @@ use crate::driver::greeting::{self, Socket};
 use crate::driver::identity;
 use crate::driver::link::{Link, Loops};
 use crate::driver::readiness;
+use crate::driver::transport::proofs::Proofs;
 use crate::driver::watch::Listening;
 use crate::ending::LastWords;
 use crate::endpoint::{self, Failed, Job};
@@ -288,6 +289,7 @@ impl Told {
             (Refusal::BadArguments, message)
         })?;
         let parent = spec.parent.clone();
+        actor.set_proofs(Proofs::told(&spec.secret));
         let (settings, main) = spec.into_settings();
         if let Some(filter) = &settings.log {
             log::install(filter).map_err(|error| (Refusal::BadArguments, error.to_string()))?;

@@ -133,6 +133,10 @@ impl Actor {
         let known = self.discovery().known();
         if !known.is_empty() && self.discovery().addresses().is_empty() {
             listening::listen_somewhere(self).await?;
+            // Where this tree's own root is found over a network, its actors are, too.
+            for place in known.iter().filter_map(|known| known.beside(self.tree())) {
+                listening::listen(self, &place).await?;
+            }
         }
         for known in known {
             let kept = keeping::register(self, &known).await?;

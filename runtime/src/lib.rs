@@ -125,6 +125,10 @@
 //!   crate's thread waits for then, and hands it on from one thread to another: 20 to 50 µs each, so it
 //!   is nothing for actors that do much of that. Where another thread runs the actor too, its own wait
 //!   is woken as well. Under an executor of the program's own, and elsewhere, it changes nothing.
+//! - `tls`: links over a network, `tcp:host:port`, and over Unix sockets that several users share,
+//!   `tls+unix:/path`. Both ends prove by TLS that they are of one tree, whose actors have their keys
+//!   from their parents over the links that they inherit; another program joins with `Credentials`.
+//! - `quic`: the same over QUIC, `quic:host:port`.
 //! - `test-support`: [`macro@test`], and the hook by which test binaries can be run as actors.
 
 #![cfg_attr(not(feature = "test-support"), forbid(unsafe_code))]
@@ -136,6 +140,8 @@ mod cache;
 mod child;
 pub mod codec;
 mod context;
+#[cfg(feature = "tls")]
+mod credentials;
 mod current;
 mod dialog;
 mod discovery;
@@ -181,6 +187,8 @@ pub use context::{
     CancelStatus, Context, ContextArgument, ContextState, OpenContext, Receives, Sends, Started,
     Starts,
 };
+#[cfg(feature = "tls")]
+pub use credentials::Credentials;
 pub use current::CurrentContext;
 pub use discovery::{
     Registry, Watching, connect, find_actor, get_registry, local_address, query_actor, unregister,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use hatchery_proto::{Address, Limits};
 
 use crate::actor::Settings;
+#[cfg(feature = "tls")]
+use crate::credentials::Credentials;
 use crate::discovery::{Registrar, Terms};
 use crate::endpoint::Endpoint;
 
@@ -15,6 +17,8 @@ pub struct Options {
     pub(crate) settings: Settings,
     pub(crate) signals: bool,
     pub(crate) containment: Containment,
+    #[cfg(feature = "tls")]
+    pub(crate) credentials: Option<Credentials>,
 }
 
 /// How surely everything below a root ends with it.
@@ -54,6 +58,8 @@ impl Default for Options {
             settings: Settings::default(),
             signals: false,
             containment: Containment::default(),
+            #[cfg(feature = "tls")]
+            credentials: None,
         }
     }
 }
@@ -159,6 +165,16 @@ impl Options {
     #[must_use]
     pub fn found_registry(self, address: Address) -> Self {
         self.at_registrar(address, Terms::Found)
+    }
+
+    /// Has the root come into another program's tree with what that has issued, where both are linked
+    /// over a network: see [`Credentials::issue`]. It has the uuid that they are made out to. Without it,
+    /// a root has keys of a tree of its own.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
     }
 
     fn at_registrar(mut self, address: Address, terms: Terms) -> Self {

@@ -120,6 +120,8 @@ impl Actor {
         let proof = match arrival.origin {
             origin::Origin::Process { pid, .. } => Proof::Process(pid),
             origin::Origin::Network(_) => Proof::User,
+            #[cfg(feature = "tls")]
+            origin::Origin::Member(uuid) => Proof::Certificate(uuid),
         };
         let heard = Arc::new(Heard::default());
         let hears =

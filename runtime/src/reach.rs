@@ -9,7 +9,7 @@ use hatchery_proto::actor::peers::Origin;
 use hatchery_proto::{ActorId, Address};
 
 use crate::actor::Actor;
-use crate::driver::transport::dial;
+use crate::driver::transport::door::{self, NoWay};
 use crate::driver::transport::trouble::{TransportError, Trouble};
 use crate::error::Error;
 use crate::peer::{Held, NoLink};
@@ -21,7 +21,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Why an actor was not reached.
 #[derive(Debug)]
 pub(crate) enum NotReached {
-    Transport(TransportError),
+    Way(NoWay),
     Link(NoLink),
 }
 
@@ -34,7 +34,9 @@ impl Actor {
         address: &Address,
         expected: Option<u128>,
     ) -> Result<Portal, NotReached> {
-        let arrival = dial::connect(address, CONNECT).await.map_err(NotReached::Transport)?;
+        let executor = self.executor();
+        let arrival = door::knock(address, expected, self.proofs(), &executor, CONNECT).await;
+        let arrival = arrival.map_err(NotReached::Way)?;
         let number = self.peers().dials();
         let met = self.greet(arrival, number, Origin::Dialed, expected).await;
         let peer = met.map_err(NotReached::Link)?;
@@ -45,22 +47,22 @@ impl Actor {
 impl NotReached {
     /// Whether nobody is there at all.
     pub(crate) fn is_nobody(&self) -> bool {
-        matches!(self, Self::Transport(error) if matches!(error.trouble(), Trouble::Nobody(_)))
+        matches!(self, Self::Way(NoWay::Transport(error)) if matches!(error.trouble(), Trouble::Nobody(_)))
     }
 
     /// Whether the address itself is the trouble, whoever is there.
     pub(crate) fn is_hopeless(&self) -> bool {
         use Trouble::{NoHost, TooLong, Unproven, Unsupported};
-        let Self::Transport(error) = self else { return false };
+        let Self::Way(NoWay::Transport(error)) = self else { return false };
         matches!(error.trouble(), TooLong(_) | Unproven | Unsupported(_) | NoHost(_))
     }
 
     /// As the error of what was attempted by whom.
     pub(crate) fn of(self, what: &str, by: &ActorId) -> Error {
         match self {
-            Self::Transport(error) => failed(what, by, error),
-            Self::Link(why) => {
-                Error::os(format!("{what} from actor {by}"), io::Error::other(why.to_string()))
+            Self::Way(NoWay::Transport(error)) => failed(what, by, error),
+            other => {
+                Error::os(format!("{what} from actor {by}"), io::Error::other(other.to_string()))
             }
         }
     }
@@ -74,7 +76,7 @@ pub(crate) fn failed(what: &str, by: &ActorId, error: TransportError) -> Error {
 impl fmt::Display for NotReached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Transport(error) => error.fmt(f),
+            Self::Way(error) => error.fmt(f),
             Self::Link(why) => why.fmt(f),
         }
     }

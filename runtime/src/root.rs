@@ -19,6 +19,8 @@ use crate::driver::adopter::{self, Adopter};
 use crate::driver::cgroup::Group;
 use crate::driver::entry;
 use crate::driver::signal::Signals;
+#[cfg(feature = "tls")]
+use crate::driver::transport::proofs::Proofs;
 use crate::driver::{identity, process, readiness, spawner};
 use crate::ending::LastWords;
 use crate::error::{self, Error, ErrorKind, Result};
@@ -171,6 +173,8 @@ fn begin(options: Options) -> Result<Begun> {
     }
     task::start_reactor()?;
     let uuid = identity::fresh().map_err(|error| Error::os("naming the root actor", error))?;
+    #[cfg(feature = "tls")]
+    let uuid = options.credentials.as_ref().map_or(uuid, |given| given.own().uuid);
     let id = ActorId { name: options.name, uuid, pid: identity::pid() };
     if let Some(filter) = &options.settings.log {
         log::install(filter)?;
@@ -180,6 +184,11 @@ fn begin(options: Options) -> Result<Begun> {
     }
     task::set_backtraces(options.settings.debug);
     let reign = Actor::begin(id, uuid, Some(options.settings))?;
+    #[cfg(feature = "tls")]
+    reign.actor().set_proofs(match &options.credentials {
+        Some(given) => Proofs::given(given.kept()),
+        None => Proofs::fresh().map_err(|error| Error::os("making keys for the tree", error))?,
+    });
     let signals = match options.signals {
         true => {
             // Of a root that was before.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::{Actor, Exposed, Settings};
 use crate::discovery::Places;
+use crate::driver::transport::proofs::TreeSecret;
 
 /// The specification of a child's life.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub(crate) struct Spec {
     pub(crate) main: Option<MainTask>,
     /// Where it is found, and by whom.
     pub(crate) places: Places,
+    /// What it may prove itself with: told over the link that it inherits, and nowhere else.
+    pub(crate) secret: TreeSecret,
 }
 
 /// The task that is a one-shot actor's whole life.
@@ -74,6 +77,7 @@ impl Spec {
             limits: WireLimits::of(&settings.limits),
             main: None,
             places: Places { listen: Vec::new(), registrars: actor.discovery().registrars() },
+            secret: actor.proofs().told_to_children(),
         }
     }
 
@@ -114,6 +118,7 @@ mod tests {
             limits: WireLimits::of(&Limits::default()),
             main: None,
             places: Places::default(),
+            secret: TreeSecret::default(),
         };
         let args = b"args".to_vec();
         let full = Spec {
@@ -135,6 +140,7 @@ mod tests {
                     Registrar { address: Address::unix("/s"), uuid: None, terms: Terms::Either },
                 ],
             },
+            secret: TreeSecret::default(),
         };
         let kept = GOLDEN.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let kept: Vec<_> = kept.map(|line| line.replace(' ', "")).collect();

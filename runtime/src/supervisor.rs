@@ -32,12 +32,12 @@ use crate::wait;
 use asking::{Ask, Wish};
 
 /// What a child is told that it is (P-L2).
-#[derive(Debug)]
 pub(crate) struct Birth {
     /// The endpoint that is its whole life; a daemon has none.
     pub(crate) main: Option<&'static str>,
     /// That of whoever started it, for its main task.
     pub(crate) trace: Option<Trace>,
+    /// Not for any log: a secret may be in it.
     pub(crate) spec: Vec<u8>,
 }
 

@@ -10,7 +10,7 @@ use hatchery_proto::{ActorId, Address};
 use super::registry::Known;
 use super::{Book, Registrar, Terms, listening, served};
 use crate::actor::Actor;
-use crate::driver::transport::listener::Listener;
+use crate::driver::transport::door::Door;
 use crate::driver::transport::trouble::Trouble;
 use crate::driver::{clock, readiness};
 use crate::error::{Error, Result};
@@ -53,14 +53,16 @@ pub(super) async fn come_to(actor: &Arc<Actor>, registrar: &Registrar) -> Result
             (Found::Nobody, Terms::Join) => {
                 return refused("nobody listens there; start what is to be the registrar first");
             }
-            (Found::Nobody, _) => match Listener::bind(address).await {
-                Ok(listener) => return Ok(become_it(actor, listener)),
-                // Somebody was faster, and is about to answer.
-                Err(error) if matches!(error.trouble(), Trouble::InUse) => {
-                    other = error.to_string();
+            (Found::Nobody, _) => {
+                match Door::open(address, actor.proofs(), &actor.executor()).await {
+                    Ok(door) => return Ok(become_it(actor, door)),
+                    // Somebody was faster, and is about to answer.
+                    Err(error) if matches!(error.trouble(), Trouble::InUse) => {
+                        other = error.to_string();
+                    }
+                    Err(error) => return Err(failed("becoming the registrar", actor.id(), error)),
                 }
-                Err(error) => return Err(failed("becoming the registrar", actor.id(), error)),
-            },
+            }
             (Found::Other(why), _) => other = why,
         }
         readiness::until(clock::now() + PAUSE * attempt).await;
@@ -71,13 +73,13 @@ pub(super) async fn come_to(actor: &Arc<Actor>, registrar: &Registrar) -> Result
     ))
 }
 
-fn become_it(actor: &Arc<Actor>, listener: Listener) -> Known {
-    let address = listener.address().clone();
+fn become_it(actor: &Arc<Actor>, door: Door) -> Known {
+    let address = door.address().clone();
     let book = actor.discovery().book.get_or_init(|| Arc::new(Book::new(actor.id().clone())));
     tracing::debug!(actor = %actor.id(), %address, "is a registrar");
     // It knows before it is asked.
     let known = Known::own(actor, &address, book);
-    listening::accept_on(actor, listener);
+    listening::accept_on(actor, door);
     known
 }
 
@@ -89,6 +91,8 @@ async fn ask(actor: &Arc<Actor>, address: &Address) -> Result<Found> {
             Err(error) if error.is_hopeless() => {
                 return Err(error.of(&format!("asking for a registrar at `{address}`"), actor.id()));
             }
+            // Nothing tells that nobody is there but that the place is free.
+            Err(_) if matches!(address, Address::Quic { .. }) => return Ok(Found::Nobody),
             Err(error) => return Ok(Found::Other(error.to_string())),
         };
         Ok(match portal.run(served::who()).await {

@@ -9,9 +9,11 @@ use hatchery_proto::actor::peers::Origin;
 
 use crate::actor::Actor;
 use crate::driver::link::lock;
+use crate::driver::transport::door::Door;
 use crate::driver::transport::listener::Listener;
 use crate::driver::transport::place::{self, Place};
 use crate::error::{Error, Result};
+use crate::peer::NoLink;
 use crate::reach::failed;
 
 /// An address of a Unix socket with this name in a directory that is this user's alone, which is made
@@ -33,9 +35,9 @@ pub fn local_address(name: &str) -> Result<Address> {
 
 /// Listens at an address from here on.
 pub(super) async fn listen(actor: &Arc<Actor>, address: &Address) -> Result<()> {
-    let listener = Listener::bind(address).await;
-    let listener = listener.map_err(|error| failed("listening", actor.id(), error))?;
-    accept_on(actor, listener);
+    let door = Door::open(address, actor.proofs(), &actor.executor()).await;
+    let door = door.map_err(|error| failed("listening", actor.id(), error))?;
+    accept_on(actor, door);
     Ok(())
 }
 
@@ -43,19 +45,19 @@ pub(super) async fn listen(actor: &Arc<Actor>, address: &Address) -> Result<()> 
 pub(super) async fn listen_somewhere(actor: &Arc<Actor>) -> Result<()> {
     let listener = Listener::private(&Place::own()).await;
     let listener = listener.map_err(|error| failed("listening", actor.id(), error))?;
-    accept_on(actor, listener);
+    accept_on(actor, Door::plain(listener));
     Ok(())
 }
 
 /// Takes whoever comes, until the actor listens no more.
-pub(super) fn accept_on(actor: &Arc<Actor>, listener: Listener) {
-    let address = listener.address().clone();
+pub(super) fn accept_on(actor: &Arc<Actor>, door: Door) {
+    let address = door.address().clone();
     tracing::debug!(actor = %actor.id(), %address, "listens");
     let accepting = actor.clone();
     let task = actor.spawn(async move {
         loop {
-            let arrival = match listener.accept().await {
-                Ok(arrival) => arrival,
+            let coming = match door.accept().await {
+                Ok(coming) => coming,
                 Err(error) => {
                     tracing::error!(%error, "nobody can come in here any more");
                     return;
@@ -65,7 +67,14 @@ pub(super) fn accept_on(actor: &Arc<Actor>, listener: Listener) {
             let Some(number) = accepting.peers().arrives() else { continue };
             let actor = accepting.clone();
             let greeted = async move {
-                let met = actor.greet(arrival, number, Origin::Accepted, None).await;
+                let patience = actor.settings().limits.handshake_timeout;
+                let met = match coming.proven(patience).await {
+                    Ok(arrival) => actor.greet(arrival, number, Origin::Accepted, None).await,
+                    Err(why) => {
+                        actor.peers().unmet(number);
+                        Err(NoLink::Refused(why.to_string()))
+                    }
+                };
                 if let Err(why) = met {
                     tracing::debug!(%why, "somebody who connected is no peer");
                 }

@@ -66,6 +66,17 @@ impl Known {
         &self.address
     }
 
+    /// An address of this machine's beside it, with any port, where it is a network's and the root of this
+    /// tree listens there.
+    pub(super) fn beside(&self, root: u128) -> Option<Address> {
+        lock(&self.state).uuid.filter(|uuid| *uuid == root)?;
+        match self.address.clone() {
+            Address::Tcp { host, .. } => Some(Address::Tcp { host, port: 0 }),
+            Address::Quic { host, .. } => Some(Address::Quic { host, port: 0 }),
+            _ => None,
+        }
+    }
+
     pub(super) fn as_told(&self) -> Registrar {
         let (address, uuid) = (self.address.clone(), lock(&self.state).uuid);
         Registrar { address, uuid, terms: Terms::Either }

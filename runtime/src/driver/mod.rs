@@ -17,6 +17,6 @@ pub(crate) mod reactor;
 pub(crate) mod readiness;
 pub(crate) mod signal;
 pub(crate) mod spawner;
-#[allow(dead_code, reason = "what stands on it is not all there yet")]
+#[allow(dead_code, reason = "streams of a network are only for who can prove who is at their ends")]
 pub(crate) mod transport;
 pub(crate) mod watch;

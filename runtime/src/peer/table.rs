@@ -105,6 +105,11 @@ impl Table {
         self.with(|core| core.handle_goodbye(number));
     }
 
+    /// Whoever came has not proven to be anybody.
+    pub(crate) fn unmet(&self, number: LinkId) {
+        self.gone(number, Gone::Unlinked);
+    }
+
     /// A link is gone, whether it was up or not.
     pub(super) fn gone(&self, number: LinkId, how: Gone) {
         lock(&self.known).remove(&number);

@@ -4,11 +4,13 @@
 
 pub(crate) mod carrier;
 pub(crate) mod dial;
+pub(crate) mod door;
 pub(crate) mod duplex;
 pub(crate) mod listener;
 pub(crate) mod origin;
 pub(crate) mod place;
 mod plain;
+pub(crate) mod proofs;
 #[cfg(feature = "quic")]
 pub(crate) mod quic;
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub(crate) enum Origin {
     },
     /// An address, which proves nothing.
     Network(SocketAddr),
+    /// The member of the tree whose certificate has this uuid.
+    #[cfg(feature = "tls")]
+    Member(u128),
 }
 
 /// Why a connection is not spoken to.

@@ -35,7 +35,8 @@ use crate::driver::link::lock;
 use crate::driver::readiness::{self, Ready};
 use state::State;
 
-pub(crate) use settings::{HANDSHAKE, LINGER};
+#[cfg(test)]
+use settings::LINGER;
 pub(crate) use stream::QuicStream;
 
 /// A socket that is dialed from and that others dial. Dropping it refuses whoever dials from then on, as

@@ -16,17 +16,22 @@ mod error;
 mod guarded;
 mod keys;
 mod pem;
-pub(crate) mod secret;
+mod secret;
 mod secured;
 #[cfg(test)]
 pub(super) mod tests;
 
 pub(crate) use authority::Authority;
-#[cfg(feature = "quic")]
-pub(super) use certificate::MEMBER;
 pub(crate) use certificate::Proven;
 pub(crate) use credentials::Credentials;
-pub(crate) use error::{End, Fault, Stranger, TlsError};
-pub(crate) use keys::{ALPN, Keys, WELCOME};
-pub(crate) use secret::Secret;
+pub(crate) use error::TlsError;
+#[cfg(test)]
+pub(super) use keys::ALPN;
+pub(crate) use keys::Keys;
 pub(crate) use secured::Secured;
+#[cfg(feature = "quic")]
+pub(super) use {
+    certificate::MEMBER,
+    error::{End, Fault},
+    keys::WELCOME,
+};

@@ -54,13 +54,14 @@ fn main() -> ExitCode {
     if let Some(code) = roles::play() {
         return code;
     }
-    let tests: [(&str, Test); 10] = [
+    let tests: [(&str, Test); 11] = [
         ("another_user_is_turned_away_and_others_come_in", || as_root(another_user)),
         ("f_31_a_foreign_directory_is_refused_untouched", || as_root(foreign_directory)),
         ("f_31_a_stale_file_of_another_user_is_left_alone", || as_root(foreign_file)),
         ("f_31_full_and_read_only_disks_are_said_so", || as_root(bad_disks)),
         ("f_31_without_proc_short_paths_still_work", || as_root(no_proc)),
         ("a_peer_whose_number_is_not_known_is_turned_away", || as_root(other_namespace)),
+        ("f_31_the_private_place_is_where_nobody_else_is", own_place),
         ("f_31_a_killed_listener_is_replaced", killed_listener),
         ("f_31_of_two_processes_one_takes_a_stale_file_over", two_starters),
         ("the_mask_of_a_process_changes_no_mode", any_mask),
@@ -308,6 +309,32 @@ fn other_namespace() {
     assert_eq!(socket.read(&mut [0]).unwrap(), 0);
     assert_eq!(other.end().trim_end(), "strangers: 1");
     assert!(!path.exists());
+}
+
+/// What the environment names is taken where it is this user's, and the common place otherwise.
+fn own_place() -> Completion {
+    let folder = Folder::new();
+    let common = format!("/tmp/hatchery-{}", rustix::process::geteuid().as_raw());
+    let named = folder.0.join("hatchery").display().to_string();
+    fs::write(folder.join("file"), b"content").unwrap();
+    let told = |runtime: &Path| {
+        let with = |command: &mut Command| {
+            command.env("XDG_RUNTIME_DIR", runtime);
+        };
+        Other::start("place", &folder.0, with).end().trim_end().to_owned()
+    };
+    assert_eq!(told(&folder.0), named);
+    for other in ["", "file", "none"].map(|name| folder.join(name)) {
+        let ours = other == folder.join("");
+        assert_eq!(told(&other), if ours { named.clone() } else { common.clone() }, "{other:?}");
+    }
+    assert_eq!(told(Path::new("relative")), common);
+    if rustix::process::geteuid().is_root() {
+        chown(&folder.0, Some(NOBODY), Some(NOBODY)).unwrap();
+        assert_eq!(told(&folder.0), common);
+    }
+    assert!(!folder.join("hatchery").exists());
+    Completion::Completed
 }
 
 fn killed_listener() -> Completion {

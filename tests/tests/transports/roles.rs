@@ -37,6 +37,7 @@ pub(crate) fn play() -> Option<ExitCode> {
             let said = format!("listening on {}", one.address());
             (one, said)
         })),
+        "place" => println!("{}", Place::own().path().display()),
         "connect" => reach(&place),
         "knock" => knock(&place),
         "starter" => start(&place),

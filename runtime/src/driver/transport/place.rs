@@ -10,6 +10,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,6 +82,34 @@ impl Place {
         Err(at(last))
     }
 
+    /// Removes what processes have left in it that were killed: the files of sockets that nobody listens
+    /// at. Says how many. Those who listen see somebody come and go.
+    pub(crate) async fn sweep(&self) -> Result<usize, TransportError> {
+        let at = |trouble: Trouble| trouble.at("sweeping", self.path().display());
+        let (base, directory) = self.open()?;
+        let swept = {
+            let _lock = Lock::take(directory.as_fd()).await.map_err(at)?;
+            self.sweep_open(&directory).map_err(at)?
+        };
+        // It was made, or nothing is left in it: where others use it, it stays.
+        let _ = rustix::fs::unlinkat(&base, &self.name, AtFlags::REMOVEDIR);
+        Ok(swept)
+    }
+
+    fn sweep_open(&self, directory: &OwnedFd) -> Result<usize, Trouble> {
+        let mut swept = 0;
+        for entry in rustix::fs::Dir::read_from(directory)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if is_drawn(name.as_bytes()) {
+                let short = short(directory.as_fd(), &self.path(), name)?;
+                // One that is in use, or is something else, stays.
+                swept += usize::from(free(directory.as_fd(), name, &short).is_ok());
+            }
+        }
+        Ok(swept)
+    }
+
     /// Opens it, and what it is in; makes it where it is not there.
     ///
     /// # Errors
@@ -134,6 +163,17 @@ impl Place {
         }
         Err(at(Errno::NOENT.into()))
     }
+}
+
+/// A name that nobody else has.
+fn draw() -> std::io::Result<String> {
+    Ok(format!("{:032x}.sock", identity::fresh()?))
+}
+
+/// Whether a name is one that was drawn.
+fn is_drawn(name: &[u8]) -> bool {
+    let drawn = name.strip_suffix(b".sock");
+    drawn.is_some_and(|name| name.len() == 32 && name.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Whether it is an absolute path of a directory of this user's.

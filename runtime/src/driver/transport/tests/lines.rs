@@ -44,6 +44,18 @@ async fn hear(line: &Line) -> Vec<u8> {
     }
 }
 
+/// Does the same over every carrier, of which some take a second to be gone.
+fn over_each(test: impl AsyncFn(&str, [Line; 2]) + Sync) {
+    std::thread::scope(|scope| {
+        for (name, carriers) in CARRIERS {
+            let test = &test;
+            let own = std::thread::Builder::new().name(name.to_owned());
+            let run = move || readiness::block_on(test(name, lines(carriers())));
+            own.spawn_scoped(scope, run).unwrap();
+        }
+    });
+}
+
 fn long(number: u8) -> Vec<u8> {
     (0..1_000_000_u32).map(|place| (place / 7) as u8 ^ number).collect()
 }
@@ -74,15 +86,8 @@ async fn half_close(a: &Line, b: &Line) {
 
 #[test]
 fn one_direction_ends_and_the_other_goes_on() {
-    for (name, carriers) in CARRIERS {
-        eprintln!("{name}");
-        readiness::block_on(async {
-            let [a, b] = lines(carriers());
-            half_close(&a, &b).await;
-        });
-    }
+    over_each(async |_, [a, b]| half_close(&a, &b).await);
     for seed in 0..6 {
-        eprintln!("seed {seed}");
         readiness::block_on(async {
             let [a, b] = pair([100, 10_000][seed as usize % 2]);
             let trying = |end, seed| Carrier::stream(Trying::new(end, 1000, seed));
@@ -94,50 +99,42 @@ fn one_direction_ends_and_the_other_goes_on() {
 
 #[test]
 fn closing_wakes_whoever_reads_or_waits_for_room() {
-    for (name, carriers) in CARRIERS {
-        eprintln!("{name}");
-        readiness::block_on(async {
-            let [a, _b] = lines(carriers());
-            let full = async {
-                let bytes = vec![0; 100_000];
-                while a.write(&[IoSlice::new(&bytes)]).is_ok() {}
-                let _ = a.writable().await;
-                assert!(a.write(&[IoSlice::new(b"late")]).is_err());
-            };
-            let empty = async {
-                let read = a.read(&mut [0; 100]).await;
-                assert!(!matches!(read, Ok(1..)), "{read:?}");
-            };
-            let close = async {
-                future::yield_now().await;
-                a.close();
-                a.gone().await;
-            };
-            future::zip(future::zip(full, empty), close).await;
-        });
-    }
+    over_each(async |_, [a, _b]| {
+        let full = async {
+            let bytes = vec![0; 100_000];
+            while a.write(&[IoSlice::new(&bytes)]).is_ok() {}
+            let _ = a.writable().await;
+            assert!(a.write(&[IoSlice::new(b"late")]).is_err());
+        };
+        let empty = async {
+            let read = a.read(&mut [0; 100]).await;
+            assert!(!matches!(read, Ok(1..)), "{read:?}");
+        };
+        let close = async {
+            future::yield_now().await;
+            a.close();
+            a.gone().await;
+        };
+        future::zip(future::zip(full, empty), close).await;
+    });
 }
 
 #[test]
 fn a_peer_that_is_gone_is_an_error_and_an_end() {
-    for (name, carriers) in CARRIERS {
-        eprintln!("{name}");
-        readiness::block_on(async {
-            let [a, b] = lines(carriers());
-            say(&b, b"last words").await;
-            b.close();
-            b.gone().await;
-            drop(b);
-            assert_eq!(hear(&a).await, b"last words");
-            // TCP hears of it by the answer to what it has sent.
-            let mut waited = false;
-            while a.write(&[IoSlice::new(b"more")]).is_ok() {
-                assert!(!waited || name.starts_with("tcp"));
-                waited = true;
-                a.readable().await;
-            }
-        });
-    }
+    over_each(async |name, [a, b]| {
+        say(&b, b"last words").await;
+        b.close();
+        b.gone().await;
+        drop(b);
+        assert_eq!(hear(&a).await, b"last words");
+        // TCP hears of it by the answer to what it has sent.
+        let mut waited = false;
+        while a.write(&[IoSlice::new(b"more")]).is_ok() {
+            assert!(!waited || name.starts_with("tcp"));
+            waited = true;
+            a.readable().await;
+        }
+    });
 }
 
 #[test]

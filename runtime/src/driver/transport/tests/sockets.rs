@@ -403,6 +403,28 @@ fn a_private_place_that_comes_and_goes_is_always_there_for_whoever_listens() {
 }
 
 #[test]
+fn ipc_14_what_the_killed_have_left_is_swept_and_nothing_else() {
+    let folder = Folder::new();
+    let place = Place::temporary(&folder.0);
+    assert_eq!(block_on(place.sweep()).unwrap(), 0);
+    assert!(folder.is_empty());
+    let listener = block_on(Listener::private(&place)).unwrap();
+    let stale = |name: String| drop(UnixListener::bind(place.path().join(name)).unwrap());
+    for number in 0..20 {
+        stale(format!("{number:032x}.sock"));
+    }
+    let kept = ["other.sock".to_owned(), format!("{:032x}.sock", u128::MAX)];
+    stale(kept[0].clone());
+    fs::write(place.path().join(&kept[1]), b"content").unwrap();
+    assert_eq!(block_on(place.sweep()).unwrap(), 20);
+    kept.iter().for_each(|name| fs::remove_file(place.path().join(name)).unwrap());
+    let Address::Unix { path, .. } = listener.address() else { panic!("no path") };
+    both_speak_behind_a_look(&listener, Path::new(path));
+    drop(listener);
+    assert!(folder.is_empty());
+}
+
+#[test]
 fn f_31_a_place_that_is_not_private_is_refused_untouched() {
     let folder = Folder::new();
     let place = Place::temporary(&folder.0);

@@ -26,7 +26,13 @@ fn answered(bytes: &[u8]) -> TlsError {
 
 fn hello() -> Vec<u8> {
     let announced = Announced::of(&Limits::default());
-    let hello = Hello { versions: VERSIONS, id: actor(1, "plain"), role: Role::Even, announced };
+    let hello = Hello {
+        versions: VERSIONS,
+        id: actor(1, "plain"),
+        role: Role::Even,
+        announced,
+        tree: None,
+    };
     let mut body = Vec::new();
     hello.put(&mut body);
     let mut frame = u32::try_from(body.len() + 2).unwrap().to_le_bytes().to_vec();

@@ -18,7 +18,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
-use super::duplex::{Duplex, Shared};
+use super::duplex::{Duplex, RESTS, Shared};
 use crate::driver::link::lock;
 use crate::driver::readiness::Ready;
 
@@ -181,7 +181,14 @@ impl Line {
     pub(crate) async fn gone(&self) {
         match self {
             Self::Stream(shared) => shared.gone().await,
-            Self::Unix(_) | Self::Tcp(_) | Self::Pipes(_) => {}
+            // What is not read when it is closed has TCP take back what is still on its way there.
+            Self::Tcp(socket) => {
+                let mut rest = [0; 4096];
+                let mut more = || matches!(socket.get_ref().read(&mut rest), Ok(1..));
+                // A peer that goes on for ever is not listened to for ever.
+                (0..RESTS).any(|_| !more());
+            }
+            Self::Unix(_) | Self::Pipes(_) => {}
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::driver::{clock, readiness};
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// So often something is read of it before others have their turn.
-const RESTS: usize = 16;
+pub(super) const RESTS: usize = 16;
 
 /// What bytes go through both ways.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -238,7 +238,10 @@ impl State {
         };
         match Pin::new(stream).poll_write_vectored(cx, slices) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(ErrorKind::WriteZero.into())),
-            Poll::Ready(Err(error)) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+            // A stream waits by itself: for one that does not, nobody would.
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::WouldBlock => {
+                Poll::Ready(Err(io::Error::other("a stream blocks and waits for nothing")))
+            }
             polled => polled,
         }
     }

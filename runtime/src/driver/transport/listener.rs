@@ -153,7 +153,10 @@ impl Listener {
                     Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                         shortage.wait(&self.address, &error).await;
                     }
-                    _ if self.is_networks(&error) => {}
+                    // Bounded where the network goes on saying so.
+                    _ if self.is_networks(&error) => {
+                        readiness::until(clock::now() + PAUSE[0]).await
+                    }
                     _ => return Err(Trouble::from(error).at("accepting on", &self.address)),
                 },
             }

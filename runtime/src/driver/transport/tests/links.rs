@@ -19,6 +19,8 @@ use super::memory::{Trying, pair};
 use crate::driver::link::{Handler, Link, Loops, lock};
 use crate::driver::readiness;
 use crate::driver::transport::carrier::Carrier;
+#[cfg(feature = "tls")]
+use crate::driver::transport::duplex::Duplex;
 
 /// Longer than any of these takes, on a machine that is busy.
 const LONG: Duration = Duration::from_secs(60);
@@ -323,6 +325,39 @@ fn ipc_06_a_stream_in_pieces_that_waits_whenever_it_likes_is_no_other_link() {
             Carrier::stream(Trying::new(other, most, seed + 1000)),
         ];
         assert_eq!(whole(carriers, 300), expected, "seed {seed}");
+    }
+}
+
+/// With TLS on each of them.
+#[cfg(feature = "tls")]
+fn secured(streams: [Box<dyn Duplex>; 2]) -> [Carrier; 2] {
+    let authority = crate::driver::transport::tls::Authority::new().unwrap();
+    let [one, other] = [1, 2].map(|number| authority.issue(&me(number)).unwrap());
+    let [near, far] = streams;
+    let both = future::zip(one.dial(near, Some(2), "there"), other.accept(far, "here"));
+    let (dialed, accepted) = readiness::block_on(both);
+    [Carrier::stream(dialed.unwrap().0), Carrier::stream(accepted.unwrap().0)]
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_conversation_comes_to_the_same_with_tls_on_it() {
+    let expected = whole(unix(), 2000);
+    for carriers in [unix, tcp, pipes] {
+        let streams = || carriers().map(|carrier| carrier.into_stream().unwrap());
+        assert_eq!(whole(secured(streams()), 2000), expected);
+        cut(secured(streams()));
+    }
+    for seed in 0..20 {
+        let streams = |room| -> [Box<dyn Duplex>; 2] {
+            let [one, other] = pair(room);
+            [
+                Box::new(Trying::unbuffered(one, 1000, seed)),
+                Box::new(Trying::unbuffered(other, 1000, seed + 1000)),
+            ]
+        };
+        assert_eq!(whole(secured(streams(100)), 2000), expected, "seed {seed}");
+        cut(secured(streams(5000)));
     }
 }
 

@@ -116,6 +116,7 @@ impl Drop for Memory {
 pub(super) struct Trying<S> {
     inner: S,
     held: VecDeque<u8>,
+    holds: bool,
     most: usize,
     random: fastrand::Rng,
 }
@@ -126,7 +127,14 @@ const HELD: usize = 100;
 impl<S> Trying<S> {
     pub(super) fn new(inner: S, most: usize, seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        Self { inner, held: VecDeque::new(), most, random }
+        Self { inner, held: VecDeque::new(), holds: true, most, random }
+    }
+
+    /// One that keeps nothing, as a socket: futures-rustls forgets that it wanted to flush where that
+    /// waits while it shakes hands.
+    #[cfg(feature = "tls")]
+    pub(super) fn unbuffered(inner: S, most: usize, seed: u64) -> Self {
+        Self { holds: false, ..Self::new(inner, most, seed) }
     }
 
     /// Is pending now and then, and goes on at once.
@@ -184,6 +192,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Trying<S> {
         ready!(self.poll_send(cx, HELD - 1))?;
         if self.hesitates(cx) {
             return Poll::Pending;
+        }
+        if !self.holds {
+            let count = self.some(bytes.len());
+            let bytes = bytes.get(..count).unwrap_or_default();
+            return Pin::new(&mut self.inner).poll_write(cx, bytes);
         }
         let room = HELD - self.held.len();
         let count = self.some(bytes.len().min(room));

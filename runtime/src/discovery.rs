@@ -12,6 +12,7 @@ mod lookup;
 mod registry;
 mod served;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_executor::Task;
@@ -73,6 +74,8 @@ impl Places {
 pub(crate) struct Discovery {
     book: OnceLock<Arc<Book>>,
     state: Mutex<State>,
+    /// Somebody is about to look for what processes have left that were killed.
+    sweeps: AtomicBool,
 }
 
 #[derive(Default)]
@@ -110,6 +113,19 @@ impl Discovery {
         drop(std::mem::take(&mut lock(&self.state).listening));
     }
 
+    /// Whether this actor was ever to be found.
+    fn is_used(&self) -> bool {
+        let state = lock(&self.state);
+        !state.addresses.is_empty() || !state.known.is_empty()
+    }
+
+    /// Looks for what processes of a tree have left that were killed, at its root's end.
+    pub(crate) async fn sweep(&self) {
+        if self.is_used() {
+            listening::sweep().await;
+        }
+    }
+
     /// Forgets everything: each part holds the actor, and the actor these.
     pub(crate) fn forget(&self) {
         drop(std::mem::take(&mut *lock(&self.state)));
@@ -143,6 +159,21 @@ impl Actor {
             lock(&self.discovery().state).kept.extend(kept);
         }
         Ok(())
+    }
+
+    /// A child has ended that may not have been able to clean up: what it has left is looked for soon.
+    pub(crate) fn sweep_soon(self: &Arc<Self>) {
+        let is_found = self.discovery().is_used();
+        if !is_found || self.discovery().sweeps.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let actor = self.clone();
+        let sweep = async move {
+            // Whoever dies from here on has another.
+            actor.discovery().sweeps.store(false, Ordering::Release);
+            listening::sweep().await;
+        };
+        self.spawn(sweep).detach();
     }
 
     /// Takes its name back at every registrar (P-C7).

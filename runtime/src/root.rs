@@ -116,6 +116,7 @@ where
         adopter.stop().await;
     }
     spawner::settled().await;
+    actor.discovery().sweep().await;
     let cancelled = actor.asked();
     drop(reign);
     let mut hooks = last.failures.into_iter();

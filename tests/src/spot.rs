@@ -70,17 +70,3 @@ impl Drop for Spot {
 fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|one| one.path())
 }
-
-/// Where a test's registrar listens, whose root is opened by an attribute: gone with the process's
-/// temporary folder.
-///
-/// # Panics
-/// As [`Spot::new`].
-#[must_use]
-pub fn registrar(name: &str) -> Address {
-    let spot = Spot::new(name);
-    let address = spot.address("registrar");
-    // It stays: its root is opened and ended around the test's own lines.
-    std::mem::forget(spot);
-    address
-}

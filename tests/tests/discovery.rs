@@ -5,15 +5,14 @@ use std::future::pending;
 
 use hatchery::{
     CancelStatus, Change, Context, Error, ErrorKind, Nursery, Options, Portal, Receives, Result,
-    Sends, Starts, connect, find_actor, get_registry, open_nursery, query_actor, unregister,
-    wait_for_actor,
+    Sends, Starts, connect, find_actor, get_registry, local_address, open_nursery, query_actor,
+    unregister, wait_for_actor,
 };
 use hatchery_tests::sign::soon;
-use hatchery_tests::spot::registrar;
 use hatchery_tests::worker::alive;
 
 fn with_registrar(name: &str) -> Options {
-    Options::new().registry(registrar(name))
+    Options::new().registry(local_address(name).unwrap())
 }
 
 /// Who is registered, by name.

@@ -1,7 +1,6 @@
 //! Where this actor can be reached: one task for each address takes whoever comes, and has it greet.
 //! Whether it is let in is decided where it has said who it is.
 
-use std::io;
 use std::sync::Arc;
 
 use hatchery_proto::Address;
@@ -16,21 +15,19 @@ use crate::error::{Error, Result};
 use crate::peer::NoLink;
 use crate::reach::failed;
 
-/// An address of a Unix socket with this name in a directory that is this user's alone, which is made
-/// where it is not there: `$XDG_RUNTIME_DIR/hatchery`, or `/tmp/hatchery-UID`. For programs that are to
-/// meet on one machine.
+/// An address of a Unix socket with this name in a directory that is this user's alone:
+/// `$XDG_RUNTIME_DIR/hatchery`, or `/tmp/hatchery-UID`. It is made by whoever listens there first, who
+/// refuses one that others may come into, and goes with the last socket in it. For programs that are to meet
+/// on one machine.
 ///
 /// # Errors
-/// `Misuse` where the name could be no file's; `Os` where the directory cannot be made, or is one that
-/// others may come into.
+/// `Misuse` where the name could be no file's.
 pub fn local_address(name: &str) -> Result<Address> {
     let attempt = format!("naming a place of this user's `{}`", name.escape_debug());
     if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
         return Err(Error::misuse(format!("{attempt}: it is no name of a file")));
     }
-    let place = Place::own();
-    place.open().map_err(|error| Error::os(attempt, io::Error::other(error)))?;
-    Ok(place::address(&place.path().join(name)))
+    Ok(place::address(&Place::own().path().join(name)))
 }
 
 /// Listens at an address from here on.
@@ -85,4 +82,12 @@ pub(super) fn accept_on(actor: &Arc<Actor>, door: Door) {
     let mut state = lock(&actor.discovery().state);
     state.addresses.push(address);
     state.listening.push(task);
+}
+
+/// Removes the sockets that nobody listens at any more from this user's private directory, and that where
+/// it is empty then.
+pub(super) async fn sweep() {
+    if let Err(error) = Place::own().sweep().await {
+        tracing::debug!(%error, "what killed processes have left was not looked for");
+    }
 }

@@ -368,6 +368,9 @@ impl Body {
 /// Reports the end to everyone who waits for it.
 async fn conclude(child: &Arc<Child>, life: Attended) {
     child.actor.peers().child_gone(child, life.end.status);
+    if !matches!(life.end.status, Some(ExitStatus::Code(_))) {
+        child.actor.sweep_soon();
+    }
     let Attended { end, body, refused, last } = life;
     let mut exit = match (last, &body) {
         (Some(exit), _) => exit,

@@ -63,23 +63,30 @@ impl Place {
 
     /// Listens in it, under a name that nobody else has.
     pub(crate) async fn listen(&self) -> Result<(OwnedFd, File), TransportError> {
-        let at = |trouble: Trouble| trouble.at("making a socket in", self.path().display());
+        let drawn = identity::fresh().map_err(|error| self.making(error.into()))?;
+        self.listen_as(format!("{drawn:032x}.sock").as_ref()).await
+    }
+
+    fn making(&self, trouble: Trouble) -> TransportError {
+        trouble.at("making a socket in", self.path().display())
+    }
+
+    /// Listens in it under this name.
+    async fn listen_as(&self, name: &OsStr) -> Result<(OwnedFd, File), TransportError> {
         let mut last = Trouble::Locked;
         for _ in 0..TRIES {
             let (base, directory) = self.open()?;
-            let name =
-                format!("{:032x}.sock", identity::fresh().map_err(|error| at(error.into()))?);
-            match listen(directory, name.into(), self.path()).await {
+            match listen(directory, name.to_owned(), self.path()).await {
                 Ok((socket, mut file)) => {
                     file.home = Some((base, self.name.clone()));
                     return Ok((socket, file));
                 }
                 // It went with somebody's last file.
                 Err(Trouble::System(error)) if is_absent(&error) => last = error.into(),
-                Err(trouble) => return Err(at(trouble)),
+                Err(trouble) => return Err(self.making(trouble)),
             }
         }
-        Err(at(last))
+        Err(self.making(last))
     }
 
     /// Removes what processes have left in it that were killed: the files of sockets that nobody listens
@@ -245,10 +252,17 @@ fn inode(about: &Stat) -> (u64, u64) {
     (about.st_dev, about.st_ino)
 }
 
-/// Listens at a path that was given, in whatever directory: who comes in is looked at, not who might.
+/// Listens at a path that was given, in whatever directory: who comes in is looked at, not who might. The
+/// private one is made where it is not there.
 ///
 /// A file that nobody listens at any more is taken over.
 pub(crate) async fn listen_at(path: &Path) -> Result<(OwnedFd, File), TransportError> {
+    let own = Place::own();
+    if let Ok((above, name)) = parts(path)
+        && above == own.path()
+    {
+        return own.listen_as(name).await;
+    }
     let attempt = async {
         let (above, name) = parts(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

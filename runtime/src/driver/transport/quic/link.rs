@@ -15,7 +15,7 @@ use quinn_proto::{
 };
 
 use super::super::tls::{End, Fault, Keys, Proven, TlsError, WELCOME};
-use super::settings::{FAREWELL, LINGER, REFUSED};
+use super::settings::{FAREWELL, LINGER, LONGEST_LINGER, REFUSED};
 use super::{ends, pending};
 
 /// How far a connection has come.
@@ -43,6 +43,8 @@ pub(super) struct Link {
     stream: Option<StreamId>,
     /// The end of the handshake, or of the last farewell.
     pub(super) until: Option<Instant>,
+    /// The end of the farewell, however much is heard of the other end.
+    longest: Option<Instant>,
     lost: Option<ErrorKind>,
     /// What we say has an end; the other end has it.
     finishing: bool,
@@ -84,6 +86,7 @@ impl Link {
             at,
             stream: None,
             until: Some(until),
+            longest: None,
             lost: None,
             finishing: false,
             finished: false,
@@ -320,9 +323,21 @@ impl Link {
             return;
         };
         match self.connection.send_stream(id).finish() {
-            Ok(()) => self.until = Some(now + LINGER),
+            Ok(()) => self.linger(now),
             // The other end wants no more.
             Err(_) => self.finished = true,
+        }
+    }
+
+    fn linger(&mut self, now: Instant) {
+        self.until = Some(now + LINGER);
+        self.longest = Some(now + LONGEST_LINGER);
+    }
+
+    /// Something has come from the other end: what was said last is waited for a while longer.
+    pub(super) fn is_there(&mut self, now: Instant) {
+        if let (Some(until), Some(longest)) = (&mut self.until, self.longest) {
+            *until = longest.min(now + LINGER);
         }
     }
 
@@ -332,7 +347,7 @@ impl Link {
         if matches!(self.phase, Phase::Open(_)) {
             self.finish(now);
             // However long it was waited for already.
-            self.until = Some(now + LINGER);
+            self.linger(now);
         } else {
             self.finished = true;
         }

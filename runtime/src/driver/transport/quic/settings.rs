@@ -13,8 +13,11 @@ use super::super::tls::Keys;
 
 /// How long a handshake may take: as long as a link's greeting (P-L1).
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(5);
-/// How long the last bytes of a link that was let go are waited for.
+/// How long the last bytes of a link that was closed or let go are waited for after something was heard of
+/// the other end.
 pub(crate) const LINGER: Duration = Duration::from_secs(3);
+/// How long they are waited for in all: a window's worth over 1 Mbit/s.
+pub(super) const LONGEST_LINGER: Duration = Duration::from_secs(20);
 /// How many handshakes may be under way with peers that have proven nothing; above it they are refused.
 pub(crate) const MOST_STRANGERS: usize = 64;
 /// From how many on a peer has to show first that it is where it says.

@@ -179,10 +179,13 @@ impl State {
 
     /// Moves what can be moved: datagrams in, time, and datagrams out.
     pub(super) fn turn(&mut self, socket: &UdpSocket) -> io::Result<Turn> {
+        // What is due after this has its turn after what follows from the datagrams: a connection that they
+        // have closed has to say so, however late it is by then.
+        let now = Instant::now();
         let again = self.receive(socket)?;
         let ids: Vec<_> = self.links.keys().copied().collect();
         for id in ids {
-            self.keep_time(id);
+            self.keep_time(id, now);
             self.settle(id, socket);
         }
         self.early = false;
@@ -228,6 +231,7 @@ impl State {
                 let id = self.by_handle.get(&handle.0).copied();
                 if let Some(link) = id.and_then(|id| self.links.get_mut(&id)) {
                     link.connection.handle_event(event);
+                    link.is_there(now);
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
@@ -274,9 +278,8 @@ impl State {
         }
     }
 
-    fn keep_time(&mut self, id: u64) {
+    fn keep_time(&mut self, id: u64, now: Instant) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let now = Instant::now();
         if link.handle.is_some() && link.connection.poll_timeout().is_some_and(|at| at <= now) {
             link.connection.handle_timeout(now);
         }

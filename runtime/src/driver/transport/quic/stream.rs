@@ -12,7 +12,8 @@ use super::Shared;
 /// The stream of one link.
 ///
 /// What is written may stay inside until it is flushed. Closing it waits until the other end has all of
-/// it, for [`LINGER`](super::LINGER) at most; a stream that is dropped says the same in the background. A
+/// it, for [`LINGER`](super::LINGER) after its last sign of life, and 20 s at most; then it is an error of the
+/// kind `TimedOut`, and reading goes on. A stream that is dropped says the same in the background. A
 /// read at the end gives 0 where the other end has closed it or let it go, and an error where it is lost.
 pub(crate) struct QuicStream {
     shared: Arc<Shared>,

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use book::Book;
 pub use listening::local_address;
+pub(crate) use lookup::dial_again;
 pub use lookup::{connect, find_actor, query_actor, unregister, wait_for_actor};
 pub use registry::{Registry, Watching, get_registry};
 pub(crate) use served::{ENTRIES, is_own};

@@ -1,7 +1,10 @@
 //! Portals: handles to actors. A portal asks; it owns nothing, and dropping it ends nothing.
 
+mod starting;
+
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use hatchery_proto::{ActorId, Connection, DialogId, ExitReport, Kind, Misuse, Outcome, StartWish};
@@ -12,7 +15,7 @@ use crate::actor::Actor;
 use crate::codec::{Codec, Encoded, Postcard, decode, encode};
 use crate::context::{self, CancelStatus, First, OpenContext};
 use crate::dialog::{Asked, Dialog, Side};
-use crate::driver::link::{Leaves, Link, Name};
+use crate::driver::link::{Link, Name};
 use crate::endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf,
 };
@@ -20,8 +23,8 @@ use crate::error::{Error, Result};
 use crate::peer::Held;
 use crate::source::{self, Source};
 use crate::supervisor::Child;
-use crate::trace::Trace;
-use crate::wait;
+pub(crate) use starting::{answer, ask_on, open_on, wish_of};
+use starting::{start_on, wish};
 
 /// A handle to an actor: a child, from the nursery that started it, or any other that was found.
 ///
@@ -64,7 +67,7 @@ impl Portal {
     fn link(&self) -> Result<Arc<Link>> {
         match &self.to {
             To::Child(child) => child.link(),
-            To::Peer(held) => Ok(held.link().clone()),
+            To::Peer(held) => Ok(held.link()),
         }
     }
 
@@ -390,100 +393,37 @@ impl Portal {
 
     /// Makes a call.
     async fn ask(&self, wish: StartWish<'_>, name: Name, args: Encoded) -> Result<Asked> {
-        let link = self.link()?;
-        match ask_on(&link, self.actor(), wish, name, args).await {
-            Ok(asked) => {
-                self.opened(asked.id());
-                Ok(asked)
-            }
-            Err(misuse) => Err(self.start_refused(wish.endpoint, &misuse).await),
-        }
+        let (link, id) = self.start(wish, &args).await?;
+        Ok(Asked::new(link, id, name))
     }
 
     async fn open_as(&self, wish: StartWish<'_>, args: &[u8]) -> Result<Arc<Dialog>> {
-        let link = self.link()?;
-        match open_on(&link, self.actor(), self.id(), wish, args).await {
-            Ok(dialog) => {
-                self.opened(dialog.id);
-                Ok(dialog)
+        let (link, id) = self.start(wish, args).await?;
+        Ok(Dialog::new(link, id, Side::Opener, wish.endpoint.into(), self.id()))
+    }
+
+    /// Has a task started, on another link where the peer has let go of the one at hand.
+    async fn start(&self, wish: StartWish<'_>, args: &[u8]) -> Result<(Arc<Link>, DialogId)> {
+        loop {
+            let link = self.link()?;
+            match start_on(&link, self.actor(), wish, args).await {
+                Ok(id) => {
+                    self.opened(id);
+                    return Ok((link, id));
+                }
+                Err(Misuse::Closing | Misuse::LinkGone) if self.renew().await => {}
+                Err(misuse) => return Err(self.start_refused(wish.endpoint, &misuse).await),
             }
-            Err(misuse) => Err(self.start_refused(wish.endpoint, &misuse).await),
         }
     }
-}
 
-/// Makes a call on a link, as [`start_on`] does.
-pub(crate) async fn ask_on(
-    link: &Arc<Link>,
-    actor: &Actor,
-    wish: StartWish<'_>,
-    name: Name,
-    args: Encoded,
-) -> Result<Asked, Misuse> {
-    let id = start_on(link, actor, wish, &args).await?;
-    Ok(Asked::new(link.clone(), id, name))
-}
-
-/// Waits for what a call comes to.
-pub(crate) async fn answer<E: Endpoint>(
-    asked: &mut Asked,
-    peer: impl FnOnce() -> ActorId,
-) -> Result<ValueOf<E>, ErrorOf<E>> {
-    match asked.outcome().await {
-        Outcome::Returned(bytes) => {
-            let value = context::returned::<E>(&bytes);
-            asked.recycle(bytes);
-            value
+    /// In a box of its own: a registrar may be asked, by a portal too.
+    fn renew(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        match &self.to {
+            To::Child(_) => Box::pin(ready(false)),
+            To::Peer(held) => Box::pin(held.renew()),
         }
-        other => Err(context::failure::<E>(&other, &peer())),
     }
-}
-
-/// Opens a dialog on a link, as [`start_on`] does.
-pub(crate) async fn open_on(
-    link: &Arc<Link>,
-    actor: &Actor,
-    peer: ActorId,
-    wish: StartWish<'_>,
-    args: &[u8],
-) -> Result<Arc<Dialog>, Misuse> {
-    let id = start_on(link, actor, wish, args).await?;
-    Ok(Dialog::new(link.clone(), id, Side::Opener, wish.endpoint.into(), peer))
-}
-
-/// Has a task started by the peer of a link, with what is left of the time of whoever asks, and its
-/// trace; waits for a free slot where the peer has as many as it takes (P-W5).
-async fn start_on(
-    link: &Arc<Link>,
-    actor: &Actor,
-    wish: StartWish<'_>,
-    args: &[u8],
-) -> Result<DialogId, Misuse> {
-    let started = wait::until(link.slots(), || {
-        let deadline = actor.time_left();
-        let trace = Trace::current();
-        // Whoever opens a stream goes on with something else; the others wait for an answer.
-        let leaves = if wish.kind == Kind::Stream { Leaves::Now } else { Leaves::Soon };
-        let started = link.saying(leaves, |connection, now| {
-            let trace = trace.as_ref().map(Trace::as_bytes);
-            connection.start(now, StartWish { deadline, trace, ..wish }, args)
-        });
-        match started {
-            Err(Misuse::TooManyDialogs { .. }) => None,
-            decided => Some(decided),
-        }
-    });
-    started.await
-}
-
-/// The wish to open an endpoint of this program.
-pub(crate) fn wish_of<E: Endpoint>(kind: Kind) -> StartWish<'static> {
-    StartWish { codec: E::Codec::NUMBER, ..wish(E::NAME, E::SCHEMA, kind) }
-}
-
-/// The wish to open an endpoint in postcard.
-fn wish(endpoint: &str, schema: u64, kind: Kind) -> StartWish<'_> {
-    StartWish { endpoint, kind, schema, codec: Postcard::NUMBER, deadline: None, trace: None }
 }
 
 impl fmt::Debug for Portal {

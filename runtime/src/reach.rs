@@ -12,7 +12,7 @@ use crate::actor::Actor;
 use crate::driver::transport::door::{self, NoWay};
 use crate::driver::transport::trouble::{TransportError, Trouble};
 use crate::error::Error;
-use crate::peer::{Held, NoLink};
+use crate::peer::{Held, NoLink, Peer};
 use crate::portal::Portal;
 
 /// How long a connection may take to come to be; the greeting has a limit of its own (P-L1).
@@ -34,13 +34,22 @@ impl Actor {
         address: &Address,
         expected: Option<u128>,
     ) -> Result<Portal, NotReached> {
+        let peer = self.dial(address, expected).await?;
+        Ok(Portal::to_peer(Held::dialed(peer)))
+    }
+
+    /// The same, for whoever holds the link from then on.
+    pub(crate) async fn dial(
+        self: &Arc<Self>,
+        address: &Address,
+        expected: Option<u128>,
+    ) -> Result<Arc<Peer>, NotReached> {
         let executor = self.executor();
         let arrival = door::knock(address, expected, self.proofs(), &executor, CONNECT).await;
         let arrival = arrival.map_err(NotReached::Way)?;
         let number = self.peers().dials();
         let met = self.greet(arrival, number, Origin::Dialed, expected).await;
-        let peer = met.map_err(NotReached::Link)?;
-        Ok(Portal::to_peer(Held::dialed(peer)))
+        met.map_err(NotReached::Link)
     }
 }
 

@@ -62,6 +62,18 @@ async fn meets(name: String) -> Result<String> {
     Ok(met)
 }
 
+/// Holds a portal to a sibling, and asks it for the double of whatever comes, until nothing more does.
+#[hatchery::context]
+async fn keeps(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>, name: String) -> Result<()> {
+    let sibling = find_actor(&name).await?.ok_or_else(|| Error::message("nobody"))?;
+    let mut stream = cx.started(()).await?.open_stream();
+    while let Some(n) = stream.recv().await? {
+        stream.send(sibling.run(doubled(n)).await?).await?;
+    }
+    sibling.close().await;
+    Ok(())
+}
+
 #[hatchery::endpoint]
 async fn ends_sibling(name: String) -> Result<String> {
     let sibling = find_actor(&name).await?.ok_or_else(|| Error::message("nobody"))?;
@@ -78,7 +90,11 @@ async fn goes_into_hiding() -> Result<bool> {
 async fn serving(nursery: &Nursery, name: &str) -> Result<Portal> {
     let actor = nursery.actor(name).expose::<doubled>().expose::<alive>();
     let actor = actor.expose::<asks_sibling>().expose::<meets>().expose::<echo>();
-    let actor = actor.expose::<ends_sibling>().expose::<forever>().expose::<goes_into_hiding>();
+    let actor = actor
+        .expose::<ends_sibling>()
+        .expose::<keeps>()
+        .expose::<forever>()
+        .expose::<goes_into_hiding>();
     actor.start().await
 }
 
@@ -160,6 +176,36 @@ async fn disc_06_two_wait_for_each_other() -> Result<()> {
         assert_eq!((both?.as_str(), also?.as_str(), met.as_str()), ("two", "two", "one"));
         one.cancel().await?;
         two.cancel().await
+    })
+    .await
+}
+
+/// A portal over a link that its peer has dialed goes on when that has let go of it.
+#[hatchery::test(options = with_registrar("renew"))]
+async fn p_r9_a_portal_outlives_the_link_that_it_was_lent() -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let dials = serving(&nursery, "dials").await?;
+        let lends = serving(&nursery, "lends").await?;
+        for _ in 0..3 {
+            let (mut one, ()) = dials.open_context(keeps("lends".into())).await?;
+            let (mut two, ()) = lends.open_context(keeps("dials".into())).await?;
+            let (mut asks_one, mut asks_two) = (one.open_stream()?, two.open_stream()?);
+            asks_one.send(1).await?;
+            assert_eq!(asks_one.recv().await?, Some(2));
+            asks_two.send(2).await?;
+            assert_eq!(asks_two.recv().await?, Some(4));
+            // With this goes the link that both were on.
+            asks_one.close().await?;
+            one.result().await?;
+            for n in 0..10 {
+                asks_two.send(n).await?;
+                assert_eq!(asks_two.recv().await?, Some(2 * n));
+            }
+            asks_two.close().await?;
+            two.result().await?;
+        }
+        dials.cancel().await?;
+        lends.cancel().await
     })
     .await
 }

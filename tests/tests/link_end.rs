@@ -98,6 +98,29 @@ fn p_l3_calls_that_were_queued_before_a_goodbye_are_refused_or_leave_before_it()
 }
 
 #[test]
+fn p_l3_a_call_that_crosses_a_goodbye_of_the_link_alone_is_served() {
+    // P-L3: whoever lets go of a link cannot know who else uses it
+    let mut pair = Pair::up();
+    pair.b.core.goodbye(pair.now, GoodbyeReason::LinkOnly);
+    let id = pair.start(Kind::Call, b"");
+    let late = pair.b.bytes(pair.now);
+    assert!(matches!(pair.b.core.poll_timeout(), Some((_, Why::Drain))));
+    pair.forth();
+    pair.a.core.handle_input(pair.now, &late);
+    assert_eq!(pair.b.incoming(), id);
+    // However long it takes: its answer is not what ends the link.
+    pair.b.core.callee(id).unwrap().accept();
+    pair.settle();
+    pair.pass(SECOND * 60);
+    assert_eq!(pair.outcome(id), None);
+    pair.finish(id, Terminal::Return(b"served".to_vec()));
+    pair.settle();
+    assert_eq!(pair.outcome(id), Some(returned(b"served")));
+    assert_eq!((pair.a.broken(), pair.b.broken()), (None, None));
+    assert!(pair.a.core.is_closed() && pair.b.core.is_closed());
+}
+
+#[test]
 fn p_l3_a_call_taken_back_behind_a_goodbye_lets_it_be_answered() {
     // P-L3, P-W4: whoever drives the core learns that there is something to write
     let mut pair = Pair::up();

@@ -504,7 +504,7 @@ fn p_d8_of_what_nobody_will_read_no_part_is_held() {
     assert_eq!((pair.b.core.held(), pair.b.broken()), (0, None));
     // Arguments of a task that will not run.
     let mut pair = Pair::up_with(&small_limits());
-    pair.b.core.goodbye(pair.now, GoodbyeReason::LinkOnly);
+    pair.b.core.goodbye(pair.now, GoodbyeReason::Leaving);
     pair.start(Kind::Call, &[7; 5000]);
     let bytes = pair.a.bytes(pair.now);
     pair.b.core.handle_input(pair.now, &bytes[..bytes.len() - 1000]);

@@ -21,6 +21,7 @@ impl Connection {
     }
 
     pub(super) fn say_goodbye(&mut self, reason: GoodbyeReason) {
+        self.refuses |= reason != GoodbyeReason::LinkOnly;
         if !core::mem::replace(&mut self.goodbye_sent, true) && !self.out.mute {
             self.out.goodbye = Some(reason);
         }

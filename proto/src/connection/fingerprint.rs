@@ -59,7 +59,7 @@ impl Connection {
             return;
         }
         (self.peer.is_some(), self.actor_opened, self.eof, self.exit.is_some()).hash(state);
-        (self.goodbye_sent, self.goodbye_received, self.pongs_due).hash(state);
+        (self.goodbye_sent, self.refuses, self.goodbye_received, self.pongs_due).hash(state);
         (self.refusals, self.ours, self.theirs).hash(state);
         self.highest.map(|id| names.of(DialogId::new(id))).hash(state);
         if self.tree().is_some() {

@@ -92,6 +92,8 @@ pub struct Connection {
     out: Outbox,
     events: VecDeque<Event>,
     goodbye_sent: bool,
+    /// It was one that nothing is begun behind.
+    refuses: bool,
     goodbye_received: bool,
     eof: bool,
     exit: Option<ExitReport>,
@@ -141,6 +143,7 @@ impl Connection {
             out: Outbox::greeting(&hello),
             events: VecDeque::new(),
             goodbye_sent: false,
+            refuses: false,
             goodbye_received: false,
             eof: false,
             exit: None,

@@ -221,15 +221,17 @@ impl Connection {
         let refusal = if beyond {
             let max = self.config.limits.max_dialogs;
             Some((Refusal::TooManyDialogs, format!("{max} dialogs are open")))
-        } else if self.goodbye_sent || (self.actor_over && !id.is_actor()) {
+        } else if self.refuses || (self.actor_over && !id.is_actor()) {
             Some((Refusal::ShuttingDown, "the actor is ending".to_owned()))
         } else if start.codec != body::POSTCARD && !self.codecs.contains(&start.codec) {
             Some((Refusal::BadArguments, format!("codec {} is unknown", start.codec)))
         } else {
             None
         };
-        if let Some((refusal, text)) = refusal {
-            self.refuse(id, refusal, text);
+        match refusal {
+            Some((refusal, text)) => self.refuse(id, refusal, text),
+            // What crosses a `Goodbye` is served, and the answer to it comes behind (P-L3).
+            None => self.drain = None,
         }
         self.on_args(id, frame.flags, args)
     }

@@ -25,10 +25,6 @@ impl Asked {
         Self { link, id, signal, over: false }
     }
 
-    pub(crate) fn id(&self) -> DialogId {
-        self.id
-    }
-
     /// Waits for what it comes to.
     pub(crate) async fn outcome(&mut self) -> Outcome {
         let Self { link, id, signal, over } = self;

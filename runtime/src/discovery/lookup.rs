@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hatchery_proto::Address;
 use hatchery_proto::registrar::Registered;
+use hatchery_proto::{ActorId, Address};
 
 use super::keeping;
 use super::registry::Registry;
 use crate::actor::Actor;
 use crate::driver::{clock, readiness};
 use crate::error::{Error, Result};
+use crate::peer::Peer;
 use crate::portal::Portal;
 use crate::wait;
 
@@ -171,6 +172,21 @@ fn registries(actor: &Arc<Actor>, name: &str) -> Result<Vec<Registry>> {
         )));
     }
     Ok(known.into_iter().map(Registry::of).collect())
+}
+
+/// A new link with an actor that is registered somewhere, where one can be had.
+pub(crate) async fn dial_again(actor: &Arc<Actor>, id: &ActorId) -> Option<Arc<Peer>> {
+    for registry in actor.discovery().known().into_iter().map(Registry::of) {
+        let found = registry.query(&id.name).await.unwrap_or_default();
+        for one in found.into_iter().filter(|one| one.id == *id) {
+            for address in &one.addresses {
+                if let Ok(peer) = actor.dial(address, Some(id.uuid)).await {
+                    return Some(peer);
+                }
+            }
+        }
+    }
+    None
 }
 
 /// A portal to the first of them that can be reached; of the others the registrar is told.

@@ -12,6 +12,7 @@ use hatchery_proto::{
 use super::Peer;
 use crate::actor::Actor;
 use crate::context::{CancelStatus, by_us};
+use crate::discovery;
 use crate::driver::link::{Link, lock};
 use crate::error::{Error, Result};
 use crate::wait;
@@ -21,32 +22,59 @@ const FEW: usize = 32;
 
 /// One portal's, its clones included.
 pub(crate) struct Held {
-    peer: Arc<Peer>,
+    actor: Arc<Actor>,
+    id: ActorId,
+    /// Another one once whoever has dialed this one has let go of it.
+    peer: Mutex<Arc<Peer>>,
     opened: Mutex<Vec<DialogId>>,
 }
 
 impl Held {
     /// The portal for which the link was dialed.
     pub(crate) fn dialed(peer: Arc<Peer>) -> Self {
-        Self { peer, opened: Mutex::default() }
+        let (actor, id) = (peer.actor.clone(), peer.id.clone());
+        Self { actor, id, peer: Mutex::new(peer), opened: Mutex::default() }
     }
 
     /// One more, where the link takes any.
     pub(super) fn on(peer: Arc<Peer>) -> Option<Self> {
         let holds = peer.actor.peers().hold(peer.number);
-        holds.then(|| Self { peer, opened: Mutex::default() })
+        holds.then(|| Self::dialed(peer))
     }
 
     pub(crate) fn id(&self) -> &ActorId {
-        &self.peer.id
+        &self.id
     }
 
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.peer.link
+    pub(crate) fn link(&self) -> Arc<Link> {
+        self.peer().link.clone()
     }
 
     pub(crate) fn actor(&self) -> &Arc<Actor> {
-        &self.peer.actor
+        &self.actor
+    }
+
+    fn peer(&self) -> Arc<Peer> {
+        lock(&self.peer).clone()
+    }
+
+    /// Takes another link in place of one that the peer has let go of while it lives on, and says whether
+    /// there is one: nothing was sent on the old one that could be sent again (P-R9).
+    pub(crate) async fn renew(&self) -> bool {
+        let old = self.peer();
+        let let_go = lock(&old.heard.state).farewell == Some(GoodbyeReason::LinkOnly);
+        if !let_go {
+            return false;
+        }
+        let linked = self.actor.peers().held_link(self.id.uuid);
+        let new = match linked {
+            Some(peer) => Some(peer),
+            None => discovery::dial_again(&self.actor, &self.id).await,
+        };
+        let Some(new) = new else { return false };
+        let old = std::mem::replace(&mut *lock(&self.peer), new);
+        self.actor.peers().release(&old);
+        true
     }
 
     pub(crate) fn opened(&self, id: DialogId) {
@@ -60,7 +88,7 @@ impl Held {
 
     /// What this actor has asked the peer for and still waits for.
     fn running(&self) -> Vec<DialogId> {
-        let under_way = self.peer.link.look(Connection::under_way);
+        let under_way = self.link().look(Connection::under_way);
         under_way.into_iter().map(|(id, _)| id).collect()
     }
 
@@ -76,7 +104,7 @@ impl Held {
 
     /// Asks the peer's actor to end, and waits for that (P-L2, P-C1).
     pub(crate) async fn cancel_actor(&self) -> Result<CancelStatus> {
-        let link = &self.peer.link;
+        let (peer, link) = (self.peer(), self.link());
         let grace = self.actor().settings().grace();
         let request = CancelRequest { by: by_us(Cause::Asked), grace };
         match link.with(|connection, now| connection.cancel_peer(now, request)) {
@@ -87,7 +115,7 @@ impl Held {
                 return Err(Error::misuse(format!("cancelling actor {id}: {misuse}")));
             }
         }
-        let heard = &self.peer.heard;
+        let heard = &peer.heard;
         Ok(wait::until(&heard.changed, || {
             let acked = link.look(Connection::peer_cancelled) == Some(true);
             let state = lock(&heard.state);
@@ -116,7 +144,7 @@ impl Held {
 
     /// Ends what was opened through this portal, and waits for that.
     pub(crate) async fn close(&self) {
-        let (link, grace) = (&self.peer.link, self.actor().settings().grace());
+        let (link, grace) = (self.link(), self.actor().settings().grace());
         let opened = std::mem::take(&mut *lock(&self.opened));
         for id in &opened {
             let request = CancelRequest { by: by_us(Cause::Asked), grace };
@@ -139,6 +167,6 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.peer.actor.peers().release(&self.peer);
+        self.actor.peers().release(&self.peer());
     }
 }

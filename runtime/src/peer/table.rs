@@ -194,6 +194,15 @@ impl Table {
         self.portal(links)
     }
 
+    /// A link with a peer that takes dialogs, held for whoever gets it.
+    pub(super) fn held_link(&self, uuid: u128) -> Option<Arc<Peer>> {
+        let links: Vec<_> = lock(&self.core).links(uuid).collect();
+        links.into_iter().find_map(|number| match lock(&self.known).get(&number).cloned()? {
+            With::Peer(peer) if self.hold(number) => Some(peer),
+            _ => None,
+        })
+    }
+
     /// A portal on the first of these links that takes one.
     fn portal(&self, links: Vec<LinkId>) -> Option<Portal> {
         links.into_iter().find_map(|number| {

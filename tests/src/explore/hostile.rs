@@ -590,7 +590,7 @@ impl Model for Plan {
             }
             Action::Goodbye => {
                 world.said_goodbye = true;
-                world.core.goodbye(world.now, GoodbyeReason::LinkOnly);
+                world.core.goodbye(world.now, GoodbyeReason::Leaving);
             }
             Action::Open => self.open(world, notes)?,
             Action::Do(place, wish) => {

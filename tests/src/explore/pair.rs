@@ -495,7 +495,7 @@ impl Model for Plan {
             Action::Goodbye(end) => {
                 let this = world.end(end);
                 this.said_goodbye = true;
-                this.core().goodbye(NOW, GoodbyeReason::LinkOnly);
+                this.core().goodbye(NOW, GoodbyeReason::Leaving);
             }
             Action::Opener(talk, wish) => self.opener_does(world, talk, wish, notes)?,
             Action::Callee(talk, wish) => self.callee_does(world, talk, wish, notes)?,

@@ -44,7 +44,9 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// How long outcomes wait for a child's exit status after its link ended (P-L4).
     pub hold_back: Duration,
-    /// Period and patience of `Ping` (P-L5); never heeded between a parent and its child.
+    /// Period and patience of `Ping` (P-L5). `None`: no pings, but on links apart, such as that of a
+    /// child that a launcher has started, those of [`LIVENESS`](Self::LIVENESS). Never heeded between a
+    /// parent and a child on an inherited pair.
     pub liveness: Option<(Duration, Duration)>,
 }
 
@@ -57,6 +59,10 @@ impl Limits {
     pub const MESSAGE_CEILING: u32 = 1 << 30;
     /// What every frame costs on top of its payload, so that an empty one is not free (P-W1, P-A4).
     pub const FRAME_COST: u32 = 16;
+
+    /// Period and patience of `Ping` on links apart where nothing else is said (P-L5). An actor whose
+    /// thread is blocked answers no ping, so they are long: a silence ends a link within a minute.
+    pub const LIVENESS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(45));
 
     /// What a peer may cost at first, in bytes (P-A4).
     pub(crate) fn budget(&self) -> u64 {

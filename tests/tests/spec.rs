@@ -239,6 +239,9 @@ fn the_bounds_on_the_page_are_the_codes() {
     for row in rows.into_iter().chain(bounds_of_names_and_peers()) {
         assert!(page.contains(&row), "the page lacks `{row}`");
     }
+    let (period, patience) = (Limits::LIVENESS.0.as_millis(), Limits::LIVENESS.1.as_millis());
+    let row = format!("| liveness of a link apart | {period}, {patience} ms |");
+    assert!(page.contains(&row), "the page lacks `{row}`");
     assert!(limits.liveness.is_none() && page.contains("| liveness | off |"));
 }
 

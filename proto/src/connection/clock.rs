@@ -22,21 +22,12 @@ impl Connection {
         if self.phase == Phase::Closed {
             return None;
         }
-        // A parent and its child learn of each other's end from the kernel; a stopped one lives.
-        let heeded = self.phase == Phase::Open && self.config.kind == LinkKind::Peer;
-        let liveness = match self.config.limits.liveness {
-            Some((period, patience)) if heeded => Some(match self.pinged {
-                Some(at) => at + patience,
-                None => self.heard + period,
-            }),
-            _ => None,
-        };
         let wait = self.waits.first().map(|(at, id)| (*at, Why::CancelWait(*id)));
         [
             self.handshake.map(|at| (at, Why::Handshake)),
             self.hold.map(|at| (at, Why::HoldBack)),
             self.drain.map(|at| (at, Why::Drain)),
-            liveness.map(|at| (at, Why::Liveness)),
+            self.silence_due().map(|at| (at, Why::Liveness)),
             wait,
             self.peer_wait().map(|at| (at, Why::CancelWait(DialogId::ACTOR))),
         ]
@@ -64,7 +55,7 @@ impl Connection {
                 }
                 Why::HoldBack => self.hold_ended(),
                 Why::Drain => self.finalize(LostCause::Closed),
-                Why::Liveness => self.liveness_due(now),
+                Why::Liveness => self.silence_is_due(now),
                 Why::CancelWait(DialogId::ACTOR) => self.peer_is_late(),
                 Why::CancelWait(id) => {
                     self.waits.remove(&(at, id));
@@ -82,15 +73,6 @@ impl Connection {
                 dialog.outcome = Some(Outcome::Lost(LostCause::Unresponsive));
                 self.events.push_back(Event::Finished(id));
             }
-        }
-    }
-
-    fn liveness_due(&mut self, now: Instant) {
-        if self.pinged.is_some() {
-            self.finalize(LostCause::LinkEnded);
-        } else {
-            self.pinged = Some(now);
-            self.out.ping = true;
         }
     }
 

@@ -72,6 +72,12 @@ impl Connection {
         self.ends.ours
     }
 
+    /// The tree that the peer has said it is of.
+    #[must_use]
+    pub const fn peer_tree(&self) -> Option<u128> {
+        self.ends.theirs
+    }
+
     /// The peer says that it is of this one.
     pub(super) const fn peer_is_of(&mut self, tree: Option<u128>) {
         self.ends.theirs = tree;

@@ -65,6 +65,9 @@ impl Connection {
         if self.tree().is_some() {
             self.ends.hash(state);
         }
+        if self.apart.over > 0 {
+            self.apart.over.hash(state);
+        }
         self.deframer.fingerprint(state);
         self.deadlines(names, state);
     }

@@ -3,6 +3,7 @@
 //! Facts come in by `handle_*`, wishes by methods and role views, what follows is polled out. Any
 //! order of calls is legal; a call that changes nothing is not an error.
 
+mod apart;
 mod audit;
 mod birth;
 mod bulk;
@@ -103,6 +104,7 @@ pub struct Connection {
     waits: BTreeSet<(Instant, DialogId)>,
     heard: Instant,
     pinged: Option<Instant>,
+    apart: apart::Apart,
     /// The last of the peer's pings that was free.
     ping_heard: Instant,
     pongs_due: u32,
@@ -153,6 +155,7 @@ impl Connection {
             waits: BTreeSet::new(),
             heard: now,
             pinged: None,
+            apart: apart::Apart::default(),
             ping_heard: now,
             pongs_due: 0,
             budget: config.limits.budget(),

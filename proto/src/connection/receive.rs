@@ -34,6 +34,7 @@ impl Connection {
         }
         self.heard = now;
         self.pinged = None;
+        self.keep_first(bytes);
         let mut input = bytes;
         while self.phase != Phase::Closed {
             if self.takes_values(&mut input) {
@@ -122,6 +123,7 @@ impl Connection {
         self.peer = Some(hello.id);
         self.name_peer();
         self.phase = Phase::Open;
+        self.forget_first();
         self.deframer.set_max(self.announced.max_frame);
         self.handshake = None;
         self.events.push_back(Event::Up);

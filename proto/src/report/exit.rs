@@ -23,12 +23,27 @@ pub enum ExitStatus {
     },
     /// It ended, and other code of its parent's process was told how: nothing is known but that.
     Taken,
+    /// A launcher's process exited with this code, be it the actor's or its own; how the actor ended is
+    /// not known.
+    LauncherCode(i32),
+    /// This signal ended the process of a launcher; how the actor ended is not known.
+    LauncherSignal(i32),
 }
 
 impl ExitStatus {
     /// Whether the process exited with code 0.
     pub const fn success(self) -> bool {
-        matches!(self, Self::Code(0))
+        matches!(self, Self::Code(0) | Self::LauncherCode(0))
+    }
+
+    /// The same of a process that is a launcher's, and the actor's perhaps not.
+    #[must_use]
+    pub const fn of_launcher(self) -> Self {
+        match self {
+            Self::Code(code) => Self::LauncherCode(code),
+            Self::Signal { number, .. } => Self::LauncherSignal(number),
+            other => other,
+        }
     }
 }
 
@@ -36,6 +51,13 @@ impl fmt::Display for ExitStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::LauncherCode(code) => {
+                write!(f, "ended with its launcher, which exited with code {code}")
+            }
+            Self::LauncherSignal(number) => {
+                f.write_str("ended with its launcher, which ")?;
+                write!(f, "{}", Self::Signal { number: *number, core: false })
+            }
             Self::Signal { number, core } => {
                 write!(f, "was ended by signal {number}")?;
                 if let Some(name) = signal_name(*number) {
@@ -128,7 +150,8 @@ pub struct ExitReport {
     pub last_message: String,
     /// The panics in it that did not become errors, with their places, oldest first.
     pub panics: String,
-    /// The end of what it wrote to its standard error before it was up.
+    /// The end of what it wrote to its standard error before it was up; of one that a launcher has
+    /// started, of what the two wrote there at any time.
     pub stderr_tail: String,
     /// The system says that processes were ended for lack of memory while it ran, and this one was
     /// ended by SIGKILL, which nobody here has sent.

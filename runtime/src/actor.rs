@@ -121,7 +121,8 @@ pub(crate) struct Actor {
     id: ActorId,
     /// What it is called where it had to wait to be told (P-L7).
     given: OnceLock<ActorId>,
-    tree: u128,
+    /// Known at once but in a child that a launcher has started (P-L8).
+    tree: OnceLock<u128>,
     /// Known at once in a root; in a child, once its parent has said.
     settings: OnceLock<Settings>,
     /// Gone once the actor is: dropping it drops what it still holds.
@@ -196,7 +197,11 @@ impl Drop for Reign {
 
 impl Actor {
     /// Makes this process's actor: one at a time.
-    pub(crate) fn begin(id: ActorId, tree: u128, settings: Option<Settings>) -> Result<Reign> {
+    pub(crate) fn begin(
+        id: ActorId,
+        tree: impl Into<Option<u128>>,
+        settings: Option<Settings>,
+    ) -> Result<Reign> {
         let is_child = settings.is_none();
         let mut scopes = Scopes::new();
         let top = scopes.open(None, ScopeKind::Body);
@@ -214,7 +219,7 @@ impl Actor {
             peers: Table::new(&id),
             id,
             given: OnceLock::new(),
-            tree,
+            tree: tree.into().map_or_else(OnceLock::new, OnceLock::from),
             settings: settings.map_or_else(OnceLock::new, OnceLock::from),
             executor: Mutex::new(Some(Arc::new(Executor::new()))),
             scopes: Mutex::new(scopes),
@@ -296,7 +301,12 @@ impl Actor {
 
     /// Marks every process of the tree in its environment.
     pub(crate) fn tree(&self) -> u128 {
-        self.tree
+        *self.tree.get_or_init(|| self.id.uuid)
+    }
+
+    /// Makes it of that tree, where it is of none yet.
+    pub(crate) fn set_tree(&self, tree: u128) {
+        let _ = self.tree.set(tree);
     }
 
     pub(crate) fn settings(&self) -> &Settings {

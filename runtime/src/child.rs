@@ -21,13 +21,14 @@ use hatchery_proto::{
 use crate::actor::{Actor, Caller, Exposed, Reign};
 use crate::codec::{Codec as _, Postcard};
 use crate::driver::clock;
-use crate::driver::entry::{self, ChildEntry, Entry};
-use crate::driver::greeting::{self, Socket};
+use crate::driver::entry::{self, ChildEntry, Entry, Tie};
+use crate::driver::greeting;
 use crate::driver::identity;
 use crate::driver::link::{Link, Loops};
 use crate::driver::readiness;
 use crate::driver::transport::proofs::Proofs;
 use crate::driver::watch::Listening;
+use crate::driver::way::Way;
 use crate::ending::LastWords;
 use crate::endpoint::{self, Failed, Job};
 use crate::error::{Error, Result};
@@ -81,7 +82,7 @@ fn enter(host: impl FnOnce(ActorLife) -> ActorEnd, greets: Greets) {
         Entry::NotAChild => {}
         Entry::Orphan => entry::exit(never_was()),
         Entry::Failed(error) => entry::exit(failed(&error)),
-        Entry::Child(entry) => entry::exit(run(entry, host, greets)),
+        Entry::Child(entry, link) => entry::exit(run(entry, link, host, greets)),
     }
 }
 
@@ -131,15 +132,19 @@ impl fmt::Debug for ActorEnd {
 }
 
 /// Runs the actor that this process was started as, on `host`; returns the process's exit code.
-fn run(entry: ChildEntry, host: impl FnOnce(ActorLife) -> ActorEnd, greets: Greets) -> i32 {
-    let mut watch = Some(Listening::begin());
+fn run(
+    mut entry: ChildEntry,
+    link: Way,
+    host: impl FnOnce(ActorLife) -> ActorEnd,
+    greets: Greets,
+) -> i32 {
+    let mut watch = entry.tie.take().map(|tie| (tie, Listening::begin()));
     task::hook_panics();
-    let parent = entry.parent_pid;
-    let newborn = Newborn::new(entry).and_then(|newborn| match greets {
+    let newborn = Newborn::new(entry, link).and_then(|newborn| match greets {
         Greets::First => newborn.greet(&mut watch),
         Greets::OnHost => Ok(newborn),
     });
-    keep_watch(&mut watch, parent);
+    keep_watch(&mut watch);
     let life = async {
         let lived = match newborn {
             Ok(newborn) => newborn.live().await,
@@ -156,13 +161,14 @@ fn run(entry: ChildEntry, host: impl FnOnce(ActorLife) -> ActorEnd, greets: Gree
     host(ActorLife(Box::pin(life))).0
 }
 
-/// What hears SIGTERM already; nothing once a thread does something about it.
-type Watch = Option<io::Result<Listening>>;
+/// What hears SIGTERM already, and what else it is to see the end of; nothing once a thread does
+/// something about it.
+type Watch = Option<(Tie, io::Result<Listening>)>;
 
 /// Has a thread look after this process from here on.
-fn keep_watch(watch: &mut Watch, parent: u32) {
-    let Some(watch) = watch.take() else { return };
-    if let Err(error) = watch.and_then(|watch| watch.start(parent, OwnActor)) {
+fn keep_watch(watch: &mut Watch) {
+    let Some((tie, watch)) = watch.take() else { return };
+    if let Err(error) = watch.and_then(|watch| watch.start(tie, OwnActor)) {
         tracing::warn!(%error, "no thread watches the parent; its link still does");
     }
 }
@@ -171,7 +177,7 @@ fn keep_watch(watch: &mut Watch, parent: u32) {
 struct Newborn {
     reign: Reign,
     entry: ChildEntry,
-    socket: Socket,
+    way: Way,
     connection: Connection,
     told: Option<Told>,
     up: bool,
@@ -186,52 +192,51 @@ struct Told {
 }
 
 impl Newborn {
-    fn new(entry: ChildEntry) -> Result<Self> {
+    fn new(entry: ChildEntry, way: Way) -> Result<Self> {
         let uuid = identity::fresh().map_err(|error| Error::os("naming the actor", error))?;
         let id = ActorId { name: entry.name.clone(), uuid, pid: identity::pid() };
         let reign = Actor::begin(id.clone(), entry.tree, None)?;
         let config =
             Config { kind: LinkKind::Child, role: Role::Odd, me: id, limits: entry.limits.clone() };
-        let connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
-        let socket = entry
-            .link
-            .try_clone()
-            .map_err(|error| Error::os("taking over the link to the parent", error))?;
-        Ok(Self { reign, entry, socket, connection, told: None, up: false })
+        let mut connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
+        if way.is_apart() {
+            connection = connection.apart();
+        }
+        Ok(Self { reign, entry, way, connection, told: None, up: false })
     }
 
     /// Exchanges the first words with its parent, on this thread and with nothing else in place. A
     /// daemon is up with them, as soon as there is something that it can be run on; what else it has
     /// to say, and to hear, is left to its life.
     fn greet(mut self, watch: &mut Watch) -> Result<Self> {
-        let Self { reign, entry, socket, connection, told, up } = &mut self;
-        if entry.name == WAITING {
+        let Self { reign, entry, way, connection, told, up } = &mut self;
+        if entry.name == WAITING || entry.is_launched() {
             // It is to be told later (P-L7), and ready for that when it greets.
             start_reactor()?;
         }
-        let interrupt = watch.as_ref().and_then(|watch| Some(watch.as_ref().ok()?.heard()));
-        let start = greeting::listen(connection, socket, interrupt, |connection| {
+        let interrupt = watch.as_ref().and_then(|(_, watch)| Some(watch.as_ref().ok()?.heard()));
+        let start = greeting::listen(connection, way, interrupt, |connection| {
             connection.callee(DialogId::ACTOR).and_then(|mut callee| callee.take_start())
         });
         let Some(start) = start else { return Ok(self) };
         // Until here the kernel ends it with its parent, and nothing of its program's has run. What it
         // is told now may have some run, and hang.
-        keep_watch(watch, entry.parent_pid);
-        let heard = told.insert(Told::hear(reign.actor(), start));
+        keep_watch(watch);
+        let heard = told.insert(Told::hear(reign.actor(), start, connection));
         // One that is to be found is so before it is up.
         let at_once = reign.actor().settings().places.is_empty();
         if let (Ok((_, None)), true) = (&heard.role, at_once) {
             start_reactor()?;
             entry.settle_stderr();
             say_up(connection);
-            greeting::say(connection, socket);
+            greeting::say(connection, way);
             *up = true;
         }
         Ok(self)
     }
 
     async fn live(self) -> Result<i32> {
-        let Self { reign, entry, socket, connection, told, up } = self;
+        let Self { reign, entry, way, connection, told, up } = self;
         let actor = reign.actor().clone();
         // Where this thread waits without it, it is started by whoever needs it first.
         if !up && !readiness::is_here() {
@@ -250,11 +255,11 @@ impl Newborn {
                 }
             }),
         );
-        let (link, loops) = Link::open(connection, socket, &actor.executor(), serving)
+        let (link, loops) = Link::open(connection, way, &actor.executor(), serving)
             .map_err(|error| Error::os("opening the link to the parent", error))?;
         // What has happened on it before.
         link.tell(|_| ());
-        let parent_pid = entry.parent_pid;
+        let parent_pid = if entry.launched { 0 } else { identity::parent() };
         let life = Life { actor: actor.clone(), link, parent_pid, news };
         let code = task::drive(&actor, life.live(entry, loops, told, up)).await;
         drop(reign);
@@ -269,7 +274,10 @@ fn start_reactor() -> Result<()> {
 
 impl Told {
     /// Takes over the settings that come with it.
-    fn hear(actor: &Actor, mut incoming: Incoming) -> Self {
+    fn hear(actor: &Actor, mut incoming: Incoming, connection: &Connection) -> Self {
+        if let Some(tree) = connection.peer_tree() {
+            actor.set_tree(tree);
+        }
         let given = std::mem::take(&mut incoming.endpoint);
         if !given.is_empty() {
             // It has waited, and now it is somebody (P-L7).
@@ -314,7 +322,7 @@ fn say_up(connection: &mut Connection) {
 struct Life {
     actor: Arc<Actor>,
     link: Arc<Link>,
-    /// The process that has started this one.
+    /// The process that has started this one; 0 where others stand between.
     parent_pid: u32,
     news: Arc<Signal>,
 }
@@ -324,8 +332,13 @@ impl Life {
         let told = match told {
             Some(told) => told,
             None => match self.specification().await {
-                Some(incoming) => Told::hear(&self.actor, incoming),
-                None => return 1,
+                Some(incoming) => {
+                    self.link.look(|connection| Told::hear(&self.actor, incoming, connection))
+                }
+                None => {
+                    entry.mourn(self.link.look(|connection| connection.peer().is_some()));
+                    return 1;
+                }
             },
         };
         let Told { incoming, role } = told;

@@ -82,6 +82,14 @@
 //! process when the actor has ended; so it must come first in `main`. No address is listened on, and
 //! nobody else can take the child's place.
 //!
+//! # Actors elsewhere
+//! With a [`Launcher`], an actor is reached through any command line whose standard input and output
+//! reach its program, such as `ssh`: see [`CommandLine`] and [`ActorBuilder::launcher`]. The program,
+//! built for the machine that it runs on, has to stand there already. It knows that it is an actor by
+//! its last argument, prints to its standard error, and ends within a second after its link. Such a link
+//! is pinged ([`Limits::liveness`]): an actor that says nothing for a minute, be it that a cable was
+//! pulled or that a task blocks its thread, is taken for lost.
+//!
 //! # Bounding things by time
 //! [`timeout`], [`deadline`] and [`cancel_scope`] cancel what is in them gracefully, innermost scope
 //! first, and wait for its end; [`shield`] lets clean-up run within the grace. Dropping a future that
@@ -194,6 +202,7 @@ pub use discovery::{
     Registry, Watching, connect, find_actor, get_registry, local_address, query_actor, unregister,
     wait_for_actor,
 };
+pub use driver::launcher::{CommandLine, Direct, Launch, Launched, Launcher};
 pub use endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, StreamEndpoint, ValueOf,
 };

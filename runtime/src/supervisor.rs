@@ -5,6 +5,7 @@
 
 mod asking;
 mod task;
+mod unborn;
 mod waiting;
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -62,6 +63,8 @@ struct State {
     told: bool,
     /// It was not started for what it is, and is started again where it dies of not being it yet.
     waited: bool,
+    /// Its process is a launcher's, and its link apart (P-L8).
+    launched: bool,
     up: bool,
     outcome: Option<Outcome>,
     end: Option<Arc<ChildEnd>>,
@@ -105,6 +108,7 @@ impl Child {
                 greeted: false,
                 told: false,
                 waited: false,
+                launched: false,
                 up: false,
                 outcome: None,
                 end: None,

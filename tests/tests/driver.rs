@@ -17,8 +17,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use driver::entry::{self, ChildEntry, Entry};
+use driver::entry::{self, ChildEntry, Entry, Tie};
 use driver::process::{self, Program, Signal, SpawnError, SpawnRequest, Spawned, Stdin};
+use driver::way::Way;
 use driver::{signal, spawner};
 use futures_lite::future::{block_on, poll_once};
 use hatchery_proto::report::ExitStatus;
@@ -48,6 +49,7 @@ mod driver {
     pub(crate) mod signal;
     pub(crate) mod spawner;
     pub(crate) mod watch;
+    pub(crate) mod way;
 }
 #[path = "driver/roles.rs"]
 mod roles;
@@ -287,7 +289,7 @@ fn asking_thread_ends() {
     let (thread, mut child) = thread::spawn(asking).join().unwrap();
     // It has been joined before the kernel is through with it, and the death signal comes in between.
     assert!(eventually(|| procfs::threads().iter().all(|(id, _)| *id != thread)));
-    child.link.write_all(b"?").unwrap();
+    (&child.link).write_all(b"?").unwrap();
     recv(&mut child.link);
     drop(child.link);
     assert_eq!(block_on(child.process.wait()).unwrap(), ExitStatus::Code(0));

@@ -1,10 +1,11 @@
-//! The way into a child: from descriptor 0 being the link to a process that is tied to its parent.
+//! The way into a child: from descriptor 0 being the link to a process that is tied to its parent, or
+//! from descriptors 0 and 1 being a launcher's to a process that is tied to its link (P-L8).
 //! What the child does then is decided elsewhere.
 
 use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use hatchery_proto::Limits;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Pid, Signal};
@@ -22,6 +24,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE};
 use super::handover::{self, LIMITS_VARIABLE, MARKER_VARIABLE, Marker, NAME_VARIABLE};
 use super::process::duplicate;
 use super::procfs;
+use super::way::Way;
 
 /// How long the standard streams may take; they were sent before the process was started.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,19 +41,18 @@ pub(crate) enum Entry {
     Orphan,
     /// A child that could not take its place. It ought to end; its parent reads its stderr.
     Failed(io::Error),
-    /// A child.
-    Child(ChildEntry),
+    /// A child, and its end of the link, nonblocking.
+    Child(ChildEntry, Way),
 }
 
 /// What a child has of its parent.
 #[derive(Debug)]
 pub(crate) struct ChildEntry {
-    /// Its end of the link, nonblocking.
-    pub(crate) link: UnixStream,
-    /// The process that started it.
-    pub(crate) parent_pid: u32,
-    /// The tree it belongs to.
-    pub(crate) tree: u128,
+    /// What it does not outlive, until something watches it.
+    pub(crate) tie: Option<Tie>,
+    launched: bool,
+    /// The tree it belongs to, where it is told so before its link tells it.
+    pub(crate) tree: Option<u128>,
     /// What its parent calls it.
     pub(crate) name: String,
     /// Its bounds for the link.
@@ -59,6 +61,18 @@ pub(crate) struct ChildEntry {
     /// [`switch_stderr`](Self::switch_stderr).
     pub(crate) stderr: OwnedFd,
 }
+
+/// What a child does not outlive.
+#[derive(Debug)]
+pub(crate) enum Tie {
+    /// The process that started it.
+    Parent(u32),
+    /// What it reads its link from.
+    Link(OwnedFd),
+}
+
+/// What one is called that a launcher has started, until it is told on its link.
+const LAUNCHED: &str = "launched";
 
 /// Says what this process is, and if it is a child, ties it to its parent.
 ///
@@ -69,9 +83,13 @@ pub(crate) fn take_entry() -> Entry {
         return Entry::NotAChild;
     }
     match own_marker().and_then(|marker| marker.map(ChildEntry::take).transpose()) {
-        Ok(None) => Entry::NotAChild,
-        Ok(Some(Some(child))) => Entry::Child(child),
+        Ok(Some(Some((child, link)))) => Entry::Child(child, link),
         Ok(Some(None)) => Entry::Orphan,
+        Ok(None) => match own_argument().map(ChildEntry::take_launched) {
+            None => Entry::NotAChild,
+            Some(Ok((child, link))) => Entry::Child(child, link),
+            Some(Err(error)) => Entry::Failed(error),
+        },
         Err(error) => Entry::Failed(error),
     }
 }
@@ -83,7 +101,13 @@ pub(crate) fn entry_was_called() -> bool {
 
 /// Whether this process was started as a child and has not been through [`take_entry`].
 pub(crate) fn marked_as_child() -> bool {
-    !entry_was_called() && !matches!(own_marker(), Ok(None))
+    !entry_was_called() && (own_argument().is_some() || !matches!(own_marker(), Ok(None)))
+}
+
+/// The bounds in the argument by which a launcher's program is to be an actor, where it is the last.
+fn own_argument() -> Option<Limits> {
+    let last = std::env::args_os().skip(1).last()?;
+    handover::heard_argument(&last)
 }
 
 /// The marker, if it speaks of this process: a plain program that a child starts inherits it too,
@@ -116,7 +140,7 @@ fn number(pid: Pid) -> u32 {
 
 impl ChildEntry {
     /// `None` where the parent is gone.
-    fn take(marker: Marker) -> io::Result<Option<Self>> {
+    fn take(marker: Marker) -> io::Result<Option<(Self, Way)>> {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         // A parent that died before that was armed sends nothing any more.
         if !is_parent(marker.parent) {
@@ -140,7 +164,46 @@ impl ChildEntry {
         let limits = std::env::var(LIMITS_VARIABLE).unwrap_or_default();
         let limits = handover::heard_limits(&limits);
         let Marker { parent, tree, .. } = marker;
-        Ok(Some(Self { link, parent_pid: parent, tree, name, limits, stderr }))
+        let (tie, tree) = (Some(Tie::Parent(parent)), Some(tree));
+        let entry = Self { tie, launched: false, tree, name, limits, stderr };
+        Ok(Some((entry, Way::Pair(link))))
+    }
+
+    /// Makes the standard input and output the link, and keeps everybody else from writing there.
+    fn take_launched(limits: Limits) -> io::Result<(Self, Way)> {
+        let (read, write) = (launched(io::stdin(), "input")?, launched(io::stdout(), "output")?);
+        let link = Way::Pipes { read, write };
+        link.set_nonblocking(true)?;
+        ignore_signals()?;
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::stdio::dup2_stdin(&null)?;
+        // What a program prints goes beside what it complains of.
+        let stderr = match duplicate(io::stderr()) {
+            Err(Errno::BADF) => duplicate(&null)?,
+            stderr => stderr?,
+        };
+        rustix::stdio::dup2_stdout(&stderr)?;
+        set_process_name(LAUNCHED);
+        // Where it is read from again is not what shows the end of what is written.
+        let tie = Some(Tie::Link(duplicate(link.reads())?));
+        let name = LAUNCHED.to_owned();
+        Ok((Self { tie, launched: true, tree: None, name, limits, stderr }, link))
+    }
+
+    /// Whether it is told what it is only once it has greeted.
+    pub(crate) fn is_launched(&self) -> bool {
+        self.launched
+    }
+
+    /// Says why it ends that was not told what it is, where a person may have started it by hand; a
+    /// parent reads that where there is one.
+    pub(crate) fn mourn(&self, greeted: bool) {
+        if self.launched && !greeted {
+            let why =
+                "no actor has greeted it on its standard input: leave that out to run it by hand";
+            let argument = handover::ARGUMENT;
+            complain(&format!("this program was started as an actor, by `{argument}`, and {why}"));
+        }
     }
 
     /// Makes the real standard error descriptor 2, after what was written to the boot one so far.
@@ -201,6 +264,26 @@ impl ChildEntry {
         let patience = Timespec { tv_sec: 1, tv_nsec: 0 };
         let mut polled = [PollFd::new(&self.stderr, PollFlags::OUT)];
         matches!(rustix::event::poll(&mut polled, Some(&patience)), Ok(1..))
+    }
+}
+
+/// A standard stream that a launcher's end of a link has to be: moved away, so that nobody inherits it.
+fn launched(stream: impl AsFd + IsTerminal, which: &str) -> io::Result<OwnedFd> {
+    let why = |what: &dyn fmt::Display| {
+        let why = format!(
+            "`{}` is the argument by which a launcher has a program be an actor, whose standard input \
+             and output are pipes or sockets to the actor that starts it; standard {which} {what}",
+            handover::ARGUMENT
+        );
+        io::Error::new(io::ErrorKind::InvalidInput, why)
+    };
+    if stream.is_terminal() {
+        return Err(why(&"is a terminal: leave the argument out to run the program by hand"));
+    }
+    let kind = rustix::fs::fstat(&stream).map_err(|error| why(&format_args!("fails: {error}")))?;
+    match FileType::from_raw_mode(kind.st_mode) {
+        FileType::Fifo | FileType::Socket => Ok(duplicate(stream)?),
+        _ => Err(why(&"is neither")),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a parent and the child it starts agree on before the protocol begins: the marker in the
-//! environment, and the one byte that carries the child's real standard streams.
+//! environment, and the one byte that carries the child's real standard streams; or, of one that a
+//! launcher starts, the last argument (P-L8).
 //! Nothing here starts a process or decides who is whose child.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
@@ -27,6 +29,9 @@ pub(crate) const NAME_VARIABLE: &str = "HATCHERY_NAME";
 /// The environment variable with the bounds that a child has for the link to its parent, before that
 /// has said anything: [`told_limits`].
 pub(crate) const LIMITS_VARIABLE: &str = "HATCHERY_LIMITS";
+
+/// The last argument of a program that is to be an actor on its standard input and output.
+pub(crate) const ARGUMENT: &str = "--hatchery-actor";
 
 /// The byte that carries the descriptors, ahead of the first frame.
 const BYTE: u8 = b'H';
@@ -73,14 +78,44 @@ pub(crate) fn told_limits(limits: &Limits) -> Option<String> {
 
 /// What [`told_limits`] has told; the default ones where nothing, or nothing of this kind, was.
 pub(crate) fn heard_limits(told: &str) -> Limits {
-    let default = Limits::default();
     let numbers: Result<Vec<u32>, _> = told.split(':').map(str::parse).collect();
     match numbers.as_deref() {
-        Ok(&[max_frame, max_message, window, max_dialogs]) => {
-            Limits { max_frame, max_message, window, max_dialogs, ..default }
-        }
-        _ => default,
+        Ok(&[frame, message, window, dialogs]) => limits_of([frame, message, window, dialogs]),
+        _ => Limits::default(),
     }
+}
+
+fn limits_of([max_frame, max_message, window, max_dialogs]: [u32; 4]) -> Limits {
+    Limits { max_frame, max_message, window, max_dialogs, ..Limits::default() }
+}
+
+/// The last argument of a program that is to be an actor with these bounds, which greets before it could
+/// be told them on its link; period and patience in microseconds.
+pub(crate) fn told_argument(limits: &Limits) -> String {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let mut told = told_limits(limits);
+    if let Some((period, patience)) = limits.liveness {
+        let Limits { max_frame, max_message, window, max_dialogs, .. } = limits;
+        let four = format!("{max_frame}:{max_message}:{window}:{max_dialogs}");
+        told = Some(format!("{four}:{}:{}", micros(period), micros(patience)));
+    }
+    told.map_or_else(|| ARGUMENT.to_owned(), |told| format!("{ARGUMENT}={told}"))
+}
+
+/// What [`told_argument`] has told; nothing where this is no such argument.
+pub(crate) fn heard_argument(argument: &OsStr) -> Option<Limits> {
+    let told = argument.to_str()?.strip_prefix(ARGUMENT)?;
+    if told.is_empty() {
+        return Some(Limits::default());
+    }
+    let told = told.strip_prefix('=')?;
+    let Some((rest, patience)) = told.rsplit_once(':') else { return Some(Limits::default()) };
+    let times = rest.rsplit_once(':').and_then(|(four, period)| {
+        let micros = |text: &str| text.parse().map(Duration::from_micros).ok();
+        let four = (four.split(':').count() == 4).then(|| heard_limits(four))?;
+        Some(Limits { liveness: Some((micros(period)?, micros(patience)?)), ..four })
+    });
+    Some(times.unwrap_or_else(|| heard_limits(told)))
 }
 
 /// The inode of a socket: no two sockets that exist at the same time share it.
@@ -183,6 +218,32 @@ mod tests {
         assert_eq!(format!("{:?}", heard_limits(&told)), format!("{small:?}"));
         for text in ["", "1:2:3", "1:2:3:4:5", "1:2:3:x", "1:2:3:-4", "1:2:3:4294967296"] {
             assert_eq!(format!("{:?}", heard_limits(text)), format!("{default:?}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn p_l8_an_argument_that_is_told_is_heard_and_one_of_a_users_is_none() {
+        let heard = |told: &str| heard_argument(OsStr::new(told));
+        let default = Limits::default();
+        assert_eq!(told_argument(&default), "--hatchery-actor");
+        assert_eq!(heard("--hatchery-actor"), Some(default.clone()));
+        let small = Limits { max_frame: 2048, window: 7, ..default.clone() };
+        assert_eq!(told_argument(&small), "--hatchery-actor=2048:4194304:7:4096");
+        let period = Duration::from_millis(300);
+        let lively = Limits { liveness: Some((period, 2 * period)), ..small.clone() };
+        let told = told_argument(&lively);
+        assert_eq!(told, "--hatchery-actor=2048:4194304:7:4096:300000:600000");
+        let endless = Limits { liveness: Some((Duration::MAX, Duration::MAX)), ..default.clone() };
+        let heard_endless = heard(&told_argument(&endless)).unwrap().liveness.unwrap();
+        assert_eq!(heard_endless.0, Duration::from_micros(u64::MAX));
+        for limits in [default.clone(), small, lively] {
+            assert_eq!(heard(&told_argument(&limits)), Some(limits));
+        }
+        for other in ["", "--hatchery", "--hatchery-actors", "hatchery-actor", "-hatchery-actor"] {
+            assert_eq!(heard(other), None, "{other}");
+        }
+        for odd in ["=", "=1", "=1:2:3", "=1:2:3:4:5", "=1:2:3:4:5:x", "=1:2:3:4:5:6:7", "=:::::"] {
+            assert_eq!(heard(&format!("--hatchery-actor{odd}")), Some(default.clone()), "{odd}");
         }
     }
 

@@ -29,3 +29,8 @@ pub(crate) fn roll() -> u16 {
 pub(crate) fn pid() -> u32 {
     std::process::id()
 }
+
+/// That of the process that has started it, while that lives; 0 where it is in another container.
+pub(crate) fn parent() -> u32 {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
+}

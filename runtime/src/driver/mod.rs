@@ -8,6 +8,7 @@ pub(crate) mod entry;
 pub(crate) mod greeting;
 pub(crate) mod handover;
 pub(crate) mod identity;
+pub(crate) mod launcher;
 pub(crate) mod link;
 #[cfg(all(feature = "parker", target_os = "linux"))]
 pub(crate) mod parker;
@@ -20,3 +21,4 @@ pub(crate) mod spawner;
 #[allow(dead_code, reason = "streams of a network are only for who can prove who is at their ends")]
 pub(crate) mod transport;
 pub(crate) mod watch;
+pub(crate) mod way;

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,18 +15,21 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_process::{Child, Command};
 use hatchery_proto::report::{ExitStatus, Usage};
-use rustix::fs::{MemfdFlags, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitOptions};
 
 use super::handover::{self, MARKER_VARIABLE, Marker, NAME_VARIABLE, TREE_VARIABLE};
+use super::way::Way;
 use super::{cgroup, procfs, spawner};
 use hold::Hold;
 
 mod hold;
+mod stderr;
 
 pub(crate) use rustix::process::Signal;
+pub(crate) use stderr::BootStderr;
 
 /// What a child runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub(crate) enum Program {
 
 impl Program {
     /// What to execute.
-    fn path(&self) -> io::Result<PathBuf> {
+    pub(crate) fn path(&self) -> io::Result<PathBuf> {
         /// The running image even when its file was replaced or deleted.
         const IMAGE: &str = "/proc/self/exe";
         match self {
@@ -86,6 +87,23 @@ pub(crate) struct SpawnRequest {
     pub(crate) folder: Option<PathBuf>,
     /// Its standard input.
     pub(crate) stdin: Stdin,
+    /// What a launcher has made of all that, where there is one.
+    pub(crate) given: Option<Given>,
+}
+
+/// A command that a launcher has made, in place of program, arguments and folder.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) command: std::process::Command,
+    /// The link goes through its standard input and output, and not through an inherited pair.
+    pub(crate) piped: bool,
+}
+
+impl Given {
+    /// What to call it in messages.
+    fn shown(&self) -> PathBuf {
+        self.command.get_program().into()
+    }
 }
 
 /// A child that was started.
@@ -94,7 +112,7 @@ pub(crate) struct Spawned {
     /// The process.
     pub(crate) process: Process,
     /// Our end of its link, nonblocking.
-    pub(crate) link: UnixStream,
+    pub(crate) link: Way,
     /// What it writes to its standard error before it is up.
     pub(crate) stderr: BootStderr,
 }
@@ -146,6 +164,7 @@ impl SpawnRequest {
             env: Vec::new(),
             folder: None,
             stdin: Stdin::Null,
+            given: None,
         }
     }
 
@@ -154,37 +173,36 @@ impl SpawnRequest {
     pub(crate) fn is_plain(&self) -> bool {
         let own = self.program == Program::Own && matches!(self.stdin, Stdin::Null);
         let unset = self.args.is_empty() && self.env.is_empty() && self.folder.is_none();
-        own && unset && !self.name.contains('\0')
+        own && unset && self.given.is_none() && !self.name.contains('\0')
+    }
+
+    /// What to call in messages what is started.
+    pub(super) fn shown(&self) -> PathBuf {
+        self.given.as_ref().map_or_else(|| self.program.shown(), Given::shown)
     }
 
     /// Starts the child. Only the spawner's thread may call this: the child dies with the thread
     /// that started it.
     pub(super) fn start(self) -> Result<Spawned, SpawnError> {
-        let program = self.program.clone();
-        self.try_start().map_err(|(step, source)| {
-            let program = program.shown();
-            SpawnError::Os { step, program, source }
-        })
+        let program = self.shown();
+        let started = match self.given {
+            Some(Given { mut command, piped: true }) => {
+                command
+                    .env(TREE_VARIABLE, format!("{:032x}", self.tree))
+                    .env_remove(MARKER_VARIABLE);
+                start_piped(command)
+            }
+            _ => self.try_start(),
+        };
+        started.map_err(|(step, source)| SpawnError::Os { step, program, source })
     }
 
-    fn try_start(self) -> Result<Spawned, (&'static str, io::Error)> {
+    fn try_start(self) -> Result<Spawned, NotStarted> {
         let (link, theirs) = pair().map_err(|error| ("make a link", error))?;
-        let stderr = BootStderr::new().map_err(|error| ("make a place for stderr", error))?;
         self.give_streams(&link).map_err(|error| ("hand over the standard streams", error))?;
-        let mut command =
-            self.command(theirs, &stderr).map_err(|error| ("prepare a process", error))?;
-        // What is opened after the fork must not fail for want of a descriptor.
-        let spare = reserve(&link).map_err(|error| ("reserve descriptors", error))?;
-        drop(spare);
-        let child = command.spawn().map_err(|error| {
-            sweep();
-            ("start a process", error)
-        })?;
-        // The command holds the child's end of the link, which would hide the end of the link.
-        drop(command);
-        let process = Process::of(child).map_err(|error| ("watch the process", error))?;
-        cgroup::take_in(process.pid).map_err(|error| ("contain the process", error))?;
-        Ok(Spawned { process, link, stderr })
+        let command = self.command(&theirs).map_err(|error| ("prepare a process", error))?;
+        let (stderr, boot) = BootStderr::in_memory().map_err(no_stderr)?;
+        run(command, [Stdio::from(theirs), Stdio::inherit(), boot], Way::Pair(link), stderr)
     }
 
     fn give_streams(&self, link: &UnixStream) -> io::Result<()> {
@@ -197,16 +215,20 @@ impl SpawnRequest {
         handover::give(link, stdin.as_fd(), stderr.as_fd())
     }
 
-    fn command(self, theirs: OwnedFd, stderr: &BootStderr) -> io::Result<Command> {
+    fn command(self, theirs: &OwnedFd) -> io::Result<std::process::Command> {
         let marker = Marker {
             parent: std::process::id(),
             tree: self.tree,
-            socket: handover::inode(&theirs)?,
+            socket: handover::inode(theirs)?,
         };
-        let mut command = std::process::Command::new(self.program.path()?);
-        // In a group of its own until it has asked for its parent's death signal: the kernel ends a
-        // group that has a member stopped when the last tie to its session goes (F-10).
-        command.arg0(format!("hatchery: {}", self.name)).args(self.args).process_group(0);
+        let mut command = match self.given {
+            Some(given) => given.command,
+            None => {
+                let mut command = std::process::Command::new(self.program.path()?);
+                command.arg0(format!("hatchery: {}", self.name)).args(self.args);
+                command
+            }
+        };
         for (name, value) in self.env {
             match value {
                 Some(value) => command.env(name, value),
@@ -220,17 +242,60 @@ impl SpawnRequest {
             .env(MARKER_VARIABLE, marker.to_string())
             .env(TREE_VARIABLE, format!("{:032x}", self.tree))
             .env(NAME_VARIABLE, self.name);
-        let mut command = Command::from(command);
-        command
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::inherit())
-            .stderr(Stdio::from(stderr.file.try_clone()?))
-            // A process that is dropped kills and reaps itself: by its descriptor, since the id may be
-            // a stranger's by then, and so that one can wait for that.
-            .kill_on_drop(false)
-            .reap_on_drop(false);
         Ok(command)
     }
+}
+
+/// Which step of a start failed, and how.
+type NotStarted = (&'static str, io::Error);
+
+fn no_stderr(error: io::Error) -> NotStarted {
+    ("make a place for stderr", error)
+}
+
+/// Starts a launcher, whose standard input and output are the link.
+fn start_piped(command: std::process::Command) -> Result<Spawned, NotStarted> {
+    let pipe = || io::pipe().map_err(|error| ("make a link", error));
+    let ((theirs_in, ours_out), (ours_in, theirs_out)) = (pipe()?, pipe()?);
+    let link = Way::Pipes { read: ours_in.into(), write: ours_out.into() };
+    link.set_nonblocking(true).map_err(|error| ("make a link", error))?;
+    let (stderr, theirs_err) = BootStderr::piped().map_err(no_stderr)?;
+    run(command, [Stdio::from(theirs_in), Stdio::from(theirs_out), theirs_err], link, stderr)
+}
+
+/// Starts a process with these standard streams.
+fn run(
+    mut command: std::process::Command,
+    [stdin, stdout, stderr]: [Stdio; 3],
+    link: Way,
+    boot: BootStderr,
+) -> Result<Spawned, NotStarted> {
+    // In a group of its own until it has asked for its parent's death signal: the kernel ends a
+    // group that has a member stopped when the last tie to its session goes (F-10). A launcher stays
+    // in its own: what a terminal ends must not end it before the tree has ended in its order.
+    command.process_group(0);
+    let mut command = Command::from(command);
+    command
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr)
+        // A process that is dropped kills and reaps itself: by its descriptor, since the id may be
+        // a stranger's by then, and so that one can wait for that.
+        .kill_on_drop(false)
+        .reap_on_drop(false);
+    // What is opened after the fork must not fail for want of a descriptor.
+    let spare = reserve(link.reads()).map_err(|error| ("reserve descriptors", error))?;
+    drop(spare);
+    let child = command.spawn().map_err(|error| {
+        sweep();
+        ("start a process", error)
+    })?;
+    // The command holds the child's end of the link, which would hide the end of the link.
+    drop(command);
+    let mut process = Process::of(child).map_err(|error| ("watch the process", error))?;
+    process.leads_group = link.is_apart();
+    cgroup::take_in(process.pid).map_err(|error| ("contain the process", error))?;
+    Ok(Spawned { process, link, stderr: boot })
 }
 
 /// Both ends of a link: ours, and the child's.
@@ -269,10 +334,14 @@ fn sweep() {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The children that somebody holds, by pid, each with the number of its [`Known`].
 fn known() -> MutexGuard<'static, BTreeMap<u32, u64>> {
     static KNOWN: Mutex<BTreeMap<u32, u64>> = Mutex::new(BTreeMap::new());
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&KNOWN)
 }
 
 /// Whether somebody holds a child with this pid.
@@ -312,6 +381,8 @@ pub(crate) struct Process {
     pid: u32,
     /// Shared only with whoever waits for it in the background.
     hold: Arc<Hold>,
+    /// The processes of its group are signalled too: it is a launcher, and may have started others.
+    leads_group: bool,
     status: OnceLock<ExitStatus>,
     usage: OnceLock<Usage>,
 }
@@ -326,6 +397,7 @@ impl Process {
             Ok(descriptor) => Ok(Self {
                 pid,
                 hold: Arc::new(Hold { child: Mutex::new(child), descriptor, _known: known }),
+                leads_group: false,
                 status: OnceLock::new(),
                 usage: OnceLock::new(),
             }),
@@ -348,6 +420,15 @@ impl Process {
 
     /// Sends a signal. That it has ended already is no error.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        if self.leads_group && self.status.get().is_none() {
+            // The group is its own for as long as nobody has waited for it: whoever could is who
+            // signals it. Where it is empty, what follows says what there is to say.
+            let group = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+            if let Some(group) = group.filter(|_| self.hold.is_over().is_ok()) {
+                let _ = rustix::process::kill_process_group(group, signal);
+                return Ok(());
+            }
+        }
         match rustix::process::pidfd_send_signal(&self.hold.descriptor, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
@@ -402,44 +483,6 @@ impl Drop for Process {
         spawner::background(async move {
             let _ = hold.reap().await;
         });
-    }
-}
-
-/// What a child writes to its standard error before it is up.
-///
-/// It is kept in memory, so that a child that never comes up can be quoted; once it is up, the
-/// child copies it to the real standard error.
-#[derive(Debug)]
-pub(crate) struct BootStderr {
-    file: File,
-}
-
-impl BootStderr {
-    fn new() -> io::Result<Self> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = rustix::fs::memfd_create("hatchery-stderr", flags)?;
-        Ok(Self { file: file.into() })
-    }
-
-    /// Its last bytes, at most `max`; what is no UTF-8 is replaced.
-    pub(crate) fn tail(&self, max: usize) -> String {
-        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
-        let from = length.saturating_sub(max as u64);
-        let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(max)];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, from + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        bytes.truncate(filled);
-        // A character that was cut in half is left out.
-        let cut = if from == 0 { 0 } else { 3 };
-        let inside = bytes.iter().take(cut).take_while(|&&byte| byte & 0xc0 == 0x80).count();
-        String::from_utf8_lossy(bytes.get(inside..).unwrap_or_default()).into_owned()
     }
 }
 

@@ -170,7 +170,7 @@ impl Job {
 
     fn refuse(self, source: io::Error) {
         self.state.store(BEGUN, Ordering::Release);
-        let program = self.request.program.shown();
+        let program = self.request.shown();
         let step = "start the thread that starts processes";
         drop(self.answer.try_send(Err(SpawnError::Os { step, program, source })));
     }

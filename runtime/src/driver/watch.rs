@@ -1,5 +1,5 @@
-//! The thread that looks after a child from outside its executor: it sees the end of its parent, and
-//! SIGTERM. What a signal means is decided by the core; here it is received and carried out.
+//! The thread that looks after a child from outside its executor: it sees the end of its parent, or of
+//! its link, and SIGTERM. What a signal means is decided by the core; here it is received and carried out.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 pub(crate) use signal_hook::consts::SIGTERM;
 
 use super::clock;
-use super::entry::is_parent;
+use super::entry::{Tie, is_parent};
 
 /// How long a child outlives its parent when the kernel does not end it.
 const RESPITE: Duration = Duration::from_secs(1);
@@ -85,15 +85,14 @@ impl Listening {
         self.inbox.as_fd()
     }
 
-    /// Starts it. Where its parent has gone and nothing else has ended this process within a second,
-    /// neither the kernel nor a runtime that sees its link end, it does.
-    pub(crate) fn start(self, parent_pid: u32, ward: impl Ward) -> io::Result<()> {
-        let parent = i32::try_from(parent_pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-        let parent = match rustix::process::pidfd_open(parent, PidfdFlags::empty()) {
-            // Only while it is the parent does the number stand for the process that was meant.
-            Ok(descriptor) if is_parent(parent_pid) => Some(descriptor),
-            Ok(_) | Err(Errno::SRCH) => None,
-            Err(error) => return Err(error.into()),
+    /// Starts it. Where what it is tied to has gone and nothing else has ended this process within a
+    /// second, neither the kernel nor a runtime that sees its link end, it does.
+    pub(crate) fn start(self, tie: Tie, ward: impl Ward) -> io::Result<()> {
+        let parent = match tie {
+            Tie::Parent(pid) => parent_of(pid)?.map(|parent| (parent, PollFlags::IN)),
+            // It is told at once, of pipes and of sockets, whatever there is left to be read; of a pipe
+            // without being asked for.
+            Tie::Link(link) => Some((link, PollFlags::RDHUP)),
         };
         let end = parent.is_none().then(|| clock::now() + RESPITE);
         let Self { inbox, hearing } = self;
@@ -106,9 +105,20 @@ impl Listening {
     }
 }
 
+/// The parent, while it is there.
+fn parent_of(pid: u32) -> io::Result<Option<OwnedFd>> {
+    let parent = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    match rustix::process::pidfd_open(parent, PidfdFlags::empty()) {
+        // Only while it is the parent does the number stand for the process that was meant.
+        Ok(descriptor) if is_parent(pid) => Ok(Some(descriptor)),
+        Ok(_) | Err(Errno::SRCH) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 struct Watch<W> {
-    /// Until it is gone.
-    parent: Option<OwnedFd>,
+    /// What shows the end of what it is tied to, and how; until then.
+    parent: Option<(OwnedFd, PollFlags)>,
     /// When this process has to be, then.
     end: Option<Instant>,
     inbox: UnixStream,
@@ -148,8 +158,8 @@ impl<W: Ward> Watch<W> {
         let inbox = PollFd::new(&self.inbox, PollFlags::IN);
         let ready = |polled: &PollFd<'_>| !polled.revents().is_empty();
         match &self.parent {
-            Some(parent) => {
-                let mut polled = [inbox, PollFd::from_borrowed_fd(parent.as_fd(), PollFlags::IN)];
+            Some((parent, how)) => {
+                let mut polled = [inbox, PollFd::from_borrowed_fd(parent.as_fd(), *how)];
                 let _ = rustix::event::poll(&mut polled, rest.as_ref());
                 (ready(&polled[1]), ready(&polled[0]))
             }

@@ -7,15 +7,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hatchery_proto::Address;
 use hatchery_proto::nursery::ladder::Policy;
 use hatchery_proto::nursery::{MemberId, MemberKind};
+use hatchery_proto::{ActorId, Address};
 
 use super::{Inner, Member, Nursery};
 use crate::codec::{Postcard, encode};
 use crate::driver::entry;
+use crate::driver::handover::told_argument;
+use crate::driver::launcher::{Launch, Launcher};
 use crate::driver::link::lock;
-use crate::driver::process::{Program, SpawnRequest, Stdin};
+use crate::driver::process::{Given, Program, SpawnRequest, Stdin};
 use crate::endpoint::{Call, CallEndpoint, Endpoint};
 use crate::error::{Error, Result};
 use crate::portal::Portal;
@@ -34,6 +36,7 @@ pub struct ActorBuilder {
     env: Vec<(OsString, Option<OsString>)>,
     folder: Option<PathBuf>,
     stdin: Stdin,
+    launcher: Option<Box<dyn Launcher>>,
     connect: Duration,
     spec: Spec,
 }
@@ -49,6 +52,7 @@ impl ActorBuilder {
             env: Vec::new(),
             folder: None,
             stdin: Stdin::Null,
+            launcher: None,
             connect: Policy::default().connect,
             spec,
         }
@@ -121,6 +125,29 @@ impl ActorBuilder {
         self
     }
 
+    /// Has its process started by this launcher, in place of [`Direct`](crate::Direct). One that reaches
+    /// it through a command line cannot give it this process's standard input.
+    ///
+    /// ```no_run
+    /// # async fn example(nursery: &hatchery::Nursery) -> hatchery::Result<()> {
+    /// use hatchery::CommandLine;
+    ///
+    /// let ssh = CommandLine::new("ssh").args(["-T", "-o", "BatchMode=yes", "build.example.org"]);
+    /// let worker = nursery
+    ///     .actor("worker")
+    ///     .launcher(ssh.through_a_shell())
+    ///     .program("/usr/local/bin/worker")
+    ///     .start()
+    ///     .await?;
+    /// # drop(worker);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn launcher(mut self, launcher: impl Launcher + 'static) -> Self {
+        self.launcher = Some(Box::new(launcher));
+        self
+    }
+
     /// How long it may take from being a process to being up; 10 s where nothing is said. One that
     /// takes longer is ended, and its start fails.
     pub fn start_within(mut self, limit: Duration) -> Self {
@@ -162,15 +189,21 @@ impl ActorBuilder {
         // A process is waited for by it, whatever this thread waits with.
         task::start_reactor()?;
         let spec = encode::<Postcard, _>(&self.spec, "the specification of actor", &self.name)?;
-        let request = SpawnRequest {
-            program: self.program,
-            name: self.name,
-            tree: inner.actor.tree(),
-            args: self.args,
-            env: self.env,
-            folder: self.folder,
+        let given = self.given(&inner)?;
+        let mut request = SpawnRequest {
             stdin: self.stdin,
+            given,
+            ..SpawnRequest::plain(&self.name, inner.actor.tree())
         };
+        if request.given.is_none() {
+            request = SpawnRequest {
+                program: self.program,
+                args: self.args,
+                env: self.env,
+                folder: self.folder,
+                ..request
+            };
+        }
         let birth = Arc::new(Birth { main, trace: Trace::current(), spec: spec.to_vec() });
         let plain = request.is_plain();
         let waited = plain.then(|| inner.take_waiting(&request.name, &birth, self.connect));
@@ -189,6 +222,32 @@ impl ActorBuilder {
         // Now that it is not in the way of this one.
         inner.refill(plain && up.is_ok());
         up.map(|()| Portal::to_child(child))
+    }
+
+    /// What its launcher makes of it, where it has one.
+    fn given(&self, inner: &Inner) -> Result<Option<Given>> {
+        let Some(launcher) = &self.launcher else { return Ok(None) };
+        let actor = Launch {
+            name: &self.name,
+            program: &self.program,
+            args: &self.args,
+            env: &self.env,
+            folder: self.folder.as_deref(),
+            last: told_argument(&inner.actor.settings().limits),
+        };
+        let given = launcher.launch(&actor).map(Given::from).map_err(|error| {
+            let id = ActorId { name: self.name.clone(), uuid: 0, pid: 0 };
+            let message = format!("starting actor `{}`: its launcher: {error}", self.name);
+            Error::spawn(&id, message, None)
+        })?;
+        if given.piped && matches!(self.stdin, Stdin::Inherit) {
+            return Err(Error::misuse(format!(
+                "starting actor `{}`: it cannot have this process's standard input, since its \
+                 launcher's standard input and output are its link",
+                self.name
+            )));
+        }
+        Ok(Some(given))
     }
 }
 

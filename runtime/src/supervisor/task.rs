@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
+use async_executor::Task;
 use event_listener::listener;
 use futures_lite::FutureExt;
 use hatchery_proto::nursery::ladder::{End, Step};
@@ -14,6 +15,7 @@ use hatchery_proto::{
     Outcome, Role, Rung,
 };
 
+use super::unborn::{never_up, said_first};
 use super::{Child, ChildEnd, State};
 use crate::actor::Caller;
 use crate::context::by_us;
@@ -32,7 +34,7 @@ use crate::serving::Serving;
 
 /// How much of what a child wrote before it was up goes into the error about its death.
 const STDERR_TAIL: usize = 4096;
-const SIGKILL: i32 = OsSignal::KILL.as_raw();
+pub(super) const SIGKILL: i32 = OsSignal::KILL.as_raw();
 
 /// What the supervisor waits for.
 enum Fact {
@@ -45,11 +47,13 @@ enum Fact {
 /// The operating system's side of a child, held by its supervisor alone.
 struct Body {
     process: Process,
-    stderr: BootStderr,
+    stderr: Arc<BootStderr>,
     link: Arc<Link>,
     loops: Loops,
     /// How many processes the system had ended for lack of memory when it was started.
     ended_for_memory: Option<u64>,
+    /// Takes what a launcher writes to its standard error.
+    _errors: Option<Task<()>>,
 }
 
 /// Lets go of the link where a supervisor is dropped with everything else: the link knows its child,
@@ -300,15 +304,25 @@ fn could_not_start(child: &Child, error: &SpawnError) -> Error {
 /// Opens the link to a process that was just started, and tells it what its life is, if that is known.
 fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
     let name = child.id().name;
-    let config = Config {
-        kind: LinkKind::Parent,
-        role: Role::Even,
-        me: child.actor.id().clone(),
-        limits: child.actor.settings().limits.clone(),
-    };
-    let connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
-    child.fact(|state, _| state.id.pid = spawned.process.pid());
-    let pid = spawned.process.pid();
+    let mut limits = child.actor.settings().limits.clone();
+    let apart = spawned.link.is_apart();
+    if apart {
+        // The way there may take its time: how long, says the ladder.
+        let connect = lock(&child.state).connect.saturating_mul(2);
+        limits.handshake_timeout = limits.handshake_timeout.max(connect);
+    }
+    let me = child.actor.id().clone();
+    let config = Config { kind: LinkKind::Parent, role: Role::Even, me, limits };
+    let mut connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
+    if apart {
+        connection = connection.of_tree(child.actor.tree()).apart();
+    }
+    child.fact(|state, _| {
+        state.id.pid = spawned.process.pid();
+        state.launched = apart;
+    });
+    // Of one apart the process at hand is only what leads to it.
+    let pid = if apart { 0 } else { spawned.process.pid() };
     let watched = child.clone();
     let ended = child.clone();
     let serving = Serving::new(
@@ -327,7 +341,21 @@ fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
     child.fact(|state, _| state.link = Some(link.clone()));
     child.tell().map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;
     let ended_for_memory = procfs::ended_for_memory();
-    Ok(Body { process: spawned.process, stderr: spawned.stderr, link, loops, ended_for_memory })
+    let stderr = Arc::new(spawned.stderr);
+    let errors =
+        apart.then(|| child.actor.executor().spawn(hear_errors(child.clone(), stderr.clone())));
+    Ok(Body { process: spawned.process, stderr, link, loops, ended_for_memory, _errors: errors })
+}
+
+/// Takes what a launcher writes to its standard error, and passes it on once the actor is up.
+async fn hear_errors(child: Arc<Child>, stderr: Arc<BootStderr>) {
+    let pass_on = async {
+        if child.up().await.is_ok() {
+            stderr.pass_on();
+        }
+        std::future::pending().await
+    };
+    stderr.come().or(pass_on).await;
 }
 
 impl Body {
@@ -349,7 +377,10 @@ impl Body {
         let killed = matches!(status, Some(ExitStatus::Signal { number: SIGKILL, .. }));
         exit.out_of_memory = killed && rung < Rung::Killed && self.more_ended_for_memory();
         let note = self.stderr.tail(STDERR_TAIL);
-        if state.up {
+        if state.launched {
+            exit.status = status.map(ExitStatus::of_launcher);
+        }
+        if state.up && !state.launched {
             exit.panics = note.trim_matches(['\0', '\n']).to_owned();
         } else {
             exit.stderr_tail = note;
@@ -379,6 +410,7 @@ async fn conclude(child: &Arc<Child>, life: Attended) {
     };
     exit.rung = end.rung;
     exit.link_lost = end.link_lost;
+    let said = body.as_ref().map(|body| body.link.look(said_first)).unwrap_or_default();
     if let Some(body) = body {
         if exit.status.is_none() {
             // Nothing more is known of it, and its link's clock ends here: what was held back for
@@ -399,96 +431,11 @@ async fn conclude(child: &Arc<Child>, life: Attended) {
     let mut state = lock(&child.state);
     let spawn_error = match refused {
         Some(error) => Some(error),
-        None => never_up(&state, &exit),
+        None => never_up(&state, &exit, &said),
     };
     let outcome = state.outcome.clone().unwrap_or_else(|| Outcome::Died(Box::new(exit.clone())));
     state.end = Some(Arc::new(ChildEnd { exit, outcome, spawn_error }));
     state.link = None;
     drop(state);
     child.changed.notify(usize::MAX);
-}
-
-/// The error of a child that ended, or was ended, before it was up, unless it has said why itself.
-fn never_up(state: &State, exit: &ExitReport) -> Option<Error> {
-    // The outcome of a `Start` that was taken back is no word of the child's (P-W4).
-    if state.up || (state.outcome.is_some() && !state.ladder.was_taken_back()) {
-        return None;
-    }
-    // Two versions without one in common are named here (P-L1).
-    let broken =
-        state.broken.as_ref().map(|violation| format!("it broke the protocol: {violation}"));
-    let how = match (&state.asked, exit.status) {
-        (Some(by), _) => format!("it was {by} before it was up"),
-        (None, Some(status)) if exit.rung == Rung::Unasked => format!(
-            "its process {status} before it was up; does its `main` begin with \
-             `hatchery::init()` or `#[hatchery::main]`?"
-        ),
-        (None, _) if exit.link_lost => {
-            "it closed its link before it was up and had to be ended; does \
-                                        its `main` begin with `hatchery::init()` or \
-                                        `#[hatchery::main]`?"
-                .to_owned()
-        }
-        (None, _) => format!(
-            "it was not up within {:?} and had to be ended; does its `main` begin with \
-             `hatchery::init()` or `#[hatchery::main]`?",
-            state.connect
-        ),
-    };
-    let how = broken.filter(|_| state.asked.is_none()).unwrap_or(how);
-    let message = format!("starting actor `{}`: {how}", state.id.name);
-    Some(Error::spawn(&state.id, message, Some(exit.clone())))
-}
-
-#[cfg(test)]
-mod tests {
-    use hatchery_proto::nursery::ladder::{Ladder, Policy};
-    use hatchery_proto::{ActorId, Cancelled, Cause, Code, Report};
-
-    use super::*;
-
-    fn state(up: bool, outcome: Option<Outcome>, taken_back: bool) -> State {
-        let (id, policy) = (ActorId::default(), Policy::default());
-        let mut ladder = Ladder::new(clock::now(), policy);
-        ladder.handle_spawned(clock::now());
-        if !taken_back {
-            ladder.handle_start_written(clock::now());
-        }
-        ladder.cancel(clock::now(), policy.teardown);
-        State {
-            ladder,
-            connect: policy.connect,
-            asked: Some(Cancelled { canceller: id.clone(), cause: Cause::Asked }),
-            id,
-            link: None,
-            greeted: true,
-            told: !taken_back,
-            waited: false,
-            up,
-            outcome,
-            end: None,
-            wish: None,
-            asking: None,
-            kill_asked: false,
-            broken: None,
-        }
-    }
-
-    #[test]
-    fn spn_08_a_start_that_was_taken_back_before_it_was_written_is_told_to_who_started_it_alone() {
-        let killed = Some(ExitStatus::Signal { number: SIGKILL, core: false });
-        let exit = ExitReport::new(ActorId::default(), killed, Rung::Killed);
-        let by = || Cancelled { canceller: ActorId::default(), cause: Cause::Asked };
-        // The outcome is this side's own: the child has not said a word.
-        let taken_back = state(false, Some(Outcome::Cancelled(by())), true);
-        let error = never_up(&taken_back, &exit).expect("it was never up");
-        assert!(error.to_string().contains("before it was up"), "{error}");
-        assert!(never_up(&state(false, None, false), &exit).is_some());
-        // What it has said itself is its outcome, and so is all that comes later.
-        assert!(never_up(&state(true, Some(Outcome::Cancelled(by())), true), &exit).is_none());
-        let report = Report::new(Default::default(), Code::Error, by().canceller, String::new());
-        let failed = Outcome::Failed { report: Box::new(report), payload: Vec::new() };
-        assert!(never_up(&state(false, Some(failed), false), &exit).is_none());
-        assert!(never_up(&state(false, Some(Outcome::Cancelled(by())), false), &exit).is_none());
-    }
 }

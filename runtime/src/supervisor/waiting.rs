@@ -53,8 +53,8 @@ impl Child {
             if std::mem::replace(&mut state.told, true) {
                 return Ok(());
             }
-            // It is called so already, unless it has waited.
-            if state.waited { due } else { (due.0, due.1, String::new()) }
+            // It is called so already, unless it has waited, or came by a launcher.
+            if state.waited || state.launched { due } else { (due.0, due.1, String::new()) }
         };
         let trace = birth.trace.as_ref().map(Trace::as_bytes);
         link.with(|connection, now| connection.start_actor_as(now, &name, &birth.spec, trace))?;

@@ -20,7 +20,7 @@ use super::*;
 pub(crate) fn play() -> Option<ExitCode> {
     delay_entry();
     match entry::take_entry() {
-        Entry::Child(child) => play_child(child),
+        Entry::Child(child, link) => play_child(child, &link),
         Entry::Orphan => {
             note("orphan", own_pid());
             return Some(ExitCode::from(77));
@@ -43,12 +43,12 @@ fn delay_entry() {
     }
 }
 
-fn play_child(child: ChildEntry) {
+fn play_child(mut child: ChildEntry, mut link: &Way) {
     assert!(entry::entry_was_called() && !entry::marked_as_child());
-    let parent = i32::try_from(child.parent_pid).unwrap();
-    assert_eq!((child.tree, child.name.as_str()), (tree_of(parent), "worker"));
-    child.link.set_nonblocking(false).unwrap();
-    let mut link = &child.link;
+    let Some(tie @ Tie::Parent(parent)) = child.tie.take() else { panic!("{child:?}") };
+    let parent = i32::try_from(parent).unwrap();
+    assert_eq!((child.tree, child.name.as_str()), (Some(tree_of(parent)), "worker"));
+    link.set_nonblocking(false).unwrap();
     match std::env::var("ROLE").unwrap_or_default().as_str() {
         "hello" => {
             link.write_all(b"!").unwrap();
@@ -98,7 +98,7 @@ fn play_child(child: ChildEntry) {
         }
         "watched" => {
             rustix::process::set_parent_process_death_signal(None).unwrap();
-            watch::Listening::begin().unwrap().start(child.parent_pid, Nobody).unwrap();
+            watch::Listening::begin().unwrap().start(tie, Nobody).unwrap();
             note("up", own_pid());
             link.write_all(b"!").unwrap();
             park()
@@ -143,7 +143,7 @@ fn play_root(role: &str) {
             recv(&mut child.link);
             assert_eq!(child.stderr.tail(100), "early\n");
             eprintln!("between");
-            child.link.write_all(b"!").unwrap();
+            (&child.link).write_all(b"!").unwrap();
             recv(&mut child.link);
         }
         "signals" => {
@@ -198,10 +198,10 @@ fn plain() {
 }
 
 /// What a child says until it ends.
-fn told_by(mut child: Spawned) -> String {
+fn told_by(child: Spawned) -> String {
     child.link.set_nonblocking(false).unwrap();
     let mut text = String::new();
-    child.link.read_to_string(&mut text).unwrap();
+    (&child.link).read_to_string(&mut text).unwrap();
     assert_eq!(block_on(child.process.wait()).unwrap(), ExitStatus::Code(0));
     text
 }

@@ -21,6 +21,7 @@ pub(crate) fn request(role: &str) -> SpawnRequest {
         env: vec![("ROLE".into(), Some(role.into()))],
         folder: None,
         stdin: Stdin::Null,
+        given: None,
     }
 }
 
@@ -29,7 +30,8 @@ pub(crate) async fn start(role: &str) -> Spawned {
 }
 
 /// Waits for the child to say that it is there.
-pub(crate) fn recv(link: &mut std::os::unix::net::UnixStream) {
+pub(crate) fn recv(link: &mut Way) {
+    let Way::Pair(link) = link else { panic!("{link:?}") };
     link.set_nonblocking(false).unwrap();
     link.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut byte = [0];

@@ -116,10 +116,13 @@ impl Link {
             if again || connection.wants_transmit() {
                 continue;
             }
-            let closed = connection.is_closed();
+            let (closed, said_all) = (connection.is_closed(), connection.has_said_all());
             drop(connection);
             if matches!(done, Written::Kept) {
                 return;
+            }
+            if said_all {
+                lock(&self.outgoing).line.as_ref().inspect(|line| line.close_writing());
             }
             self.written.notify(usize::MAX);
             if closed {

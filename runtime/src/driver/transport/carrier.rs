@@ -21,6 +21,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 use super::duplex::{Duplex, RESTS, Shared};
 use crate::driver::link::lock;
 use crate::driver::readiness::Ready;
+use crate::driver::way::Way;
 
 /// What a link may be opened with.
 pub(crate) enum Carrier {
@@ -49,6 +50,15 @@ impl Carrier {
 impl From<UnixStream> for Carrier {
     fn from(socket: UnixStream) -> Self {
         Self::Unix(socket)
+    }
+}
+
+impl From<Way> for Carrier {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Pair(socket) => Self::Unix(socket),
+            Way::Pipes { read, write } => Self::Pipes { read, write },
+        }
     }
 }
 

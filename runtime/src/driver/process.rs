@@ -25,6 +25,7 @@ use super::way::Way;
 use super::{cgroup, procfs, spawner};
 use hold::Hold;
 
+mod group;
 mod hold;
 mod stderr;
 
@@ -383,6 +384,8 @@ pub(crate) struct Process {
     hold: Arc<Hold>,
     /// The processes of its group are signalled too: it is a launcher, and may have started others.
     leads_group: bool,
+    /// Who was left there when it ended.
+    left: OnceLock<Vec<OwnedFd>>,
     status: OnceLock<ExitStatus>,
     usage: OnceLock<Usage>,
 }
@@ -398,6 +401,7 @@ impl Process {
                 pid,
                 hold: Arc::new(Hold { child: Mutex::new(child), descriptor, _known: known }),
                 leads_group: false,
+                left: OnceLock::new(),
                 status: OnceLock::new(),
                 usage: OnceLock::new(),
             }),
@@ -420,14 +424,8 @@ impl Process {
 
     /// Sends a signal. That it has ended already is no error.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
-        if self.leads_group && self.status.get().is_none() {
-            // The group is its own for as long as nobody has waited for it: whoever could is who
-            // signals it. Where it is empty, what follows says what there is to say.
-            let group = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-            if let Some(group) = group.filter(|_| self.hold.is_over().is_ok()) {
-                let _ = rustix::process::kill_process_group(group, signal);
-                return Ok(());
-            }
+        if self.signal_group(signal) {
+            return Ok(());
         }
         match rustix::process::pidfd_send_signal(&self.hold.descriptor, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
@@ -462,8 +460,9 @@ impl Process {
             // Or somebody else has waited for it: its id may be a stranger's then.
             self.hold.is_over()?;
         }
-        // Before it is reaped: then its account can still be read.
+        // Before it is reaped: then its account can still be read, and its group is its own.
         let usage = procfs::usage(self.pid);
+        self.look_at_group();
         let status = self.hold.reap().await?;
         // Where somebody else has reaped it, the account was a stranger's, and is not told.
         if let Some(usage) = usage {
@@ -475,6 +474,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        self.end_group();
         if self.status.get().is_some() || self.hold.is_over().is_err() {
             return;
         }

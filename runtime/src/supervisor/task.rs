@@ -214,6 +214,7 @@ async fn hear_exit(
         // The link is read to its end, so that a terminal already sent wins (P-L4).
         body.link.with(|connection, now| connection.handle_exit(now, exit));
         body.link.closed().await;
+        body.process.end_group();
     }
     child.fact(|state, now| state.ladder.handle_exit(now, exited));
     last

@@ -16,6 +16,7 @@
 //! | [`strike`] | processes that are hit at a step of the protocol |
 //! | [`sweep`] | the n-th system call fails, and what a run comes to then |
 //! | [`rows`] | tables of rows that have no test, and why |
+//! | [`ssh`] | an ssh daemon of its own, and trees whose actors it starts |
 //! | [`sign`] | files by which actors tell how far they are, or are held there |
 //! | [`spot`] | folders for the sockets that tests listen at |
 //! | [`cells`] | contexts whose streams one side opens, or both, or none |
@@ -41,6 +42,7 @@ pub mod programs;
 pub mod rows;
 pub mod sign;
 pub mod spot;
+pub mod ssh;
 pub mod strike;
 pub mod sweep;
 pub mod tidy;

@@ -4,11 +4,8 @@
 use std::time::{Duration, Instant};
 
 use hatchery_tests::build::{self, Kind};
-use hatchery_tests::procfs::{Process, wait_for_any_exit};
-use hatchery_tests::programs::{Program, Running, Signal};
-
-/// What the promise of one second comes to on a machine that is busy with other tests.
-const SECOND: Duration = Duration::from_secs(10);
+use hatchery_tests::programs::{Program, Signal};
+use hatchery_tests::ssh::{assert_gone, ready};
 
 /// A shell that stays, with other programs on both ways; and one that does not.
 const BETWEEN: [&str; 3] = ["sh", "-c", "cat | \"$0\" \"$@\" | cat"];
@@ -16,30 +13,6 @@ const SHELL: [&str; 3] = ["sh", "-c", "exec \"$0\" \"$@\""];
 
 fn launched(what: &str, launcher: [&str; 3]) -> Program {
     Program::bin("launched").arg(what).args(launcher)
-}
-
-/// Far's process, and that below it.
-fn ready(root: &mut Running) -> [Process; 2] {
-    assert!(root.wait_for_output("ready "));
-    let out = String::from_utf8_lossy(root.output()).into_owned();
-    let line = out.lines().find_map(|line| line.strip_prefix("ready ")).expect("two numbers");
-    let pids: Vec<i32> = line.split(' ').map(|pid| pid.parse().expect("a number")).collect();
-    [pids[0], pids[1]].map(|pid| Process::of(pid).expect("it lives"))
-}
-
-#[track_caller]
-fn assert_gone(processes: &[Process]) {
-    let until = Instant::now() + SECOND;
-    let lives =
-        |one: &&Process| Process::of(one.pid).is_some_and(|now| now.is(one) && !now.is_zombie());
-    loop {
-        let left: Vec<_> = processes.iter().filter(lives).cloned().collect();
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < until, "{left:?} are left");
-        wait_for_any_exit(&left, until.saturating_duration_since(Instant::now()));
-    }
 }
 
 #[test]

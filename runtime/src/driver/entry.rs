@@ -50,7 +50,7 @@ pub(crate) enum Entry {
 pub(crate) struct ChildEntry {
     /// What it does not outlive, until something watches it.
     pub(crate) tie: Option<Tie>,
-    launched: bool,
+    pub(crate) launched: bool,
     /// The tree it belongs to, where it is told so before its link tells it.
     pub(crate) tree: Option<u128>,
     /// What its parent calls it.

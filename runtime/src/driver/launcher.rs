@@ -163,6 +163,10 @@ impl Launcher for Direct {
 /// actor is its matter, and `ssh` takes over neither. What both write to standard error is quoted where
 /// the actor does not come up, and goes to this process's standard error once it is up; what the actor
 /// prints goes there too, since its standard output is the link.
+///
+/// What stands between the two may hold data. Where an actor's thread is blocked and that is full, the
+/// end of a parent that was killed is seen behind it only once the thread reads again; otherwise within
+/// a second.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a launcher is for `ActorBuilder::launcher`"]
 pub struct CommandLine {

@@ -13,7 +13,6 @@ use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind, Scopes};
 use hatchery_proto::{ActorId, Limits};
-use serde::{Deserialize, Serialize};
 
 use crate::discovery::{Discovery, Places};
 use crate::driver::clock;
@@ -22,6 +21,7 @@ use crate::driver::readiness;
 use crate::driver::transport::proofs::Proofs;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
+pub(crate) use crate::exposed::{Caller, Exposed};
 use crate::hooks;
 use crate::options::Containment;
 use crate::peer::Table;
@@ -62,33 +62,6 @@ impl Settings {
     }
 }
 
-/// Which endpoints may be called.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) enum Exposed {
-    /// Nothing was said: the parent may call every one that is linked in, others none.
-    #[default]
-    Unsaid,
-    /// Those with these names.
-    Only(Vec<String>),
-}
-
-impl Exposed {
-    pub(crate) fn add(&mut self, name: &str) {
-        match self {
-            Self::Unsaid => *self = Self::Only(vec![name.to_owned()]),
-            Self::Only(names) => names.push(name.to_owned()),
-        }
-    }
-
-    pub(crate) fn allows(&self, name: &str, caller: Caller) -> bool {
-        match self {
-            _ if caller == Caller::Own => true,
-            Self::Unsaid => caller == Caller::Parent,
-            Self::Only(names) => names.iter().any(|allowed| allowed == name),
-        }
-    }
-}
-
 /// The bells of the open scopes, and some for the next.
 #[derive(Default)]
 struct Bells {
@@ -98,15 +71,6 @@ struct Bells {
 
 /// So many are kept.
 const SPARE_BELLS: usize = 256;
-
-/// Who is at the other end of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
-    Parent,
-    Other,
-    /// The actor itself, which has the code at hand anyway.
-    Own,
-}
 
 /// The link of an actor with itself.
 pub(crate) enum OwnLink {

@@ -2,6 +2,8 @@
 //!
 //! Gives the process's exit code; the entry in the driver ends the process with it.
 
+mod parting;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -14,8 +16,8 @@ use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::nursery::budget;
 use hatchery_proto::{
-    ActorId, Cancelled, Cause, Config, Connection, DialogId, Event, GoodbyeReason, Incoming, Kind,
-    LinkKind, Refusal, Role, Terminal,
+    ActorId, Cancelled, Cause, Config, Connection, DialogId, Event, Incoming, Kind, LinkKind,
+    Refusal, Role,
 };
 
 use crate::actor::{Actor, Caller, Exposed, Reign};
@@ -29,8 +31,7 @@ use crate::driver::readiness;
 use crate::driver::transport::proofs::Proofs;
 use crate::driver::watch::Listening;
 use crate::driver::way::Way;
-use crate::ending::LastWords;
-use crate::endpoint::{self, Failed, Job};
+use crate::endpoint::{self, Job};
 use crate::error::{Error, Result};
 use crate::hooks;
 use crate::serving::{self, Serving};
@@ -40,6 +41,7 @@ use crate::task::{self, Scope};
 use crate::trace::Trace;
 use crate::ward::OwnActor;
 use crate::{dialog, log};
+use parting::{Parting, Words};
 
 /// Must come first in the `main` of a program that starts actors: in a process that was started as
 /// an actor, it runs that actor and does not return. In any other process it does nothing.
@@ -452,64 +454,5 @@ impl Life {
             }
             news.await;
         }
-    }
-}
-
-/// What a child's parent is told last.
-enum Words {
-    Refused((Refusal, String)),
-    Ended(Terminal),
-}
-
-/// The way out: the terminal of dialog 0, then `Goodbye`, then the end of the link (P-L3).
-struct Parting<'a> {
-    link: &'a Arc<Link>,
-    loops: Loops,
-    words: Option<Words>,
-    /// The process's exit code.
-    code: i32,
-}
-
-impl LastWords for Parting<'_> {
-    fn hooks_failed(&mut self, failures: Vec<Error>) {
-        let mut failures = failures.into_iter();
-        let Some(first) = failures.next() else { return };
-        match &mut self.words {
-            Some(Words::Ended(Terminal::Failed { report, .. })) => {
-                report.also.push(first.as_also());
-                report.also.extend(failures.map(|error| error.as_also()));
-            }
-            Some(Words::Ended(terminal)) => {
-                let error = first.with_others(failures.collect());
-                *terminal = Failed::from_error(&error, "an exit hook").into_terminal();
-            }
-            // What the parent is told is why the actor never was one.
-            Some(Words::Refused((_, message))) => {
-                for error in std::iter::once(first).chain(failures) {
-                    message.push_str("; an exit hook failed as well: ");
-                    message.push_str(&error.to_string());
-                }
-            }
-            None => {}
-        }
-    }
-
-    async fn tell(&mut self) {
-        let Some(words) = self.words.take() else { return };
-        if let Words::Ended(terminal) = &words {
-            self.code = i32::from(matches!(terminal, Terminal::Failed { .. }));
-        }
-        self.link.tell(|connection| match (connection.callee(DialogId::ACTOR), words) {
-            (Some(callee), Words::Refused((refusal, message))) => callee.refuse(refusal, message),
-            (Some(callee), Words::Ended(terminal)) => callee.finish(terminal),
-            (None, _) => {}
-        });
-        self.link.written().await;
-    }
-
-    async fn part(&mut self) {
-        self.link.with(|connection, now| connection.goodbye(now, GoodbyeReason::Leaving));
-        self.link.closed().await;
-        self.loops.ended().await;
     }
 }

@@ -157,6 +157,7 @@ mod driver;
 mod ending;
 mod endpoint;
 mod error;
+mod exposed;
 mod fleet;
 mod foreign;
 mod gather;

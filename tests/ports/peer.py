@@ -28,7 +28,7 @@ FAILURE = {REFUSED: ("u32", "str"), CANCELLED: (BY,), FAILED: (REPORT,)}
 BEGIN = ("str", "u32", "u64", "u8", "u32", option(SPAN), option("bytes"))
 REQUEST, REASON = (BY, SPAN), {0: (), 1: (), 2: (), 3: ("str",)}
 SPEC = (ID, option("str"), BOOL, {0: (), 1: (TEXTS,)}, SPAN, ("u32", "u32", "u32", "u32"),
-        option(("str", "u64", "bytes")), TEXTS, [("str", option("u128"))])
+        option(("str", "u64", "bytes")), TEXTS, [("str", option("u128"))], "bytes")
 def refuse(rule, broken):
     if broken:
         raise Violation(rule)

@@ -5,7 +5,6 @@
 //!
 //! | row | shown by, or why there is nothing to show |
 //! | --- | --- |
-//! | F-15 | nobody connects: a child inherits its link, `f_50_…` in `driver.rs` |
 //! | F-24 | with the debugger |
 //! | F-25 | with the debugger |
 

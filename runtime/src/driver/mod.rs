@@ -18,7 +18,13 @@ pub(crate) mod reactor;
 pub(crate) mod readiness;
 pub(crate) mod signal;
 pub(crate) mod spawner;
-#[allow(dead_code, reason = "streams of a network are only for who can prove who is at their ends")]
+#[cfg_attr(
+    not(feature = "quic"),
+    allow(
+        dead_code,
+        reason = "streams of a network are only for who can prove who is at their ends"
+    )
+)]
 pub(crate) mod transport;
 pub(crate) mod watch;
 pub(crate) mod way;

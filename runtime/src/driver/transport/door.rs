@@ -148,6 +148,7 @@ impl Door {
             Kind::Quic(endpoint) => loop {
                 match endpoint.accept().await {
                     Ok(accepted) => {
+                        tracing::debug!(peer = %accepted.peer, from = %accepted.from, "was let in");
                         let origin = super::origin::Origin::Member(accepted.peer.uuid);
                         let carrier = super::carrier::Carrier::stream(accepted.stream);
                         return Ok(Coming::Known(Arrival { carrier, origin }));

@@ -128,6 +128,7 @@ impl Listener {
     }
 
     /// So many processes of other users have come and were turned away.
+    #[allow(dead_code, reason = "tests count them")]
     pub(crate) fn strangers(&self) -> u64 {
         self.strangers.load(Ordering::Relaxed)
     }

@@ -63,8 +63,8 @@ impl Place {
 
     /// Listens in it, under a name that nobody else has.
     pub(crate) async fn listen(&self) -> Result<(OwnedFd, File), TransportError> {
-        let drawn = identity::fresh().map_err(|error| self.making(error.into()))?;
-        self.listen_as(format!("{drawn:032x}.sock").as_ref()).await
+        let drawn = draw().map_err(|error| self.making(error.into()))?;
+        self.listen_as(drawn.as_ref()).await
     }
 
     fn making(&self, trouble: Trouble) -> TransportError {

@@ -101,6 +101,7 @@ impl TlsError {
     }
 
     /// What was wrong.
+    #[cfg(test)]
     pub(crate) fn fault(&self) -> &Fault {
         &self.fault
     }

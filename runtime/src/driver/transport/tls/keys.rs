@@ -104,6 +104,7 @@ impl Keys {
     }
 
     /// Whose they are.
+    #[cfg(test)]
     pub(crate) fn own(&self) -> &Proven {
         &self.own
     }

@@ -39,6 +39,7 @@ mod driver {
     pub(crate) mod link;
     pub(crate) mod readiness;
     pub(crate) mod transport;
+    pub(crate) mod way;
 }
 #[path = "transports/roles.rs"]
 mod roles;

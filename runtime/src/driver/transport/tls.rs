@@ -25,13 +25,11 @@ pub(crate) use authority::Authority;
 pub(crate) use certificate::Proven;
 pub(crate) use credentials::Credentials;
 pub(crate) use error::TlsError;
-#[cfg(test)]
-pub(super) use keys::ALPN;
+#[cfg(any(test, feature = "quic"))]
+pub(super) use error::{End, Fault};
 pub(crate) use keys::Keys;
 pub(crate) use secured::Secured;
 #[cfg(feature = "quic")]
-pub(super) use {
-    certificate::MEMBER,
-    error::{End, Fault},
-    keys::WELCOME,
-};
+pub(super) use {certificate::MEMBER, keys::WELCOME};
+#[cfg(test)]
+pub(super) use {error::Stranger, keys::ALPN, secret::Secret};

@@ -77,6 +77,8 @@ pub(crate) struct Discovery {
     state: Mutex<State>,
     /// Somebody is about to look for what processes have left that were killed.
     sweeps: AtomicBool,
+    /// It has taken its name back, or is ending.
+    hides: AtomicBool,
 }
 
 #[derive(Default)]
@@ -156,7 +158,7 @@ impl Actor {
             }
         }
         for known in known {
-            let kept = keeping::register(self, &known).await?;
+            let kept = keeping::register(self, &known, is_root).await?;
             lock(&self.discovery().state).kept.extend(kept);
         }
         Ok(())

@@ -115,8 +115,13 @@ impl Actor {
         let role = if origin == Origin::Dialed { Role::Even } else { Role::Odd };
         let limits = self.settings().limits.clone();
         let config = Config { kind: LinkKind::Peer, role, me: self.id().clone(), limits };
-        let connection =
-            Connection::new(config, clock::now()).speaking(endpoint::codecs()).of_tree(self.tree());
+        let mut connection =
+            Connection::new(config, clock::now()).speaking(endpoint::codecs()).apart();
+        // Which tree somebody is of is only claimed: what can be told apart of a network is a member from
+        // a stranger, and a guest is a member (P-L2).
+        if matches!(arrival.origin, origin::Origin::Process { .. }) {
+            connection = connection.of_tree(self.tree());
+        }
         let proof = match arrival.origin {
             origin::Origin::Process { pid, .. } => Proof::Process(pid),
             origin::Origin::Network(_) => Proof::User,
@@ -190,8 +195,11 @@ struct Hears {
 impl Hears {
     fn hear(&self, link: &Arc<Link>, event: &Event) {
         let state = &self.heard.state;
+        // Nothing is heard of one that was not let in but its end.
+        let is_met = matches!(lock(state).greeting, Greeting::Done(_));
         match event {
             Event::Up => self.meet(link),
+            Event::CancelAsked(_) if !is_met => return,
             Event::CancelAsked(DialogId::ACTOR) => {
                 let asked = link.look(|connection| connection.asked_by_peer().cloned());
                 if let Some(request) = asked {
@@ -247,7 +255,16 @@ impl Hears {
             _ => self.actor.peers().came(&peer, self.origin, self.proof),
         };
         match admitted {
-            Ok(()) => lock(&self.heard.state).greeting = Greeting::Done(peer),
+            Ok(()) => {
+                let mut state = lock(&self.heard.state);
+                if !state.closed {
+                    state.greeting = Greeting::Done(peer);
+                    return;
+                }
+                drop(state);
+                // On several threads its end may be told first.
+                self.actor.peers().gone(self.number, Gone::Lost(LostCause::LinkEnded));
+            }
             Err(why) => {
                 tracing::warn!(peer = %id, why, "turned a peer away");
                 lock(&self.heard.state).greeting = Greeting::Refused(why);
@@ -255,5 +272,48 @@ impl Hears {
                 link.cut();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_executor::Executor;
+
+    use super::*;
+    use crate::actor::Settings;
+
+    fn named(name: &str, uuid: u128) -> ActorId {
+        ActorId { name: name.into(), uuid, pid: 0 }
+    }
+
+    /// Events are told with no lock held, so on two threads the end of a link may be told before its
+    /// beginning is.
+    #[test]
+    fn p_r7_a_link_whose_end_is_told_first_is_not_linked() {
+        let reign = Actor::begin(named("me", 1), 1, Some(Settings::default())).unwrap();
+        let actor = reign.actor().clone();
+        let executor = Executor::new();
+        let end = |role, me| {
+            let config = Config { kind: LinkKind::Peer, role, me, limits: Default::default() };
+            let serving = Serving::new(actor.clone(), Caller::Other, Box::new(|_, _| {}));
+            let handler: Box<dyn crate::driver::link::Handler> = serving;
+            (Connection::new(config, clock::now()), handler)
+        };
+        let ends = [end(Role::Even, named("me", 1)), end(Role::Odd, named("other", 7))];
+        let [link, _other] = Link::pair(ends, &executor);
+        let heard = Arc::new(Heard::default());
+        let hears = Hears {
+            heard: heard.clone(),
+            actor: actor.clone(),
+            number: actor.peers().dials(),
+            origin: Origin::Dialed,
+            proof: Proof::Process(0),
+            expected: None,
+        };
+        hears.hear(&link, &Event::Closed);
+        hears.hear(&link, &Event::Up);
+        assert!(actor.peers().portal_to(7).is_none(), "a link that is gone is linked");
+        let leaks = matches!(lock(&heard.state).greeting, Greeting::Done(_));
+        assert!(!leaks, "each holds the other");
     }
 }

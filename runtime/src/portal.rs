@@ -87,9 +87,9 @@ impl Portal {
     }
 
     /// Notes what [`close`](Self::close) has to end.
-    fn opened(&self, id: DialogId) {
+    fn opened(&self, link: &Arc<Link>, id: DialogId) {
         if let To::Peer(held) = &self.to {
-            held.opened(id);
+            held.opened(link, id);
         }
     }
 
@@ -265,7 +265,8 @@ impl Portal {
     /// ([`TimedOut`](CancelStatus::TimedOut)).
     ///
     /// # Errors
-    /// `Misuse` on an actor of another tree: it is not this one's to end (P-L2). None for a child.
+    /// `Misuse` on an actor of another tree, or one that is linked over a network, where nobody proves
+    /// which tree it is of: it is not this one's to end (P-L2). None for a child.
     ///
     /// # Cancel safety
     /// The request is made when this is first polled; dropping it later stops the waiting only.
@@ -408,7 +409,7 @@ impl Portal {
             let link = self.link()?;
             match start_on(&link, self.actor(), wish, args).await {
                 Ok(id) => {
-                    self.opened(id);
+                    self.opened(&link, id);
                     return Ok((link, id));
                 }
                 Err(Misuse::Closing | Misuse::LinkGone) if self.renew().await => {}

@@ -9,7 +9,7 @@ mod book;
 mod bounds;
 mod waits;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -100,7 +100,8 @@ pub struct Doubt {
 ///   [`cancel_wait`](Self::cancel_wait), [`watch`](Self::watch),
 ///   [`cancel_watch`](Self::cancel_watch). Those of links are bounded, and refused by name (P-R1).
 /// - Out: [`poll_answer`](Self::poll_answer), [`poll_watch`](Self::poll_watch),
-///   [`poll_change`](Self::poll_change), [`poll_doubt`](Self::poll_doubt).
+///   [`poll_change`](Self::poll_change), [`poll_gone`](Self::poll_gone),
+///   [`poll_doubt`](Self::poll_doubt).
 #[derive(Clone, Debug)]
 pub struct Registrar {
     bounds: Bounds,
@@ -109,6 +110,8 @@ pub struct Registrar {
     book: Book,
     waits: Waits,
     watches: Watches,
+    /// Whose entries were taken out by what others said or did, until they are told.
+    evicted: VecDeque<u128>,
 }
 
 impl Registrar {
@@ -121,6 +124,7 @@ impl Registrar {
             book: Book::default(),
             waits: Waits::default(),
             watches: Watches::default(),
+            evicted: VecDeque::new(),
         }
     }
 
@@ -195,6 +199,10 @@ impl Registrar {
     /// actor that it has registered, it is believed at once.
     pub fn handle_unreachable(&mut self, link: LinkId, uuid: u128, address: &Address) {
         let Some(by) = self.links.get(&link).copied() else { return };
+        // Whoever is asked is there.
+        if self.book.link_of(uuid) == Some(LinkId::OWN) {
+            return;
+        }
         if self.book.is_open_to(by, uuid) {
             let touched = self.book.drop_address(uuid, address);
             self.tell(touched);
@@ -340,6 +348,13 @@ impl Registrar {
         Some(entry.map_or(Change::Went(uuid), Change::Came))
     }
 
+    /// An actor that has no entry any more, by whatever way that came: whoever holds it is to know, and
+    /// may register it again (P-R2, P-R4).
+    #[must_use]
+    pub fn poll_gone(&mut self) -> Option<u128> {
+        self.evicted.pop_front()
+    }
+
     /// An address to be looked into, once for each doubt.
     #[must_use]
     pub fn poll_doubt(&mut self) -> Option<Doubt> {
@@ -352,6 +367,9 @@ impl Registrar {
 
     fn tell(&mut self, touched: impl IntoIterator<Item = Touched>) {
         for (name, uuid) in touched {
+            if self.book.link_of(uuid).is_none() {
+                self.evicted.push_back(uuid);
+            }
             self.watches.touch(name, uuid, self.bounds.changes);
         }
     }

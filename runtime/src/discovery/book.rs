@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use async_channel::Sender;
+use async_channel::{Receiver, Sender};
 use event_listener::Event as Signal;
 use hatchery_proto::registrar::{
     Bounds, Change, Cursor, Doubt, Page, Refused, Registered, Registrar, WaiterId, WatchId, Watched,
@@ -26,6 +26,8 @@ pub(crate) struct Book {
     next: AtomicU64,
     waiters: Mutex<BTreeMap<WaiterId, Sender<()>>>,
     watches: Mutex<BTreeMap<WatchId, Arc<Signal>>>,
+    /// Those who hold an entry, to be told when it is gone.
+    holders: Mutex<BTreeMap<u128, Vec<Sender<()>>>>,
 }
 
 /// Somebody who asks, until it is dropped.
@@ -49,6 +51,7 @@ impl Book {
             next: AtomicU64::new(1),
             waiters: Mutex::default(),
             watches: Mutex::default(),
+            holders: Mutex::default(),
         }
     }
 
@@ -70,6 +73,11 @@ impl Book {
             while let Some(id) = core.poll_watch() {
                 if let Some(news) = lock(&self.watches).get(&id) {
                     news.notify(usize::MAX);
+                }
+            }
+            while let Some(uuid) = core.poll_gone() {
+                for holder in lock(&self.holders).remove(&uuid).into_iter().flatten() {
+                    let _ = holder.try_send(());
                 }
             }
             let doubts: Vec<_> = std::iter::from_fn(|| core.poll_doubt()).collect();
@@ -101,12 +109,25 @@ impl Book {
         Asker { book: self.clone(), link }
     }
 
-    /// Registers an actor for as long as what is given is held.
-    pub(super) fn register(self: &Arc<Self>, id: &ActorId, addresses: &[Address]) -> Result<Asker> {
+    /// Registers an actor for as long as what is given is held; the other hears when the entry is gone
+    /// before that.
+    pub(super) fn register(
+        self: &Arc<Self>,
+        id: &ActorId,
+        addresses: &[Address],
+    ) -> Result<(Asker, Receiver<()>)> {
         let asker = self.asker(id.uuid);
-        self.with(|core| core.register(asker.link, id, addresses))
-            .map_err(|refused| self.refused(&format!("registering actor {id}"), &refused))?;
-        Ok(asker)
+        let (sender, gone) = async_channel::bounded(1);
+        self.with(|core| {
+            core.register(asker.link, id, addresses)?;
+            let mut holders = lock(&self.holders);
+            let known = holders.entry(id.uuid).or_default();
+            known.retain(|holder| !holder.is_closed());
+            known.push(sender);
+            Ok(())
+        })
+        .map_err(|refused| self.refused(&format!("registering actor {id}"), &refused))?;
+        Ok((asker, gone))
     }
 
     /// Registers this actor itself.

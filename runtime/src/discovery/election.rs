@@ -102,7 +102,11 @@ async fn ask(actor: &Arc<Actor>, address: &Address) -> Result<Found> {
     };
     let late = async {
         readiness::until(clock::now() + PATIENCE).await;
-        Ok(Found::Other(format!("it said nothing for {PATIENCE:?}")))
+        Ok(match address {
+            // Nothing tells that nobody is there but that the place is free.
+            Address::Quic { .. } => Found::Nobody,
+            _ => Found::Other(format!("it said nothing for {PATIENCE:?}")),
+        })
     };
     asked.or(late).await
 }

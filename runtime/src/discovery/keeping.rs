@@ -2,6 +2,7 @@
 //! the registrar comes back in between (DISC-03, DISC-04).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::registry::{Known, Way};
@@ -20,16 +21,31 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 
 type Entry = OpenContext<served::register>;
 
-/// Registers, and gives what keeps that up; nothing where this actor is the registrar itself.
-pub(super) async fn register(actor: &Arc<Actor>, known: &Arc<Known>) -> Result<Option<Task<()>>> {
-    let portal = match known.way().await? {
-        Way::Own(book) => {
-            book.register_itself(&actor.discovery().addresses())?;
-            return Ok(None);
+/// Registers, and gives what keeps that up; nothing where this actor is the registrar itself. Where the
+/// registrar is away just now, a child comes up all the same, and is known once that is back.
+pub(super) async fn register(
+    actor: &Arc<Actor>,
+    known: &Arc<Known>,
+    is_root: bool,
+) -> Result<Option<Task<()>>> {
+    let entered = async {
+        match known.way().await? {
+            Way::Own(book) => {
+                book.register_itself(&actor.discovery().addresses())?;
+                Ok(None)
+            }
+            Way::Portal(portal) => enter(actor, &portal).await.map(Some),
         }
-        Way::Portal(portal) => portal,
     };
-    let entry = enter(actor, &portal).await?;
+    let entry = match entered.await {
+        Ok(None) => return Ok(None),
+        Ok(entry) => entry,
+        Err(error) if is_root => return Err(error),
+        Err(error) => {
+            tracing::warn!(actor = %actor.id(), %error, "a registrar does not answer yet");
+            None
+        }
+    };
     Ok(Some(actor.spawn(keep(actor.clone(), known.clone(), entry))))
 }
 
@@ -40,14 +56,24 @@ async fn enter(actor: &Arc<Actor>, portal: &Portal) -> Result<Entry> {
 }
 
 /// Registers again whenever the registrar was lost.
-async fn keep(actor: Arc<Actor>, known: Arc<Known>, mut entry: Entry) {
+async fn keep(actor: Arc<Actor>, known: Arc<Known>, mut entry: Option<Entry>) {
+    let mut pause = PAUSES.0;
     loop {
-        let lost = entry.result().await;
-        tracing::warn!(
-            actor = %actor.id(), registrar = %known.address(), ?lost,
-            "a registrar was lost; it is asked again until it is back"
-        );
-        let mut pause = PAUSES.0;
+        if let Some(entry) = entry.take() {
+            let since = clock::now();
+            let lost = entry.result().await;
+            if actor.discovery().hides.load(Ordering::Acquire) {
+                return;
+            }
+            // Two that take an address from each other do not do so all the time.
+            if clock::now().since(since) > PAUSES.1 {
+                pause = PAUSES.0;
+            }
+            tracing::warn!(
+                actor = %actor.id(), registrar = %known.address(), ?lost,
+                "an entry was lost; its registrar is asked again until it is back"
+            );
+        }
         entry = loop {
             readiness::until(clock::now() + pause).await;
             pause = PAUSES.1.min(pause * 2);
@@ -58,7 +84,7 @@ async fn keep(actor: Arc<Actor>, known: Arc<Known>, mut entry: Entry) {
                 }
             };
             match entered.await {
-                Ok(Some(entry)) => break entry,
+                Ok(Some(entry)) => break Some(entry),
                 Ok(None) => return,
                 Err(error) => tracing::debug!(%error, "a registrar that was lost is not back yet"),
             }
@@ -68,6 +94,7 @@ async fn keep(actor: Arc<Actor>, known: Arc<Known>, mut entry: Entry) {
 
 /// Takes the entries back, at every registrar at once; says whether there was any.
 pub(super) async fn unregister(actor: &Actor) -> bool {
+    actor.discovery().hides.store(true, Ordering::Release);
     let kept = std::mem::take(&mut lock(&actor.discovery().state).kept);
     let known = actor.discovery().known();
     let mut all: Vec<_> = known.iter().map(|known| Box::pin(unregister_at(known))).collect();

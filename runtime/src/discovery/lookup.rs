@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_lite::FutureExt;
 use hatchery_proto::registrar::Registered;
 use hatchery_proto::{ActorId, Address};
 
@@ -93,7 +94,12 @@ pub async fn wait_for_actor(name: &str) -> Result<Portal> {
         if let Some(portal) = actor.peers().portal_named(name) {
             return Ok(portal);
         }
-        let (registry, found) = any(&known, name).await?;
+        let comes = async { Ok(Met::Linked(actor.peers().portal_comes(name).await)) };
+        let registered = async { any(&known, name).await.map(|(at, found)| Met::Known(at, found)) };
+        let (registry, found) = match comes.or(registered).await? {
+            Met::Linked(portal) => return Ok(portal),
+            Met::Known(registry, found) => (registry, found),
+        };
         if let Some(portal) = first_reached(&actor, registry, found).await {
             return Ok(portal);
         }
@@ -101,6 +107,12 @@ pub async fn wait_for_actor(name: &str) -> Result<Portal> {
         readiness::until(clock::now() + pause).await;
         pause = PAUSES.1.min(pause * 2);
     }
+}
+
+/// What a wait came to.
+enum Met<'a> {
+    Linked(Portal),
+    Known(&'a Registry, Vec<Registered>),
 }
 
 /// The answer of the first registrar that has one; an error once none can have one any more.
@@ -155,8 +167,8 @@ pub async fn query_actor(name: &str) -> Result<Vec<Registered>> {
 /// `Misuse` where no actor runs in this process.
 ///
 /// # Cancel safety
-/// Dropped before it is done, it may be out at some registrars and not at others; its end takes out
-/// the rest.
+/// The entries go when this is first polled, with what keeps them; dropped before it is done, it has not
+/// heard whether each registrar knows yet.
 pub async fn unregister() -> Result<bool> {
     let actor = running("taking this actor's name back")?;
     Ok(keeping::unregister(&actor).await)

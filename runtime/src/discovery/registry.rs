@@ -84,6 +84,7 @@ impl Known {
 
     /// How to ask it: over the link to the parent where that is it, or one that is there, or a new one.
     pub(super) async fn way(&self) -> Result<Way> {
+        let mut old = None;
         let uuid = {
             let mut state = lock(&self.state);
             if let Some(book) = &state.book {
@@ -94,11 +95,12 @@ impl Known {
                     return Ok(Way::Portal(portal.clone()));
                 }
                 // Whoever answers there next may be another.
-                state.portal = None;
+                old = state.portal.take();
                 state.uuid = None;
             }
             state.uuid
         };
+        drop(old);
         let linked = uuid.and_then(|uuid| self.actor.peers().portal_to(uuid));
         let portal = match linked {
             Some(portal) => portal,

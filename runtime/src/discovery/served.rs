@@ -49,11 +49,15 @@ pub(super) async fn who() -> Result<ActorId> {
 #[hatchery_macros::context(crate = crate, unlisted, name = "hatchery::registrar::register")]
 pub(super) async fn register(cx: Context<Starts<ActorId>>, addresses: Vec<Address>) -> Result<()> {
     let book = book()?;
-    let _entry = book.register(cx.peer(), &addresses)?;
-    let started = cx.started(book.id().clone()).await?;
-    // Until it is cancelled, or its link ends: the entry goes with it.
-    let _started = started;
-    std::future::pending().await
+    let id = cx.peer().clone();
+    let (_entry, gone) = book.register(&id, &addresses)?;
+    let _started = cx.started(book.id().clone()).await?;
+    // Until it is cancelled, or its link ends: the entry goes with it. Or the other way round.
+    let _ = gone.recv().await;
+    Err(Error::message(format!(
+        "the entry of actor {id} is gone: it was taken back, its address is another's, or it could not be \
+         reached there"
+    )))
 }
 
 /// Takes back whatever whoever opens it has registered; its first value says whether that was anything.

@@ -59,6 +59,8 @@ pub(crate) struct Link {
     dialogs: Mutex<Dialogs>,
     /// A dialog of ours ended, so that another may be opened.
     slots: Signal,
+    /// The same, for whoever waits for certain ones.
+    ended: Signal,
     /// All is written, for now.
     written: Signal,
     /// The core has closed the link.
@@ -141,6 +143,7 @@ impl Link {
             rearm: Signal::new(),
             dialogs: Mutex::default(),
             slots: Signal::new(),
+            ended: Signal::new(),
             written: Signal::new(),
             closed: Signal::new(),
             handler,
@@ -238,6 +241,11 @@ impl Link {
         &self.slots
     }
 
+    /// Fires for everybody when one has.
+    pub(crate) fn ended(&self) -> &Signal {
+        &self.ended
+    }
+
     /// Ends the link at once: what the socket has not taken is lost, every dialog ends.
     pub(crate) fn cut(self: &Arc<Self>) {
         self.flush();
@@ -255,6 +263,7 @@ impl Link {
         match event {
             Event::Finished(_) => {
                 self.slots.notify(1);
+                self.ended.notify(usize::MAX);
             }
             // The clock need not wake for a greeting that has come.
             Event::Up => {
@@ -263,6 +272,7 @@ impl Link {
             Event::Closed => {
                 self.closed.notify(usize::MAX);
                 self.slots.notify(usize::MAX);
+                self.ended.notify(usize::MAX);
                 self.rearm.notify(usize::MAX);
                 self.blocked.notify(usize::MAX);
             }

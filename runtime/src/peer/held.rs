@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use event_listener::listener;
 use hatchery_proto::actor::peers::Gone;
 use hatchery_proto::{
     ActorId, CancelRequest, Cause, Connection, DialogId, ExitReport, GoodbyeReason, LostCause,
@@ -26,7 +25,7 @@ pub(crate) struct Held {
     id: ActorId,
     /// Another one once whoever has dialed this one has let go of it.
     peer: Mutex<Arc<Peer>>,
-    opened: Mutex<Vec<DialogId>>,
+    opened: Mutex<Vec<(Arc<Link>, DialogId)>>,
 }
 
 impl Held {
@@ -77,25 +76,26 @@ impl Held {
         true
     }
 
-    pub(crate) fn opened(&self, id: DialogId) {
+    pub(crate) fn opened(&self, link: &Arc<Link>, id: DialogId) {
         let mut opened = lock(&self.opened);
-        opened.push(id);
+        opened.push((link.clone(), id));
         if opened.len() >= FEW && opened.len().is_power_of_two() {
-            let running = self.running();
-            opened.retain(|id| running.contains(id));
+            opened.retain(|(link, id)| is_running(link, *id));
         }
-    }
-
-    /// What this actor has asked the peer for and still waits for.
-    fn running(&self) -> Vec<DialogId> {
-        let under_way = self.link().look(Connection::under_way);
-        under_way.into_iter().map(|(id, _)| id).collect()
     }
 
     /// Why a dialog could not be opened.
     pub(crate) fn start_refused(&self, task: &str, misuse: &Misuse) -> Error {
         match misuse {
             Misuse::Closing | Misuse::LinkGone => {
+                let heard = self.peer().heard.clone();
+                if lock(&heard.state).farewell == Some(GoodbyeReason::NotAllowed) {
+                    return Error::misuse(format!(
+                        "running `{task}` on actor {}: it does not let this actor in as who it says \
+                         it is (P-R8)",
+                        self.id()
+                    ));
+                }
                 Error::from_outcome(&Outcome::Lost(LostCause::LinkEnded), self.id(), task)
             }
             other => Error::misuse(format!("running `{task}` on actor {}: {other}", self.id())),
@@ -104,31 +104,40 @@ impl Held {
 
     /// Asks the peer's actor to end, and waits for that (P-L2, P-C1).
     pub(crate) async fn cancel_actor(&self) -> Result<CancelStatus> {
-        let (peer, link) = (self.peer(), self.link());
-        let grace = self.actor().settings().grace();
-        let request = CancelRequest { by: by_us(Cause::Asked), grace };
-        match link.with(|connection, now| connection.cancel_peer(now, request)) {
-            Ok(()) => {}
-            Err(Misuse::LinkGone) => return Ok(CancelStatus::Gone),
-            Err(misuse) => {
-                let id = self.id();
-                return Err(Error::misuse(format!("cancelling actor {id}: {misuse}")));
+        loop {
+            let (peer, link) = (self.peer(), self.link());
+            lock(&peer.heard.state).late = false;
+            let grace = self.actor().settings().grace();
+            let request = CancelRequest { by: by_us(Cause::Asked), grace };
+            match link.with(|connection, now| connection.cancel_peer(now, request)) {
+                Ok(()) => {}
+                Err(Misuse::LinkGone | Misuse::Closing) if self.renew().await => continue,
+                Err(Misuse::LinkGone | Misuse::Closing) => return Ok(CancelStatus::Gone),
+                Err(misuse) => {
+                    let id = self.id();
+                    return Err(Error::misuse(format!("cancelling actor {id}: {misuse}")));
+                }
             }
+            let heard = &peer.heard;
+            let status = wait::until(&heard.changed, || {
+                let acked = link.look(Connection::peer_cancelled) == Some(true);
+                let state = lock(&heard.state);
+                match &state.farewell {
+                    Some(GoodbyeReason::Leaving) => Some(CancelStatus::Done),
+                    Some(GoodbyeReason::NotAllowed) => Some(CancelStatus::NotAllowed),
+                    _ if state.closed && acked => Some(CancelStatus::Done),
+                    _ if state.closed => Some(CancelStatus::Gone),
+                    _ if state.late => Some(CancelStatus::TimedOut),
+                    _ => None,
+                }
+            })
+            .await;
+            // The link has gone before it was heard there, and the actor has not.
+            if status == CancelStatus::Gone && self.renew().await {
+                continue;
+            }
+            return Ok(status);
         }
-        let heard = &peer.heard;
-        Ok(wait::until(&heard.changed, || {
-            let acked = link.look(Connection::peer_cancelled) == Some(true);
-            let state = lock(&heard.state);
-            match &state.farewell {
-                Some(GoodbyeReason::Leaving) => Some(CancelStatus::Done),
-                Some(GoodbyeReason::NotAllowed) => Some(CancelStatus::NotAllowed),
-                _ if state.closed && acked => Some(CancelStatus::Done),
-                _ if state.closed => Some(CancelStatus::Gone),
-                _ if state.late => Some(CancelStatus::TimedOut),
-                _ => None,
-            }
-        })
-        .await)
     }
 
     /// Waits until the last link with the peer is gone.
@@ -142,11 +151,11 @@ impl Held {
         report
     }
 
-    /// Ends what was opened through this portal, and waits for that.
+    /// Ends what was opened through this portal, on whatever link, and waits for that.
     pub(crate) async fn close(&self) {
-        let (link, grace) = (self.link(), self.actor().settings().grace());
+        let grace = self.actor().settings().grace();
         let opened = std::mem::take(&mut *lock(&self.opened));
-        for id in &opened {
+        for (link, id) in &opened {
             let request = CancelRequest { by: by_us(Cause::Asked), grace };
             link.with(|connection, now| {
                 if let Some(mut caller) = connection.caller(*id) {
@@ -154,15 +163,15 @@ impl Held {
                 }
             });
         }
-        loop {
-            listener!(link.slots() => ended);
-            let running = self.running();
-            if !opened.iter().any(|id| running.contains(id)) {
-                return;
-            }
-            ended.await;
+        for (link, id) in &opened {
+            wait::until(link.ended(), || (!is_running(link, *id)).then_some(())).await;
         }
     }
+}
+
+/// Whether this actor still waits for what a dialog comes to.
+fn is_running(link: &Link, id: DialogId) -> bool {
+    link.look(|connection| connection.under_way().iter().any(|(known, _)| *known == id))
 }
 
 impl Drop for Held {

@@ -188,6 +188,11 @@ impl Table {
         self.portal(links)
     }
 
+    /// The same, once there is one. Cancel safe.
+    pub(crate) async fn portal_comes(&self, name: &str) -> Portal {
+        wait::until(&self.changed, || self.portal_named(name)).await
+    }
+
     /// A portal to an actor that is linked.
     pub(crate) fn portal_to(&self, uuid: u128) -> Option<Portal> {
         let links: Vec<_> = lock(&self.core).links(uuid).collect();
@@ -197,9 +202,12 @@ impl Table {
     /// A link with a peer that takes dialogs, held for whoever gets it.
     pub(super) fn held_link(&self, uuid: u128) -> Option<Arc<Peer>> {
         let links: Vec<_> = lock(&self.core).links(uuid).collect();
-        links.into_iter().find_map(|number| match lock(&self.known).get(&number).cloned()? {
-            With::Peer(peer) if self.hold(number) => Some(peer),
-            _ => None,
+        links.into_iter().find_map(|number| {
+            let with = lock(&self.known).get(&number).cloned()?;
+            match with {
+                With::Peer(peer) if self.hold(number) => Some(peer),
+                _ => None,
+            }
         })
     }
 

@@ -146,6 +146,9 @@ impl Model {
 
     fn doubt(&mut self, link: LinkId, uuid: u128, address: &Address) {
         let Some(by) = self.speaker(link) else { return };
+        if self.row(uuid).is_some_and(|row| row.link == LinkId::OWN) {
+            return;
+        }
         if self.is_of(by, uuid) {
             return self.drop_address(uuid, address);
         }
@@ -243,11 +246,13 @@ pub fn registrar_against(bytes: &[u8]) {
         let seen = |watch: &Watch| (watch.id, run.model.visible(&watch.of));
         let before: Vec<_> = run.model.watches.iter().map(seen).collect();
         run.call(&mut script);
+        run.hear_who_is_gone();
         run.model.tell(&before);
         run.compare();
     }
     for link in 0..LINKS {
         run.registrar.handle_link_gone(LinkId::new(link));
+        run.hear_who_is_gone();
     }
     run.model = Model::default();
     run.doubts.clear();
@@ -259,6 +264,13 @@ pub fn registrar_against(bytes: &[u8]) {
 }
 
 impl Run {
+    /// Of whom it is said, is gone.
+    fn hear_who_is_gone(&mut self) {
+        while let Some(uuid) = self.registrar.poll_gone() {
+            assert_eq!(self.registrar.actor(uuid), None);
+        }
+    }
+
     fn call(&mut self, script: &mut Script<'_>) {
         let (seed, link) = (script.byte(), LinkId::new(script.below(LINKS as usize) as u64));
         match seed % 16 {

@@ -118,7 +118,7 @@ impl Door {
                     return Ok(Self { address, kind: Kind::Quic(endpoint) });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                    last = Trouble::InUse;
+                    return Err(Trouble::InUse.at(attempt, address));
                 }
                 Err(error) => last = error.into(),
             }

@@ -108,7 +108,10 @@ impl Listener {
                 Ok(socket) => {
                     return Self::over_tcp(socket, host).map_err(|error| at(address, error.into()));
                 }
-                Err(error) if error.kind() == ErrorKind::AddrInUse => last = Trouble::InUse,
+                // Two that want the same are not to have one of its addresses each.
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                    return Err(at(address, Trouble::InUse));
+                }
                 Err(error) => last = error.into(),
             }
         }

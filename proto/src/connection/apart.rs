@@ -51,7 +51,7 @@ impl Connection {
 
     /// Keeps the beginning, until a greeting was found to be one.
     pub(super) fn keep_first(&mut self, bytes: &[u8]) {
-        if self.apart.on && self.phase == Phase::Greeting {
+        if self.apart.on {
             let room = MOST_FIRST.saturating_sub(self.apart.first.len());
             let kept = bytes.get(..room).unwrap_or(bytes);
             self.apart.first.extend_from_slice(kept);

@@ -155,20 +155,21 @@ impl Connection {
     }
 
     /// Whether something of it is to be written.
+    #[inline]
     pub(super) fn wants_ends(&self) -> bool {
         self.ends.ack || self.ends.wanted.as_ref().is_some_and(|wanted| wanted.is_due())
     }
 
-    /// Writes the next of it; says whether there was any.
-    pub(super) fn transmit_ends(&mut self, out: &mut Vec<u8>) -> bool {
+    /// Writes the next of it.
+    pub(super) fn transmit_ends(&mut self, out: &mut Vec<u8>) {
         let id = DialogId::ACTOR;
         if core::mem::take(&mut self.ends.ack) {
             put(&mut self.recorder, out, Tag::CancelAck, id, 0, |_| ());
-            return true;
+            return;
         }
         let room = self.chunk().saturating_sub(16);
         let Some(wanted) = self.ends.wanted.as_mut().filter(|wanted| wanted.is_due()) else {
-            return false;
+            return;
         };
         (wanted.unsaid, wanted.unanswered) = (false, true);
         wanted.said = wanted.said.saturating_add(1);
@@ -177,7 +178,6 @@ impl Connection {
         put(&mut self.recorder, out, Tag::Cancel, id, 0, |out| {
             body::put(out, &request);
         });
-        true
     }
 
     /// Dialog 0 of a link between peers.

@@ -34,7 +34,9 @@ impl Connection {
         }
         self.heard = now;
         self.pinged = None;
-        self.keep_first(bytes);
+        if self.phase == Phase::Greeting {
+            self.keep_first(bytes);
+        }
         let mut input = bytes;
         while self.phase != Phase::Closed {
             if self.takes_values(&mut input) {

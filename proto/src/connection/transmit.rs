@@ -6,13 +6,12 @@ use alloc::vec::Vec;
 use super::finish::fit_cancelled;
 use super::recorder::Recorder;
 use super::{Connection, Event, Phase};
-use crate::dialog::run::first;
 use crate::dialog::tables::Life;
 use crate::dialog::{Reading, Side, cost_of};
 use crate::id::DialogId;
 use crate::limits::Limits;
 use crate::wire::body::Done;
-use crate::wire::{self, CONTINUED, MORE, Tag, body};
+use crate::wire::{self, CONTINUED, MORE, PREFIX, Tag, body};
 
 /// From this size on a payload is rather written from where it is than copied.
 pub(super) const GATHERED: usize = 16 * 1024;
@@ -33,7 +32,8 @@ impl Connection {
                 put(&mut self.recorder, out, Tag::Pong, DialogId::ACTOR, 0, |_| ());
                 return true;
             }
-            if self.transmit_ends(out) {
+            if self.wants_ends() {
+                self.transmit_ends(out);
                 return true;
             }
             if let Some(id) = self.out.control.pop_front() {
@@ -173,10 +173,11 @@ impl Connection {
         let alone = self.out.data.is_empty();
         let header = wire::value_header(id);
         let rest = values.rest();
-        let (mut end, mut len, mut size) = (0_usize, 0_usize, 0_usize);
-        while let Some((value, frame)) = rest.get(end..).and_then(|rest| first(rest, header)) {
-            self.recorder.sent(Tag::Yield, id, value.len());
-            (end, len, size) = (end + frame, len + 1, size + value.len());
+        let (mut end, mut len) = (0_usize, 0_usize);
+        while let Some((prefix, _)) = rest.get(end..).and_then(<[u8]>::split_first_chunk) {
+            let frame = PREFIX + usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or_default();
+            self.recorder.sent(Tag::Yield, id, frame.saturating_sub(header));
+            (end, len) = (end + frame, len + 1);
             if !alone || end >= left {
                 break;
             }
@@ -193,7 +194,7 @@ impl Connection {
         {
             self.out.spare.recycle(buffer);
         }
-        self.written(id, cost_of(size, len));
+        self.written(id, cost_of(end.saturating_sub(len * header), len));
     }
 
     /// Values of a dialog that cost so much have left, or something else did.

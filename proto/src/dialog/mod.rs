@@ -379,6 +379,7 @@ pub(crate) fn cost(size: usize, chunk: usize) -> u64 {
 }
 
 /// What so many bytes in so many frames cost their sender (P-W1).
+#[inline]
 pub(crate) fn cost_of(size: usize, frames: usize) -> u64 {
     let frames = frames.saturating_mul(Limits::FRAME_COST as usize);
     u64::try_from(size.saturating_add(frames)).unwrap_or(u64::MAX)

@@ -59,14 +59,14 @@ const LOOSE: f64 = 0.10;
 #[rustfmt::skip]
 const PINS: &[Pin] = &[
     core("core-loop", "value of 16 B: sent, carried, delivered", 1602.0),
-    core("core-run", "value of 16 B, 64 carried at a time", 398.0),
+    core("core-run", "value of 16 B, 64 carried at a time", 395.0),
     core("core-call", "call of 32 B each way, both ends", 8555.0),
     core("core-start", "call that is refused, both ends", 7771.0),
     core("core-credit", "value sent, its credit received", 1274.0),
-    small("core-late", "hostile: a value for what is over", 499.0),
+    small("core-late", "hostile: a value for what is over", 429.0),
     core("core-broken", "hostile: greeted, then broken, a new link each", 11092.0),
     small("wire-frame", "frame of 32 B written and cut off", 274.0),
-    small("wire-bodies", "bodies of Start and Credit, encoded and decoded", 927.0),
+    small("wire-bodies", "bodies of Start and Credit, encoded and decoded", 907.0),
     allocations("core-loop-allocations", OURS, "value of 16 B, the core alone", 0.0),
     allocations("core-call-allocations", OURS, "call of 32 B, the core alone", 2.0),
     allocations("allocations-call", "hatchery, 32 B", "call of 32 B, both ends", 2.1),

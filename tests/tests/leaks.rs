@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hatchery_tests::leaks::{self, Baseline, Leak, Leaks, TREE_VARIABLE, exclusive};
 use hatchery_tests::procfs::{self, Process, own_pid};
@@ -147,6 +147,13 @@ fn an_orphan_that_left_its_session_is_found_by_its_tree() {
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).env(TREE_VARIABLE, &tree).stdout(Stdio::null());
     assert!(shell.status().unwrap().success());
+    // From one program to the next it carries nothing for a moment.
+    let carries =
+        |one: &Process| one.name == "sleep" && one.variable(TREE_VARIABLE).as_ref() == Some(&tree);
+    let until = Instant::now() + PATIENCE;
+    while !Process::all().iter().any(carries) {
+        assert!(Instant::now() < until, "it is not there");
+    }
     let leaks = left(&baseline);
     let is_ours = |leak: &Leak| matches!(leak, Leak::Process { tree: Some(it), .. } if *it == tree);
     assert!(leaks.iter().all(is_ours), "{leaks}");

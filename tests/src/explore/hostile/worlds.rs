@@ -10,7 +10,7 @@ use super::Plan;
 pub fn all() -> Vec<(Plan, (usize, usize))> {
     vec![
         (greeting(), (528, 241_843)),
-        (liveness(), (2_487, 835_676)),
+        (liveness(), (2_795, 939_324)),
         (serving("hostile, a call is served", Kind::Call), (1_473, 836_243)),
         (serving("hostile, a stream is served", Kind::Stream), (876, 498_203)),
         (asking("hostile, a call is made", Kind::Call), (1_050, 508_622)),
@@ -18,7 +18,7 @@ pub fn all() -> Vec<(Plan, (usize, usize))> {
         (slots(), (877, 577_000)),
         (parent(), (3_079, 1_915_456)),
         (child(), (8_540, 5_759_741)),
-        (leaving(), (1_063, 502_421)),
+        (leaving(), (1_107, 519_887)),
         (both_ways(), (7_486, 4_271_613)),
         (reading(), (4_392, 2_171_152)),
         (in_fragments("hostile, fragments are served", true), (777, 441_514)),

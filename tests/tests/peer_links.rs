@@ -15,7 +15,7 @@ use hatchery::{
 use hatchery_proto::{
     ActorId, CancelRequest, Cancelled, Cause, Config, Connection, Instant, Limits, LinkKind, Role,
 };
-use hatchery_tests::sign::soon;
+use hatchery_tests::sign::{Sign, raise, raised, soon};
 use hatchery_tests::worker::alive;
 
 fn with_registrar(name: &str) -> Options {
@@ -58,21 +58,15 @@ async fn p_r4_a_registrar_does_not_evict_itself() -> Result<()> {
     open_nursery(async |nursery: Nursery| {
         let one = nursery.actor("one").expose::<cannot_reach>().start().await?;
         let registry = get_registry()?.remove(0);
-        let mut watching = registry.watch(Some(&own.name)).await?;
+        let mut watching = registry.watch(None).await?;
         let at = registry.address().clone();
         one.run(cannot_reach(at.clone(), own.uuid, at)).await?;
-        let went = async {
-            loop {
-                if let Change::Went(_) = watching.recv().await? {
-                    return Ok::<_, Error>(true);
-                }
-            }
-        };
-        let late = async {
-            Timer::after(Duration::from_secs(2)).await;
-            Ok(false)
-        };
-        assert!(!went.or(late).await?, "it has taken itself out");
+        // Of itself it hears nothing, so that there is nothing to be waited for (P-R4); what follows is
+        // told behind it.
+        let two = nursery.start_actor("two").await?;
+        let told = soon(watching.recv()).await?;
+        assert!(matches!(&told, Change::Came(came) if came.id == two.id()), "{told:?}");
+        two.cancel().await?;
         one.cancel().await
     })
     .await
@@ -272,12 +266,12 @@ async fn closes_the_first(closes: bool) -> Result<String> {
     if closes {
         first.close().await;
     }
-    assert!(second.run(alive()).await?);
-    let late = async {
-        Timer::after(Duration::from_secs(1)).await;
-        "runs on".to_owned()
-    };
-    Ok((&mut its_run).or(late).await)
+    // What was cancelled before these were asked has ended before they are answered.
+    for _ in 0..3 {
+        assert!(second.run(alive()).await?);
+    }
+    let ended = future::poll_once(&mut its_run).await;
+    Ok(ended.unwrap_or_else(|| "runs on".to_owned()))
 }
 
 /// What was opened through one portal is not ended with another.
@@ -323,10 +317,10 @@ async fn f_45_actors_start_while_their_registrar_is_away() -> Result<()> {
 }
 
 #[hatchery::endpoint]
-async fn hides_and_connects(address: Address) -> Result<()> {
+async fn hides_and_connects(address: Address, hidden: String, waits: String) -> Result<()> {
     unregister().await?;
-    // The other one waits by now.
-    Timer::after(Duration::from_millis(500)).await;
+    raise(&hidden, "");
+    raised(&waits).await;
     let other = connect(&address).await?;
     assert!(other.run(alive()).await?);
     HELD.lock().unwrap().push((other, smol::spawn(async { String::new() })));
@@ -334,15 +328,12 @@ async fn hides_and_connects(address: Address) -> Result<()> {
 }
 
 #[hatchery::endpoint]
-async fn waits_for(name: String) -> Result<bool> {
-    // It is out by now.
-    Timer::after(Duration::from_millis(200)).await;
-    let met = async { wait_for_actor(&name).await.map(|_| true) };
-    let late = async {
-        Timer::after(Duration::from_secs(4)).await;
-        Ok(false)
-    };
-    met.or(late).await
+async fn waits_for(name: String, hidden: String, waits: String) -> Result<()> {
+    raised(&hidden).await;
+    let mut met = Box::pin(wait_for_actor(&name));
+    assert!(future::poll_once(&mut met).await.is_none(), "nobody is known yet");
+    raise(&waits, "");
+    soon(met).await.map(drop)
 }
 
 /// It waits "until an actor of this name is linked or registered".
@@ -352,10 +343,12 @@ async fn disc_06_who_is_linked_is_met() -> Result<()> {
         let one = nursery.actor("one").expose::<hides_and_connects>().start().await?;
         let two = nursery.actor("two").expose::<waits_for>().expose::<alive>().start().await?;
         let at = query_actor("two").await?.remove(0).addresses.remove(0);
-        let both = future::zip(one.run(hides_and_connects(at)), two.run(waits_for("one".into())));
-        let (hidden, met) = both.await;
-        hidden?;
-        assert!(met?, "who is linked is waited for all the same");
+        let (hidden, waits) = (Sign::new("hidden"), Sign::new("waits"));
+        let hides = one.run(hides_and_connects(at, hidden.path(), waits.path()));
+        let meets = two.run(waits_for("one".into(), hidden.path(), waits.path()));
+        let (hides, meets) = future::zip(hides, meets).await;
+        hides?;
+        meets?;
         one.cancel().await?;
         two.cancel().await
     })

@@ -10,7 +10,6 @@
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::env;
-use std::future::pending;
 use std::time::Duration;
 
 use futures_lite::FutureExt as _;
@@ -122,18 +121,13 @@ async fn stuck(far: &Portal) -> Result<()> {
     let (mut blocks, ()) = far.open_context(blocks()).await?;
     let pid = far.run(pid()).await?;
     let stream = blocks.open_stream()?;
-    // One for it to be blocked by; the others fill what is between the two.
-    let more = async {
-        loop {
-            stream.send(vec![0; 60_000]).await?;
-        }
-    };
-    let ready = async {
-        async_io::Timer::after(Duration::from_millis(300)).await;
-        println!("ready {pid} {below}");
-        pending().await
-    };
-    more.or(ready).await
+    // One for it to be blocked by; the others fill what is between the two, as far as its window goes.
+    while stream.try_send(vec![0; 60_000]).is_ok() {}
+    stream.flush().await?;
+    println!("ready {pid} {below}");
+    loop {
+        stream.send(vec![0; 60_000]).await?;
+    }
 }
 
 async fn flows(far: &Portal) -> Result<()> {

@@ -338,6 +338,31 @@ fn p_r4_of_itself_an_actor_is_believed_at_once() {
     assert_eq!(registrar.len(), 1, "the registrar itself looks twice");
 }
 
+#[test]
+fn p_r4_of_the_registrar_itself_nothing_is_heard() {
+    let mut registrar = linked(Bounds::default());
+    registrar.register(LinkId::OWN, &id("registrar", 99), &[at("unix:/99")]).unwrap();
+    for by in [link(1), LinkId::OWN] {
+        registrar.handle_unreachable(by, 99, &at("unix:/99"));
+        assert_eq!(registrar.poll_doubt(), None);
+        assert_eq!(texts(&registrar, 99), ["unix:/99"]);
+    }
+}
+
+#[test]
+fn p_r4_whose_entry_is_gone_is_told_once() {
+    let mut registrar = linked(Bounds::default());
+    registrar.register(link(1), &id("a", 1), &[at("unix:/1")]).unwrap();
+    registrar.register(link(2), &id("b", 2), &[at("unix:/2")]).unwrap();
+    assert_eq!(registrar.poll_gone(), None);
+    registrar.register(link(2), &id("b", 2), &[at("unix:/1")]).unwrap();
+    assert_eq!((registrar.poll_gone(), registrar.poll_gone()), (Some(1), None), "a takeover");
+    registrar.handle_unreachable(link(1), 2, &at("unix:/1"));
+    let doubt = registrar.poll_doubt().unwrap();
+    registrar.handle_checked(&doubt, false);
+    assert_eq!((registrar.poll_gone(), registrar.poll_gone()), (Some(2), None), "a look");
+}
+
 // ---- waiting ----
 
 #[test]

@@ -235,6 +235,25 @@ pub fn threads_of(pid: i32) -> Vec<(i32, String)> {
     found
 }
 
+/// Waits for the end of processes, wherever they were started; whose zombies they are is not asked.
+///
+/// # Panics
+/// Where that takes longer than `within`.
+#[track_caller]
+pub fn assert_gone(processes: &[Process], within: Duration) {
+    let until = Instant::now() + within;
+    let lives =
+        |one: &&Process| Process::of(one.pid).is_some_and(|now| now.is(one) && !now.is_zombie());
+    loop {
+        let left: Vec<_> = processes.iter().filter(lives).cloned().collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < until, "{left:?} are left");
+        wait_for_any_exit(&left, until.saturating_duration_since(Instant::now()));
+    }
+}
+
 /// Waits until one of `processes` has ended, at most for `within`. Returns at once if one is gone
 /// already.
 pub fn wait_for_any_exit(processes: &[Process], within: Duration) {

@@ -199,15 +199,5 @@ pub fn ready(root: &mut Running) -> [Process; 2] {
 /// Where that takes too long.
 #[track_caller]
 pub fn assert_gone(processes: &[Process]) {
-    let until = Instant::now() + SECOND;
-    let lives =
-        |one: &&Process| Process::of(one.pid).is_some_and(|now| now.is(one) && !now.is_zombie());
-    loop {
-        let left: Vec<_> = processes.iter().filter(lives).cloned().collect();
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < until, "{left:?} are left");
-        wait_for_any_exit(&left, until.saturating_duration_since(Instant::now()));
-    }
+    procfs::assert_gone(processes, SECOND);
 }

@@ -3,11 +3,13 @@
 //! launcher starts, the last argument (P-L8).
 //! Nothing here starts a process or decides who is whose child.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::process::Command;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -65,6 +67,23 @@ impl FromStr for Marker {
             tree: u128::from_str_radix(tree, 16).map_err(drop)?,
             socket: socket.parse().map_err(drop)?,
         })
+    }
+}
+
+/// Gives a command its environment, in order, and its folder.
+pub(super) fn surround(
+    command: &mut Command,
+    env: &[(OsString, Option<OsString>)],
+    folder: Option<&Path>,
+) {
+    for (name, value) in env {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(folder) = folder {
+        command.current_dir(folder);
     }
 }
 

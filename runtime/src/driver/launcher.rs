@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::handover;
 use super::process::{Given, Program};
 
 /// How an actor's process is started: see [`ActorBuilder::launcher`](crate::ActorBuilder::launcher).
@@ -121,15 +122,7 @@ impl Launch<'_> {
     }
 
     fn apply_surroundings(&self, command: &mut Command) {
-        for (name, value) in self.env {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        if let Some(folder) = self.folder {
-            command.current_dir(folder);
-        }
+        handover::surround(command, self.env, self.folder);
     }
 }
 

@@ -230,15 +230,7 @@ impl SpawnRequest {
                 command
             }
         };
-        for (name, value) in self.env {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        if let Some(folder) = self.folder {
-            command.current_dir(folder);
-        }
+        handover::surround(&mut command, &self.env, self.folder.as_deref());
         command
             .env(MARKER_VARIABLE, marker.to_string())
             .env(TREE_VARIABLE, format!("{:032x}", self.tree))

@@ -113,18 +113,7 @@ pub(crate) fn assert_clean(baseline: &[(i32, String)]) {
 
 /// They all end by themselves; whose zombies they are is not asked.
 pub(crate) fn assert_gone(processes: &[Process]) {
-    let begin = std::time::Instant::now();
-    let lives =
-        |one: &&Process| Process::of(one.pid).is_some_and(|now| now.is(one) && !now.is_zombie());
-    loop {
-        let left: Vec<_> = processes.iter().filter(lives).cloned().collect();
-        if left.is_empty() {
-            return;
-        }
-        let patience = PATIENCE.saturating_sub(begin.elapsed());
-        assert!(!patience.is_zero(), "still there: {left:?}");
-        procfs::wait_for_any_exit(&left, patience);
-    }
+    procfs::assert_gone(processes, PATIENCE);
 }
 
 /// A file of one test's, removed at its end.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use hatchery_proto::actor::scopes::ScopeId;
-use hatchery_proto::{ActorId, Cause};
+use hatchery_proto::{ActorId, Cause, LinkId};
 
 use crate::actor::Actor;
 use crate::context::by_us;
@@ -51,8 +51,8 @@ pub(crate) struct Within {
 enum End {
     /// The opener's block.
     Block(Weak<Dialog>),
-    /// The far task, by its scope.
-    Task(Weak<Actor>, ScopeId),
+    /// The far task, by its scope, and the link that it was asked for over.
+    Task(Weak<Actor>, ScopeId, LinkId),
 }
 
 impl Within {
@@ -65,12 +65,23 @@ impl Within {
     /// That of the far task.
     pub(crate) fn task_of(
         endpoint: &str,
+        link: LinkId,
         opener: ActorId,
         actor: &Arc<Actor>,
         scope: ScopeId,
     ) -> Arc<Self> {
-        let end = End::Task(Arc::downgrade(actor), scope);
+        let end = End::Task(Arc::downgrade(actor), scope, link);
         Arc::new(Self { endpoint: endpoint.into(), peer: opener, end })
+    }
+
+    /// Over which link the running code was asked for, and who is behind that; nothing where it was
+    /// not.
+    pub(crate) fn asked_over() -> Option<(LinkId, u128)> {
+        let within = task::current()?.within?;
+        match within.end {
+            End::Task(_, _, link) => Some((link, within.peer.uuid)),
+            End::Block(_) => None,
+        }
     }
 }
 
@@ -100,7 +111,7 @@ impl CurrentContext {
     pub fn is_cancelled(&self) -> bool {
         match &self.0.end {
             End::Block(dialog) => dialog.upgrade().is_some_and(|dialog| dialog.cancel_asked()),
-            End::Task(actor, scope) => actor
+            End::Task(actor, scope, _) => actor
                 .upgrade()
                 .is_some_and(|actor| actor.scopes(|scopes| scopes.cancelled(*scope).is_some())),
         }
@@ -119,7 +130,7 @@ impl CurrentContext {
                     dialog.cancel_here();
                 }
             }
-            End::Task(actor, scope) => {
+            End::Task(actor, scope, _) => {
                 if let Some(actor) = actor.upgrade() {
                     let (by, grace) = (by_us(Cause::Asked), actor.settings().grace());
                     actor.scopes(|scopes| scopes.cancel(*scope, clock::now(), by, grace));

@@ -98,8 +98,9 @@ impl Serving {
         let actor = self.actor.clone();
         let trace = Trace::received(incoming.trace.as_deref());
         let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body).of_trace(trace);
-        let within = (incoming.kind == Kind::Context)
-            .then(|| Within::task_of(entry.name, peer_of(link), &actor, scope.id()));
+        let within = entry
+            .is_told()
+            .then(|| Within::task_of(entry.name, link.number(), peer_of(link), &actor, scope.id()));
         let scope = scope.of_context(within);
         lock(&self.tasks).insert(id, scope.id());
         // A report of this process's death says what was begun: it is told before the task runs, but

@@ -1,12 +1,14 @@
 //! Actors that find each other by name: who is known, to whom, from when on and until when.
 
 use std::collections::BTreeSet;
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 use hatchery::{
     CancelStatus, Change, Context, Error, ErrorKind, Nursery, Options, Portal, Receives, Result,
-    Sends, Starts, connect, find_actor, get_registry, local_address, open_nursery, query_actor,
-    unregister, wait_for_actor,
+    Sends, Starts, Watching, connect, find_actor, get_registry, local_address, open_nursery,
+    query_actor, unregister, wait_for_actor,
 };
 use hatchery_tests::sign::soon;
 use hatchery_tests::worker::alive;
@@ -85,6 +87,49 @@ async fn ends_sibling(name: String) -> Result<String> {
 #[hatchery::endpoint]
 async fn goes_into_hiding() -> Result<bool> {
     unregister().await
+}
+
+/// So many watches of everything at this actor's registrar.
+async fn watches(count: usize) -> Result<Vec<Watching>> {
+    let registry = get_registry()?.remove(0);
+    let mut all = Vec::new();
+    for _ in 0..count {
+        all.push(registry.watch(None).await?);
+    }
+    Ok(all)
+}
+
+/// The first of the watches that comes to an error, which it says.
+async fn refused(all: &mut [Watching]) -> String {
+    let mut all: Vec<_> = all.iter_mut().map(|one| Box::pin(one.recv())).collect();
+    poll_fn(|cx| {
+        for one in &mut all {
+            if let Poll::Ready(Err(error)) = one.as_mut().poll(cx) {
+                return Poll::Ready(error.to_string());
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Watches more than it may, says what it was told, and keeps the rest.
+#[hatchery::context]
+async fn watches_too_much(cx: Context<Starts<String>>) -> Result<()> {
+    let mut all = watches(65).await?;
+    let _started = cx.started(refused(&mut all).await).await?;
+    pending().await
+}
+
+/// Waits for more than it may, and says what it was told.
+#[hatchery::endpoint]
+async fn waits_too_often() -> Result<String> {
+    let mut all: Vec<_> = (0..257).map(|_| Box::pin(wait_for_actor("nobody"))).collect();
+    let error = poll_fn(|cx| {
+        let mut polled = all.iter_mut().map(|one| one.as_mut().poll(cx));
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    });
+    Ok(error.await.unwrap_err().to_string())
 }
 
 async fn serving(nursery: &Nursery, name: &str) -> Result<Portal> {
@@ -313,6 +358,38 @@ async fn disc_06_a_watch_tells_who_comes_and_goes() -> Result<()> {
         let Change::Went(went) = watching.recv().await? else { panic!("it went") };
         assert!(all.remove(&went));
         Ok::<_, Error>(())
+    })
+    .await
+}
+
+/// What one asks for over its link is bounded for that link, and costs no other anything.
+#[hatchery::test(options = with_registrar("greedy"))]
+async fn p_r1_who_watches_or_waits_too_much_is_refused_by_name_and_nobody_else() -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let greedy = nursery.actor("greedy").expose::<watches_too_much>();
+        let greedy = greedy.expose::<waits_too_often>().start().await?;
+        let (cx, told) = greedy.open_context(watches_too_much()).await?;
+        assert!(told.contains("64 watches are open"), "{told}");
+        let told = greedy.run(waits_too_often()).await?;
+        assert!(told.contains("256 waits are open"), "{told}");
+        // Neither this actor has less, nor a sibling.
+        let mut own = watches(64).await?;
+        let error = watches(1).await.unwrap_err().to_string();
+        assert!(error.contains("64 watches are open"), "{error}");
+        drop(own.pop());
+        own.extend(watches(1).await?);
+        let asks = serving(&nursery, "asks").await?;
+        let meets = pin!(asks.run(meets("late".into())));
+        let late = pin!(serving(&nursery, "late"));
+        let (met, late) = futures_lite::future::zip(meets, late).await;
+        assert_eq!(met?, "late");
+        for watch in &mut own {
+            assert!(matches!(watch.recv().await?, Change::Came(_)));
+        }
+        drop(cx);
+        late?.cancel().await?;
+        asks.cancel().await?;
+        greedy.cancel().await
     })
     .await
 }

@@ -34,7 +34,7 @@ fn linked(bounds: Bounds) -> Registrar {
 fn enter(registrar: &mut Registrar, name: &str, number: u64) {
     let address = at(&format!("unix:/{number}"));
     let me = id(name, number.into());
-    assert_eq!(registrar.register(link(number), &me, &[address]), Ok(()));
+    assert!(registrar.register(link(number), &me, &[address]).is_ok());
 }
 
 fn uuids(entries: &[Registered]) -> Vec<u128> {
@@ -74,7 +74,7 @@ fn p_r1_each_bound_is_refused_by_name_just_above_it() {
     let here = [at("unix:/a")];
     let mut enter = |number, uuid, name: &str| {
         let address = at(&format!("unix:/{uuid}"));
-        registrar.register(link(number), &id(name, uuid), &[address])
+        registrar.register(link(number), &id(name, uuid), &[address]).map(drop)
     };
     assert_eq!(enter(1, 1, &"n".repeat(255)), Ok(()));
     let long = Err(Refused::NameTooLong { size: 256, max: 255 });
@@ -89,7 +89,7 @@ fn p_r1_each_bound_is_refused_by_name_just_above_it() {
     assert_eq!(registrar.register(link(1), &id("a", 1), &[]), Err(Refused::NoAddress));
     assert_eq!(registrar.len(), 3, "a refusal changes nothing");
     assert_eq!(texts(&registrar, 1), ["unix:/1"]);
-    assert_eq!(registrar.register(link(1), &id("a", 1), &here), Ok(()));
+    assert!(registrar.register(link(1), &id("a", 1), &here).is_ok());
 }
 
 #[test]
@@ -154,12 +154,12 @@ fn p_r2_an_actor_that_registers_again_has_its_new_addresses_only() {
     let mut registrar = linked(Bounds::default());
     enter(&mut registrar, "a", 1);
     let addresses = [at("unix:/new"), at("unix:/newer")];
-    assert_eq!(registrar.register(link(1), &id("b", 1), &addresses), Ok(()));
+    assert!(registrar.register(link(1), &id("b", 1), &addresses).is_ok());
     assert_eq!((registrar.find("a"), registrar.len()), (vec![], 1));
     assert_eq!(texts(&registrar, 1), ["unix:/newer", "unix:/new"]);
     enter(&mut registrar, "c", 2);
     let old = [at("unix:/1")];
-    assert_eq!(registrar.register(link(2), &id("c", 2), &old), Ok(()), "nobody has it any more");
+    assert!(registrar.register(link(2), &id("c", 2), &old).is_ok(), "nobody has it any more");
 }
 
 #[test]
@@ -173,10 +173,62 @@ fn p_r2_an_entry_goes_with_the_link_that_registered_it_last() {
     registrar.handle_link_gone(link(11));
     assert!(registrar.is_empty());
     let own = registrar.register(LinkId::OWN, &id("registrar", 100), &[at("unix:/r")]);
-    assert_eq!(own, Ok(()), "the registrar registers itself like any other (DISC-03)");
+    assert!(own.is_ok(), "the registrar registers itself like any other (DISC-03)");
     registrar.handle_link_gone(LinkId::OWN);
     assert!(registrar.is_empty());
     assert!(registrar.wait(LinkId::OWN, "a").is_ok(), "and may go on asking");
+}
+
+/// Two dialogs of one link may hold the same entry one after the other.
+#[test]
+fn p_r2_an_entry_goes_with_the_registration_that_holds_it_and_no_other() {
+    let mut registrar = linked(Bounds::default());
+    let here = [at("unix:/1")];
+    let first = registrar.register(link(1), &id("a", 1), &here).unwrap();
+    let second = registrar.register(link(1), &id("a", 1), &here).unwrap();
+    assert!(!registrar.release(first), "it was registered again since");
+    assert_eq!(uuids(&registrar.find("a")), [1]);
+    assert!(registrar.release(second));
+    assert_eq!((registrar.len(), registrar.poll_gone()), (0, Some(1)));
+    assert!(!registrar.release(second), "once");
+    let third = registrar.register(link(1), &id("a", 1), &here).unwrap();
+    assert_ne!(second, third);
+    assert!(!registrar.release(second));
+    registrar.handle_link_gone(link(1));
+    assert!(!registrar.release(third), "it went with its link");
+}
+
+/// What one link has asked for is counted over all its dialogs, and what one of them lets go of frees a
+/// place.
+#[test]
+fn p_r1_what_a_link_lets_go_of_frees_a_place_for_it() {
+    let mut registrar = linked(Bounds::default());
+    let Bounds { watches_per_link, waiters_per_link, entries_per_link, .. } = Bounds::default();
+    let watches: Vec<_> =
+        (0..watches_per_link).map(|_| registrar.watch(link(1), Watched::All).unwrap()).collect();
+    let waiters: Vec<_> =
+        (0..waiters_per_link).map(|_| registrar.wait(link(1), "nobody").unwrap()).collect();
+    let entry = |registrar: &mut Registrar, uuid: u128| {
+        let address = at(&format!("unix:/{uuid}"));
+        registrar.register(link(1), &id("child", uuid), &[address])
+    };
+    let held: Vec<_> =
+        (0..entries_per_link).map(|n| entry(&mut registrar, 1000 + n as u128).unwrap()).collect();
+    for _ in 0..2 {
+        let watch = registrar.watch(link(1), Watched::Name("a".to_owned()));
+        assert_eq!(watch, Err(Refused::TooManyWatches { max: 64 }));
+        assert_eq!(registrar.wait(link(1), "a"), Err(Refused::TooManyWaiters { max: 256 }));
+        assert_eq!(entry(&mut registrar, 2000), Err(Refused::TooManyOfLink { max: 64 }));
+    }
+    registrar.handle_link_up(link(11), 1);
+    assert!(registrar.watch(link(11), Watched::All).is_ok(), "another link of the same actor");
+    assert!(registrar.watch(link(2), Watched::All).is_ok(), "nor has another actor less");
+    assert!(registrar.wait(link(2), "a").is_ok());
+    assert!(registrar.cancel_watch(watches[7]) && registrar.cancel_wait(waiters[7]));
+    assert!(registrar.release(held[7]));
+    assert!(registrar.watch(link(1), Watched::All).is_ok());
+    assert!(registrar.wait(link(1), "a").is_ok());
+    assert!(entry(&mut registrar, 2000).is_ok());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Cursor, Doubt, Page, Registered};
+use super::{Cursor, Doubt, HolderId, Page, Registered};
 use crate::address::Address;
 use crate::id::by_name::ByName;
 use crate::id::{ActorId, LinkId};
@@ -112,7 +112,7 @@ impl Book {
         by: u128,
         id: &ActorId,
         addresses: &[Address],
-    ) -> Vec<Touched> {
+    ) -> (HolderId, Vec<Touched>) {
         let mut touched: Vec<_> = self.remove(id.uuid).into_iter().collect();
         touched.retain(|(name, _)| *name != id.name);
         let mut places: Vec<Place> = Vec::new();
@@ -133,7 +133,13 @@ impl Book {
         self.links.insert((link, id.uuid));
         self.entries.insert(id.uuid, Held { id: id.clone(), places, link, by, number });
         touched.push((id.name.clone(), id.uuid));
-        touched
+        (HolderId { uuid: id.uuid, number }, touched)
+    }
+
+    /// Removes the entry of this registration, and of no other.
+    pub(super) fn release(&mut self, holder: HolderId) -> Option<Touched> {
+        let held = self.entries.get(&holder.uuid)?;
+        if held.number == holder.number { self.remove(holder.uuid) } else { None }
     }
 
     pub(super) fn remove(&mut self, uuid: u128) -> Option<Touched> {

@@ -31,6 +31,13 @@ pub struct WaiterId(u64);
 #[must_use]
 pub struct WatchId(u64);
 
+/// Names a registration, by which whoever made it holds the entry. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HolderId {
+    uuid: u128,
+    number: u64,
+}
+
 /// A registered actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
@@ -96,9 +103,10 @@ pub struct Doubt {
 /// - Looks: [`find`](Self::find), [`actor`](Self::actor), [`list`](Self::list), [`len`](Self::len),
 ///   [`waiters`](Self::waiters), [`watches`](Self::watches), [`links`](Self::links).
 /// - Facts: `handle_*`. Spurious ones do nothing.
-/// - Wishes: [`register`](Self::register), [`unregister`](Self::unregister), [`wait`](Self::wait),
-///   [`cancel_wait`](Self::cancel_wait), [`watch`](Self::watch),
-///   [`cancel_watch`](Self::cancel_watch). Those of links are bounded, and refused by name (P-R1).
+/// - Wishes: [`register`](Self::register), [`release`](Self::release),
+///   [`unregister`](Self::unregister), [`wait`](Self::wait), [`cancel_wait`](Self::cancel_wait),
+///   [`watch`](Self::watch), [`cancel_watch`](Self::cancel_watch). Those of links are bounded, and
+///   refused by name (P-R1).
 /// - Out: [`poll_answer`](Self::poll_answer), [`poll_watch`](Self::poll_watch),
 ///   [`poll_change`](Self::poll_change), [`poll_gone`](Self::poll_gone),
 ///   [`poll_doubt`](Self::poll_doubt).
@@ -219,7 +227,7 @@ impl Registrar {
     }
 
     /// Enters an actor with its addresses, or in the place of its entry a new one, which is then held
-    /// by this link. An address that another actor has is taken over (P-R2).
+    /// by this link, and by what is given. An address that another actor has is taken over (P-R2).
     ///
     /// # Errors
     /// [`Refused`] past a bound, without a name or an address, and for an entry of another actor.
@@ -228,7 +236,7 @@ impl Registrar {
         link: LinkId,
         id: &ActorId,
         addresses: &[Address],
-    ) -> Result<(), Refused> {
+    ) -> Result<HolderId, Refused> {
         let by = self.speaker(link)?;
         self.bounds.name(&id.name)?;
         self.bounds.addresses(addresses)?;
@@ -242,10 +250,19 @@ impl Registrar {
         if holder != Some(link) && self.book.count_of(link) >= self.bounds.entries_per_link {
             return Err(Refused::TooManyOfLink { max: self.bounds.entries_per_link });
         }
-        let touched = self.book.put(link, by, id, addresses);
+        let (holder, touched) = self.book.put(link, by, id, addresses);
         self.tell(touched);
         self.waits.wake(&id.name);
-        Ok(())
+        Ok(holder)
+    }
+
+    /// Holds an entry no longer, which goes, unless it was registered again since; says whether it
+    /// did (P-R2).
+    pub fn release(&mut self, holder: HolderId) -> bool {
+        let touched = self.book.release(holder);
+        let was_there = touched.is_some();
+        self.tell(touched);
+        was_there
     }
 
     /// Takes an actor out, by whichever link of it or of who has registered it; says whether it was

@@ -1,15 +1,15 @@
-//! What this actor knows as a registrar, and those who ask it. Whoever asks has a number of its own here,
-//! so that all it has registered and waits for goes when it does; what that means for others, and what
-//! is refused, the core says.
+//! What this actor knows as a registrar, and those who ask it, each over a link. What one of them has
+//! registered and waits for goes when it does, and with the last of a link that link; what that means for
+//! others, and what is refused, the core says.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_channel::{Receiver, Sender};
 use event_listener::Event as Signal;
 use hatchery_proto::registrar::{
-    Bounds, Change, Cursor, Doubt, Page, Refused, Registered, Registrar, WaiterId, WatchId, Watched,
+    Bounds, Change, Cursor, Doubt, HolderId, Page, Refused, Registered, Registrar, WaiterId,
+    WatchId, Watched,
 };
 use hatchery_proto::{ActorId, Address, LinkId};
 
@@ -22,18 +22,31 @@ use crate::wait;
 pub(crate) struct Book {
     id: ActorId,
     core: Mutex<Registrar>,
-    /// The number of whoever asks next.
-    next: AtomicU64,
+    /// How many ask over each link just now.
+    askers: Mutex<BTreeMap<LinkId, usize>>,
     waiters: Mutex<BTreeMap<WaiterId, Sender<()>>>,
     watches: Mutex<BTreeMap<WatchId, Arc<Signal>>>,
     /// Those who hold an entry, to be told when it is gone.
     holders: Mutex<BTreeMap<u128, Vec<Sender<()>>>>,
 }
 
+/// Over which link somebody asks, and the actor that it speaks for.
+#[derive(Clone, Copy)]
+pub(super) struct Over {
+    pub(super) link: LinkId,
+    pub(super) uuid: u128,
+}
+
 /// Somebody who asks, until it is dropped.
-pub(super) struct Asker {
+struct Asker {
     book: Arc<Book>,
     link: LinkId,
+}
+
+/// Somebody who is registered, until it is dropped.
+pub(super) struct Entered {
+    asker: Asker,
+    id: HolderId,
 }
 
 /// Somebody who watches.
@@ -48,7 +61,7 @@ impl Book {
         Self {
             core: Mutex::new(Registrar::new(&id, Bounds::default())),
             id,
-            next: AtomicU64::new(1),
+            askers: Mutex::default(),
             waiters: Mutex::default(),
             watches: Mutex::default(),
             holders: Mutex::default(),
@@ -58,6 +71,11 @@ impl Book {
     /// Whose it is.
     pub(super) fn id(&self) -> &ActorId {
         &self.id
+    }
+
+    /// This actor itself, which asks without a link.
+    pub(super) fn own(&self) -> Over {
+        Over { link: LinkId::OWN, uuid: self.id.uuid }
     }
 
     /// Does something to the book, then tells everybody whom that concerns.
@@ -103,9 +121,13 @@ impl Book {
         actor.spawn(look).detach();
     }
 
-    fn asker(self: &Arc<Self>, uuid: u128) -> Asker {
-        let link = LinkId::new(self.next.fetch_add(1, Ordering::Relaxed));
+    fn asker(self: &Arc<Self>, over: Over) -> Asker {
+        let Over { link, uuid } = over;
+        // Held meanwhile, so that the last of a link that leaves does not take it from the next.
+        let mut askers = lock(&self.askers);
+        *askers.entry(link).or_default() += 1;
         self.with(|core| core.handle_link_up(link, uuid));
+        drop(askers);
         Asker { book: self.clone(), link }
     }
 
@@ -113,33 +135,36 @@ impl Book {
     /// before that.
     pub(super) fn register(
         self: &Arc<Self>,
+        over: Over,
         id: &ActorId,
         addresses: &[Address],
-    ) -> Result<(Asker, Receiver<()>)> {
-        let asker = self.asker(id.uuid);
+    ) -> Result<(Entered, Receiver<()>)> {
+        let asker = self.asker(over);
         let (sender, gone) = async_channel::bounded(1);
-        self.with(|core| {
-            core.register(asker.link, id, addresses)?;
+        let holder = self.with(|core| {
+            let holder = core.register(asker.link, id, addresses)?;
             let mut holders = lock(&self.holders);
             let known = holders.entry(id.uuid).or_default();
             known.retain(|holder| !holder.is_closed());
             known.push(sender);
-            Ok(())
-        })
-        .map_err(|refused| self.refused(&format!("registering actor {id}"), &refused))?;
-        Ok((asker, gone))
+            Ok(holder)
+        });
+        let what = || format!("registering actor {id}");
+        let id = holder.map_err(|refused| self.refused(&what(), &refused))?;
+        Ok((Entered { asker, id }, gone))
     }
 
     /// Registers this actor itself.
     pub(super) fn register_itself(self: &Arc<Self>, addresses: &[Address]) -> Result<()> {
         let id = self.id.clone();
         self.with(|core| core.register(LinkId::OWN, &id, addresses))
+            .map(drop)
             .map_err(|refused| self.refused(&format!("registering actor {id}"), &refused))
     }
 
     /// Takes an actor's entry out; says whether there was one.
-    pub(super) fn unregister(self: &Arc<Self>, id: &ActorId) -> bool {
-        let asker = self.asker(id.uuid);
+    pub(super) fn unregister(self: &Arc<Self>, over: Over, id: &ActorId) -> bool {
+        let asker = self.asker(over);
         // It asks for its own.
         self.with(|core| core.unregister(asker.link, id.uuid)).unwrap_or(false)
     }
@@ -152,16 +177,16 @@ impl Book {
         lock(&self.core).list(prefix, after)
     }
 
-    /// Somebody could not reach an actor; without a name, it is believed by nobody but a look.
-    pub(super) fn unreachable(self: &Arc<Self>, uuid: u128, address: &Address) {
-        let asker = self.asker(0);
+    /// Somebody could not reach an actor.
+    pub(super) fn unreachable(self: &Arc<Self>, over: Over, uuid: u128, address: &Address) {
+        let asker = self.asker(over);
         self.with(|core| core.handle_unreachable(asker.link, uuid, address));
     }
 
     /// The actors of a name, once there are any. Cancel safe.
-    pub(super) async fn wait(self: &Arc<Self>, name: &str) -> Result<Vec<Registered>> {
+    pub(super) async fn wait(self: &Arc<Self>, over: Over, name: &str) -> Result<Vec<Registered>> {
+        let asker = self.asker(over);
         loop {
-            let asker = self.asker(0);
             let (sender, receiver) = async_channel::bounded(1);
             let id = self
                 .with(|core| {
@@ -181,8 +206,8 @@ impl Book {
     }
 
     /// What comes and goes from here on.
-    pub(super) fn watch(self: &Arc<Self>, name: Option<&str>) -> Result<Watcher> {
-        let asker = self.asker(0);
+    pub(super) fn watch(self: &Arc<Self>, over: Over, name: Option<&str>) -> Result<Watcher> {
+        let asker = self.asker(over);
         let of = name.map_or(Watched::All, |name| Watched::Name(name.to_owned()));
         let news = Arc::new(Signal::new());
         let id = self
@@ -202,19 +227,35 @@ impl Book {
 
 impl Drop for Asker {
     fn drop(&mut self) {
-        self.book.with(|core| core.handle_link_gone(self.link));
+        let mut askers = lock(&self.book.askers);
+        let Some(count) = askers.get_mut(&self.link) else { return };
+        *count -= 1;
+        if *count == 0 {
+            askers.remove(&self.link);
+            // This actor itself may always ask, and has its entry until it ends.
+            if self.link != LinkId::OWN {
+                self.book.with(|core| core.handle_link_gone(self.link));
+            }
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.asker.book.with(|core| core.release(self.id));
     }
 }
 
 /// Is forgotten where nobody waits any more.
 struct Waiting<'a> {
-    book: &'a Book,
+    book: &'a Arc<Book>,
     id: WaiterId,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         lock(&self.book.waiters).remove(&self.id);
+        self.book.with(|core| core.cancel_wait(self.id));
     }
 }
 
@@ -229,5 +270,6 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         lock(&self.asker.book.watches).remove(&self.id);
+        self.asker.book.with(|core| core.cancel_watch(self.id));
     }
 }

@@ -116,7 +116,7 @@ pub(super) async fn unregister(actor: &Actor) -> bool {
 async fn unregister_at(known: &Known) -> bool {
     let was = async {
         match known.way().await? {
-            Way::Own(book) => Ok(book.unregister(book.id())),
+            Way::Own(book) => Ok(book.unregister(book.own(), book.id())),
             Way::Portal(portal) => {
                 let (context, was) = portal.open_context(served::unregister()).await?;
                 context.result().await?;

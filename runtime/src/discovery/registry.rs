@@ -183,7 +183,7 @@ impl Registry {
     /// The same, once there are any.
     pub(super) async fn wait(&self, name: &str) -> Result<Vec<Registered>> {
         match self.known.way().await? {
-            Way::Own(book) => book.wait(name).await,
+            Way::Own(book) => book.wait(book.own(), name).await,
             Way::Portal(portal) => Ok(portal.run(served::wait(name.to_owned())).await?),
         }
     }
@@ -198,7 +198,7 @@ impl Registry {
     /// As there.
     pub async fn watch(&self, name: Option<&str>) -> Result<Watching> {
         Ok(Watching(match self.known.way().await? {
-            Way::Own(book) => From::Own(book.watch(name)?),
+            Way::Own(book) => From::Own(book.watch(book.own(), name)?),
             Way::Portal(portal) => {
                 let call = served::watch(name.map(str::to_owned));
                 From::Source(portal.open_stream_from(call).await?)
@@ -208,7 +208,7 @@ impl Registry {
 
     pub(super) async fn unreachable(&self, uuid: u128, address: &Address) -> Result<()> {
         match self.known.way().await? {
-            Way::Own(book) => book.unreachable(uuid, address),
+            Way::Own(book) => book.unreachable(book.own(), uuid, address),
             Way::Portal(portal) => {
                 portal.run(served::unreachable(uuid, address.clone())).await?;
             }

@@ -9,8 +9,10 @@ use hatchery_proto::registrar::{Change, Cursor, Page, Registered};
 use hatchery_proto::{ActorId, Address};
 
 use super::Book;
+use super::book::Over;
 use crate::actor::Actor;
 use crate::context::{Context, Starts};
+use crate::current::Within;
 use crate::endpoint::Entry;
 use crate::error::{Error, Result};
 
@@ -39,6 +41,13 @@ fn book() -> Result<Arc<Book>> {
     book.ok_or_else(|| Error::misuse("asking an actor that is no registrar for what it knows"))
 }
 
+/// The book, and over which link it is asked.
+fn asked() -> Result<(Arc<Book>, Over)> {
+    let (link, uuid) = Within::asked_over()
+        .ok_or_else(|| Error::misuse("asking a registrar over no link; ask it as any other"))?;
+    Ok((book()?, Over { link, uuid }))
+}
+
 /// Says who the registrar is.
 #[hatchery_macros::endpoint(crate = crate, unlisted, name = "hatchery::registrar::who")]
 pub(super) async fn who() -> Result<ActorId> {
@@ -48,9 +57,9 @@ pub(super) async fn who() -> Result<ActorId> {
 /// Registers whoever opens it under these addresses, for as long as it runs.
 #[hatchery_macros::context(crate = crate, unlisted, name = "hatchery::registrar::register")]
 pub(super) async fn register(cx: Context<Starts<ActorId>>, addresses: Vec<Address>) -> Result<()> {
-    let book = book()?;
+    let (book, over) = asked()?;
     let id = cx.peer().clone();
-    let (_entry, gone) = book.register(&id, &addresses)?;
+    let (_entry, gone) = book.register(over, &id, &addresses)?;
     let _started = cx.started(book.id().clone()).await?;
     // Until it is cancelled, or its link ends: the entry goes with it. Or the other way round.
     let _ = gone.recv().await;
@@ -63,7 +72,8 @@ pub(super) async fn register(cx: Context<Starts<ActorId>>, addresses: Vec<Addres
 /// Takes back whatever whoever opens it has registered; its first value says whether that was anything.
 #[hatchery_macros::context(crate = crate, unlisted, name = "hatchery::registrar::unregister")]
 pub(super) async fn unregister(cx: Context<Starts<bool>>) -> Result<()> {
-    let was = book()?.unregister(cx.peer());
+    let (book, over) = asked()?;
+    let was = book.unregister(over, cx.peer());
     cx.started(was).await?;
     Ok(())
 }
@@ -83,13 +93,14 @@ pub(super) async fn list(prefix: String, after: Option<Cursor>) -> Result<Page> 
 /// Those of this name, once there is one.
 #[hatchery_macros::endpoint(crate = crate, unlisted, name = "hatchery::registrar::wait")]
 pub(super) async fn wait(name: String) -> Result<Vec<Registered>> {
-    book()?.wait(&name).await
+    let (book, over) = asked()?;
+    book.wait(over, &name).await
 }
 
 /// What comes and goes from here on, of this name or at all.
 #[hatchery_macros::endpoint(crate = crate, unlisted, name = "hatchery::registrar::watch")]
 pub(super) fn watch(name: Option<String>) -> impl Stream<Item = Result<Change>> {
-    let watching = book().and_then(|book| book.watch(name.as_deref()));
+    let watching = asked().and_then(|(book, over)| book.watch(over, name.as_deref()));
     stream::unfold(Some(watching), async |watching| match watching? {
         Ok(mut watching) => {
             let change = watching.next().await;
@@ -102,6 +113,7 @@ pub(super) fn watch(name: Option<String>) -> impl Stream<Item = Result<Change>> 
 /// Hears that an actor could not be reached where it is said to be.
 #[hatchery_macros::endpoint(crate = crate, unlisted, name = "hatchery::registrar::unreachable")]
 pub(super) async fn unreachable(actor: u128, address: Address) -> Result<()> {
-    book()?.unreachable(actor, &address);
+    let (book, over) = asked()?;
+    book.unreachable(over, actor, &address);
     Ok(())
 }

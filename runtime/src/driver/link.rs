@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_executor::{Executor, Task};
 use event_listener::{Event as Signal, listener};
 use futures_lite::{FutureExt, future};
-use hatchery_proto::{Connection, Event, Instant};
+use hatchery_proto::{Connection, Event, Instant, LinkId};
 
 use super::transport::carrier::{Carrier, Line};
 use super::{clock, readiness};
@@ -46,8 +46,12 @@ pub(crate) trait Handler: Send + Sync {
     fn handle_eof(&self, link: &Arc<Link>);
 }
 
+/// The number of the link that is opened next.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 /// A link that is being driven.
 pub(crate) struct Link {
+    number: LinkId,
     connection: Mutex<Connection>,
     outgoing: Mutex<Outgoing>,
     /// When the clock loop will wake by itself, in microseconds.
@@ -136,6 +140,7 @@ impl Link {
     ) -> Arc<Self> {
         let outgoing = Outgoing::to(line);
         let link = Arc::new(Self {
+            number: LinkId::new(NEXT.fetch_add(1, Ordering::Relaxed)),
             connection: Mutex::new(connection),
             outgoing: Mutex::new(outgoing),
             armed: AtomicU64::new(u64::MAX),
@@ -155,6 +160,11 @@ impl Link {
         #[cfg(feature = "test-support")]
         recent::remember(&link);
         link
+    }
+
+    /// Its number among all links of this process.
+    pub(crate) const fn number(&self) -> LinkId {
+        self.number
     }
 
     /// Runs `f` on the core, then does everything that follows from it: events are handled, frames

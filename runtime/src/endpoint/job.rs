@@ -14,6 +14,7 @@ use hatchery_proto::Kind;
 
 use super::{Ending, Entry};
 use crate::dialog::Dialog;
+use crate::discovery;
 use crate::driver::link::lock;
 use crate::error::Result;
 
@@ -26,6 +27,8 @@ const MOST: usize = 1024 * 1024;
 /// An endpoint of this program, and what is known of its calls.
 pub(crate) struct Known {
     entry: &'static Entry,
+    /// Whether its tasks are told whom they work for.
+    told: bool,
     /// Whether the last was [`QUICK`].
     quick: AtomicBool,
     rooms: Mutex<Vec<Box<dyn Work>>>,
@@ -41,7 +44,13 @@ impl Deref for Known {
 
 impl Known {
     pub(super) fn of(entry: &'static Entry) -> Self {
-        Self { entry, quick: AtomicBool::new(false), rooms: Mutex::default() }
+        let told = entry.kind == Kind::Context || discovery::is_own(entry.name);
+        Self { entry, told, quick: AtomicBool::new(false), rooms: Mutex::default() }
+    }
+
+    /// Whether its tasks are told whom they work for: those of contexts, and a registrar's.
+    pub(crate) const fn is_told(&self) -> bool {
+        self.told
     }
 
     /// Whether a call of it is expected to be over at once, since the last was.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use hatchery_proto::registrar::{
-    Bounds, Change, Doubt, Refused, Registered, Registrar, WaiterId, WatchId, Watched,
+    Bounds, Change, Doubt, HolderId, Refused, Registered, Registrar, WaiterId, WatchId, Watched,
 };
 use hatchery_proto::{ActorId, Address, LinkId};
 
@@ -224,6 +224,8 @@ struct Run {
     model: Model,
     waiters: Vec<WaiterId>,
     watches: Vec<WatchId>,
+    /// What holds an entry, or has, and the number of its row.
+    holders: Vec<(HolderId, usize)>,
     doubts: Vec<(Doubt, usize)>,
 }
 
@@ -239,6 +241,7 @@ pub fn registrar_against(bytes: &[u8]) {
         model: Model { links: vec![(LinkId::OWN, 0)], ..Model::default() },
         waiters: Vec::new(),
         watches: Vec::new(),
+        holders: Vec::new(),
         doubts: Vec::new(),
     };
     let fresh = bare(&run.registrar);
@@ -284,7 +287,8 @@ impl Run {
             8 => self.wait(link, script),
             9 => self.watch(link, script),
             10 => self.cancel(script),
-            11 | 12 => {
+            11 => self.release(script),
+            12 => {
                 let (uuid, address) = (script.below(6) as u128, address(script.byte()));
                 self.registrar.handle_unreachable(link, uuid, &address);
                 self.model.doubt(link, uuid, &address);
@@ -309,8 +313,19 @@ impl Run {
         let id = ActorId { name, uuid, pid: 7 };
         let count = script.below(5);
         let addresses: Vec<_> = (0..count).map(|_| address(script.byte())).collect();
-        let refused = self.registrar.register(link, &id, &addresses).err();
-        assert_eq!(refused, self.model.register(link, &id, &addresses));
+        let held = self.registrar.register(link, &id, &addresses);
+        assert_eq!(held.clone().err(), self.model.register(link, &id, &addresses));
+        if let Ok(holder) = held {
+            assert!(self.holders.iter().all(|(known, _)| *known != holder), "used twice");
+            self.holders.push((holder, self.model.registrations - 1));
+        }
+    }
+
+    fn release(&mut self, script: &mut Script<'_>) {
+        let Some((holder, number)) = pick(&self.holders, script.byte()) else { return };
+        let before = self.model.rows.len();
+        self.model.rows.retain(|row| row.number != number);
+        assert_eq!(self.registrar.release(holder), before > self.model.rows.len());
     }
 
     fn unregister(&mut self, link: LinkId, script: &mut Script<'_>) {

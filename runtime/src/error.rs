@@ -13,6 +13,7 @@ use std::panic::Location as Caller;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hatchery_proto::actor::peers::Stranger;
 use hatchery_proto::{
     ActorId, Also, Cancelled, Code, ExitReport, Hop, Location, LostCause, Outcome, Refusal, Report,
 };
@@ -312,6 +313,11 @@ impl Error {
         let why = match cause {
             LostCause::LinkEnded => "the link to it ended".to_owned(),
             LostCause::Protocol(what) => format!("it broke the protocol: {what}"),
+            LostCause::Accused(what) if what == Stranger::TOO_MANY => {
+                "it has as many links of this actor as one may have (P-R12); close portals, or share \
+                 one"
+                    .to_owned()
+            }
             LostCause::Accused(what) => {
                 format!("it closed the link, since this side broke the protocol: {what}")
             }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use event_listener::Event as Signal;
-use hatchery_proto::actor::peers::{Gone, Origin, Proof};
+use hatchery_proto::actor::peers::{Gone, Origin, Proof, Stranger};
 use hatchery_proto::{
     ActorId, Config, Connection, DialogId, Event, GoodbyeReason, LinkId, LinkKind, LostCause, Role,
 };
@@ -26,6 +26,10 @@ use crate::driver::transport::origin;
 use crate::endpoint;
 use crate::serving::Serving;
 use crate::wait;
+
+/// What is said of a link that is one too many at its other end (P-R12).
+const TOO_MANY: &str = "the other end has as many links of this actor as one may have (P-R12); close \
+                        portals, or share one";
 
 /// A link with a peer that has greeted, and was let in.
 pub(crate) struct Peer {
@@ -62,6 +66,18 @@ enum Greeting {
     Over,
     /// It is none, and why.
     Refused(String),
+}
+
+/// Why a peer is turned away, and what of that it is told.
+struct TurnedAway {
+    why: String,
+    told: GoodbyeReason,
+}
+
+impl TurnedAway {
+    fn because(why: impl Into<String>) -> Self {
+        Self { why: why.into(), told: GoodbyeReason::NotAllowed }
+    }
 }
 
 /// Why there is no link with a peer.
@@ -168,6 +184,9 @@ impl Heard {
             Greeting::Refused(why) => Some(Err(NoLink::Refused(why.clone()))),
             Greeting::Awaited | Greeting::Over if state.closed => {
                 Some(Err(NoLink::Ended(match &state.farewell {
+                    Some(GoodbyeReason::Protocol(why)) if why == Stranger::TOO_MANY => {
+                        TOO_MANY.to_owned()
+                    }
                     Some(GoodbyeReason::Protocol(why)) => {
                         format!("the other end refused it: {why}")
                     }
@@ -250,7 +269,8 @@ impl Hears {
         });
         let admitted = match self.expected {
             Some(uuid) if uuid != id.uuid => {
-                Err(format!("actor {id} answered, which is another than was asked for"))
+                let why = format!("actor {id} answered, which is another than was asked for");
+                Err(TurnedAway::because(why))
             }
             _ => self.actor.peers().came(&peer, self.origin, self.proof),
         };
@@ -265,10 +285,10 @@ impl Hears {
                 // On several threads its end may be told first.
                 self.actor.peers().gone(self.number, Gone::Lost(LostCause::LinkEnded));
             }
-            Err(why) => {
+            Err(TurnedAway { why, told }) => {
                 tracing::warn!(peer = %id, why, "turned a peer away");
                 lock(&self.heard.state).greeting = Greeting::Refused(why);
-                link.with(|connection, now| connection.goodbye(now, GoodbyeReason::NotAllowed));
+                link.with(|connection, now| connection.goodbye(now, told));
                 link.cut();
             }
         }

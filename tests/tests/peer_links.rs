@@ -355,6 +355,62 @@ async fn disc_06_who_is_linked_is_met() -> Result<()> {
     .await
 }
 
+/// Connects more often than one actor may, and says what that came to; then again and again, one
+/// portal after the other.
+#[hatchery::endpoint]
+async fn connects_too_often(address: Address) -> Result<String> {
+    let mut portals = Vec::new();
+    let told = loop {
+        let reached = match connect(&address).await {
+            Ok(portal) => portal.run(alive()).await.map(|_| portal),
+            Err(error) => Err(error),
+        };
+        match reached {
+            Ok(portal) => portals.push(portal),
+            Err(error) => break format!("{} portals, then: {error}", portals.len()),
+        }
+        assert!(portals.len() < 100, "nothing bounds them");
+    };
+    for portal in &portals {
+        assert!(portal.run(alive()).await?);
+    }
+    while let Some(portal) = portals.pop() {
+        portal.close().await;
+    }
+    Ok(told)
+}
+
+/// Connects and lets go, one portal after the other.
+#[hatchery::endpoint]
+async fn connects_and_lets_go(address: Address) -> Result<()> {
+    for _ in 0..200 {
+        let portal = connect(&address).await?;
+        assert!(portal.run(alive()).await?);
+        portal.close().await;
+    }
+    Ok(())
+}
+
+#[hatchery::test(options = with_registrar("links-many"))]
+async fn p_r12_an_actor_has_so_many_links_with_another_and_is_told() -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let serves = nursery.actor("serves").expose::<alive>().start().await?;
+        let [known] = query_actor("serves").await?.try_into().expect("one");
+        let many = nursery.actor("many").expose::<connects_too_often>().start().await?;
+        let often = nursery.actor("often").expose::<connects_and_lets_go>().start().await?;
+        let address = known.addresses[0].clone();
+        let told = many.run(connects_too_often(address.clone())).await?;
+        assert!(told.starts_with("32 portals, then: "), "{told}");
+        assert!(told.contains("(P-R12)") && told.contains("close portals"), "{told}");
+        often.run(connects_and_lets_go(address)).await?;
+        assert!(serves.run(alive()).await?);
+        many.cancel().await?;
+        often.cancel().await?;
+        serves.cancel().await
+    })
+    .await
+}
+
 fn end(role: Role, me: ActorId, tree: u128) -> Connection {
     let config = Config { kind: LinkKind::Peer, role, me, limits: Limits::default() };
     Connection::new(config, Instant::from_micros(1)).of_tree(tree)

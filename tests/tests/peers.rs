@@ -2,7 +2,7 @@
 //! portal leaves open.
 
 use hatchery_proto::actor::peers::{Bounds, Gone, Origin, Peers, Proof, Stranger, WaiterId, Woken};
-use hatchery_proto::{ActorId, ExitStatus, LinkId, LostCause};
+use hatchery_proto::{ActorId, ExitStatus, GoodbyeReason, LinkId, LostCause};
 use hatchery_tests::hostile::peers_against;
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, proptest};
@@ -194,7 +194,42 @@ fn p_r8_p_a7_a_stranger_is_told_by_a_text_of_its_own() {
     ] {
         let text = stranger.to_string();
         assert!(text.contains(says) && text.ends_with("(P-R8)"), "{text}");
+        assert_eq!(stranger.told(), GoodbyeReason::NotAllowed, "a code only (P-A6)");
     }
+}
+
+// ---- links per peer ----
+
+#[test]
+fn p_r12_the_links_that_one_peer_dials_are_bounded_until_they_are_gone() {
+    let mut peers = peers();
+    let came = |peers: &mut Peers, number, uuid, origin| {
+        let proof = Process(uuid as u32);
+        peers.handle_link_up(link(number), &id("peer", uuid), origin, proof)
+    };
+    for number in 0..32 {
+        assert_eq!(came(&mut peers, number, 7, Accepted), Ok(()));
+    }
+    let refused = Err(Stranger::TooMany { max: 32 });
+    for number in 50..53 {
+        assert_eq!(came(&mut peers, number, 7, Accepted), refused);
+    }
+    assert_eq!((peers.len(), peers.strangers()), (32, 3), "the others are unharmed");
+    assert_eq!(came(&mut peers, 60, 8, Accepted), Ok(()), "nor has another peer less");
+    assert_eq!(came(&mut peers, 61, 7, Dialed), Ok(()), "nor this actor itself");
+    peers.handle_goodbye(link(3));
+    assert_eq!(
+        came(&mut peers, 62, 7, Accepted),
+        refused,
+        "one that leaves is there until it is gone"
+    );
+    peers.handle_link_gone(link(3), Gone::Left);
+    assert_eq!(came(&mut peers, 62, 7, Accepted), Ok(()));
+    assert_eq!(came(&mut peers, 63, 7, Accepted), refused);
+    peers.handle_link_gone(link(61), Gone::Left);
+    assert_eq!(came(&mut peers, 63, 7, Accepted), refused, "that one was not the peer's");
+    let told = Stranger::TooMany { max: 32 }.told();
+    assert_eq!(told, GoodbyeReason::Protocol("P-R12".to_owned()), "a code only (P-A6)");
 }
 
 // ---- portals ----

@@ -262,6 +262,7 @@ fn bounds_of_names_and_peers() -> Vec<String> {
         format!("have not greeted, {} are kept.", peers.greeting),
         format!("chance of {} in 100", u32::from(peers.drop_rate) * 100 / 65_536),
         format!("rises evenly to certainty at {}.", peers.most_greeting),
+        format!("Of links that one peer has dialed, {} are kept", peers.links),
         format!("The last {} deaths are remembered.", peers.dead),
     ]
 }

@@ -10,7 +10,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use hatchery_proto::{
-    ActorId, Config, Connection, Event, GoodbyeReason, Instant as Point, Limits, LinkKind, Role,
+    ActorId, Config, Connection, Event, GoodbyeReason, Instant as Point, Kind, Limits, LinkKind,
+    Outcome, Role, StartWish,
 };
 use hatchery_tests::procfs::descriptors_of;
 use hatchery_tests::programs::{Program, Running, Signal};
@@ -124,9 +125,18 @@ impl Caller {
         count > 0
     }
 
+    /// Whether it was let in: what is asked is answered.
+    fn is_served(&mut self) -> bool {
+        self.asks().is_some_and(|outcome| matches!(outcome, Outcome::Returned(_)))
+    }
+
     /// A call that is answered.
     fn ask(&mut self) {
-        use hatchery_proto::{Kind, Outcome, StartWish};
+        assert!(self.is_served(), "{:?}", self.events);
+    }
+
+    /// What a call comes to; nothing where none can be made.
+    fn asks(&mut self) -> Option<Outcome> {
         let wish = StartWish {
             endpoint: "dictionary::meaning",
             kind: Kind::Call,
@@ -136,15 +146,16 @@ impl Caller {
             trace: None,
         };
         // A tuple of one text.
-        let id = self.core.start(self.now(), wish, b"\x05actor").unwrap();
+        let id = self.core.start(self.now(), wish, b"\x05actor").ok()?;
         self.say();
-        let outcome = loop {
+        loop {
             if let Some(outcome) = self.core.caller(id).and_then(|call| call.outcome().cloned()) {
-                break outcome;
+                return Some(outcome);
             }
-            assert!(self.hear(), "{:?}", self.events);
-        };
-        assert!(matches!(outcome, Outcome::Returned(_)), "{outcome:?}");
+            if !self.hear() {
+                return None;
+            }
+        }
     }
 
     /// Reads on to the end; nothing but a code is said before it.
@@ -185,6 +196,37 @@ fn ipc_10_one_actor_may_come_twice() {
     first.ask();
     drop(first);
     second.ask();
+    served.end();
+}
+
+/// One actor cannot take all descriptors by coming again and again.
+#[test]
+fn p_r12_one_actor_has_so_many_links_and_no_more() {
+    let mut served = Served::new("many");
+    let id = me();
+    let path = path(&served.spot);
+    let mut all: Vec<_> = (0..32).map(|_| Caller::up(&path, id.clone())).collect();
+    let mut further = Caller::new(&path, id.clone());
+    while further.hear() {}
+    let told = GoodbyeReason::Protocol("P-R12".to_owned());
+    assert!(further.events.contains(&Event::Goodbye(told)), "{:?}", further.events);
+    // Nobody else has less of it, and what is there goes on.
+    Caller::up(&path, me()).ask();
+    served.linked.ask();
+    all.iter_mut().for_each(Caller::ask);
+    // It is gone for the other end once that has read its end.
+    drop(all.pop());
+    let began = Instant::now();
+    let mut next = loop {
+        let mut next = Caller::new(&path, id.clone());
+        while next.hear() && !next.events.contains(&Event::Up) {}
+        if next.is_served() {
+            break next;
+        }
+        assert!(began.elapsed() < LONG, "{:?}", next.events);
+    };
+    next.ask();
+    drop((all, next));
     served.end();
 }
 

@@ -31,6 +31,8 @@ pub struct Bounds {
     /// Of 65,536 how many are dropped where `greeting` is just reached; all of them at
     /// `most_greeting`, and in between in proportion.
     pub drop_rate: u16,
+    /// Accepted links of one peer, until they are gone: more than portals share.
+    pub links: usize,
     /// Actors whose death is remembered, so that who asks a moment later is told. Those that died
     /// first are forgotten first.
     pub dead: usize,
@@ -38,7 +40,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { greeting: 64, most_greeting: 256, drop_rate: 19_661, dead: 1024 }
+        Self { greeting: 64, most_greeting: 256, drop_rate: 19_661, links: 32, dead: 1024 }
     }
 }
 
@@ -132,7 +134,8 @@ impl Peers {
         }
     }
 
-    /// Whether a link may come up as the actor that its `Hello` says it is (P-R8).
+    /// Whether a link may come up as the actor that its `Hello` says it is (P-R8), and beside those
+    /// that this one has already (P-R12).
     ///
     /// # Errors
     /// Why not. Those whose place it claims are untouched.
@@ -148,6 +151,10 @@ impl Peers {
         let known = linked.into_iter().chain(self.family.get(&id.uuid).copied());
         if known.into_iter().any(|known| !known.is_proven_by(proof)) {
             return Err(Stranger::Unproven);
+        }
+        let max = self.bounds.links;
+        if origin == Origin::Accepted && self.accepted(id.uuid) >= max {
+            return Err(Stranger::TooMany { max });
         }
         Ok(())
     }
@@ -353,6 +360,13 @@ impl Peers {
     #[must_use]
     pub fn poll_woken(&mut self) -> Option<(WaiterId, Woken)> {
         self.waits.next()
+    }
+
+    /// Links that this peer has dialed.
+    fn accepted(&self, uuid: u128) -> usize {
+        let all = self.peers.get(&uuid).map_or(&[][..], |peer| &peer.links);
+        let is_accepted = |link: &Link| link.origin == Origin::Accepted;
+        all.iter().filter(|id| self.links.get(id).is_some_and(is_accepted)).count()
     }
 
     fn death(&self, uuid: u128) -> Option<Gone> {

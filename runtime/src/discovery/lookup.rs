@@ -27,7 +27,8 @@ fn running(what: &str) -> Result<Arc<Actor>> {
 
 /// Connects to an actor by its address, and gives a portal to it.
 ///
-/// The portal holds a link of its own, which goes with it; see [`Portal::close`].
+/// The portal holds a link of its own, which goes with it; see [`Portal::close`]. An actor takes 32
+/// links of one other (P-R12): where many tasks use one actor, they share a portal.
 ///
 /// # Errors
 /// `Misuse` where no actor runs in this process, `Os` where nobody can be reached there, `Lost` where

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use hatchery_proto::actor::peers::Gone;
+use hatchery_proto::actor::peers::{Gone, Stranger};
 use hatchery_proto::{
     ActorId, CancelRequest, Cause, Connection, DialogId, ExitReport, GoodbyeReason, LostCause,
     Misuse, Outcome, Rung,
 };
 
-use super::Peer;
+use super::{Peer, TOO_MANY};
 use crate::actor::Actor;
 use crate::context::{CancelStatus, by_us};
 use crate::discovery;
@@ -89,12 +89,18 @@ impl Held {
         match misuse {
             Misuse::Closing | Misuse::LinkGone => {
                 let heard = self.peer().heard.clone();
-                if lock(&heard.state).farewell == Some(GoodbyeReason::NotAllowed) {
-                    return Error::misuse(format!(
-                        "running `{task}` on actor {}: it does not let this actor in as who it says \
-                         it is (P-R8)",
-                        self.id()
-                    ));
+                let why = match &lock(&heard.state).farewell {
+                    Some(GoodbyeReason::NotAllowed) => {
+                        Some("it does not let this actor in as who it says it is (P-R8)")
+                    }
+                    Some(GoodbyeReason::Protocol(why)) if why == Stranger::TOO_MANY => {
+                        Some(TOO_MANY)
+                    }
+                    _ => None,
+                };
+                if let Some(why) = why {
+                    let id = self.id();
+                    return Error::misuse(format!("running `{task}` on actor {id}: {why}"));
                 }
                 Error::from_outcome(&Outcome::Lost(LostCause::LinkEnded), self.id(), task)
             }

@@ -10,7 +10,7 @@ use event_listener::Event as Signal;
 use hatchery_proto::actor::peers::{Bounds, Gone, Origin, Peers, Proof, WaiterId, Woken};
 use hatchery_proto::{ActorId, ExitStatus, GoodbyeReason, LinkId};
 
-use super::{Held, Peer};
+use super::{Held, Peer, TurnedAway};
 use crate::actor::Actor;
 use crate::driver::identity;
 use crate::driver::link::{Link, lock};
@@ -82,21 +82,22 @@ impl Table {
         self.number()
     }
 
-    /// A peer has greeted; why it is turned away, where it is (P-R8).
+    /// A peer has greeted; why it is turned away, where it is (P-R8, P-R12).
     pub(super) fn came(
         &self,
         peer: &Arc<Peer>,
         origin: Origin,
         proof: Proof,
-    ) -> Result<(), String> {
+    ) -> Result<(), TurnedAway> {
         if self.refuses.load(Ordering::Acquire) {
-            return Err("the actor is ending and takes no new link (P-C7)".to_owned());
+            let why = "the actor is ending and takes no new link (P-C7)";
+            return Err(TurnedAway::because(why));
         }
         lock(&self.known).insert(peer.number, With::Peer(peer.clone()));
         let up = self.with(|core| core.handle_link_up(peer.number, &peer.id, origin, proof));
         up.map_err(|stranger| {
             lock(&self.known).remove(&peer.number);
-            stranger.to_string()
+            TurnedAway { why: stranger.to_string(), told: stranger.told() }
         })
     }
 
@@ -121,7 +122,7 @@ impl Table {
         let number = self.number();
         let peer = Peer::inherited(actor, link, number, id);
         let proof = Proof::Inherited(pid);
-        if let Err(why) = self.came(&peer, Origin::Parent, proof) {
+        if let Err(TurnedAway { why, .. }) = self.came(&peer, Origin::Parent, proof) {
             tracing::error!(parent = %id, why, "the parent is not known as a peer");
         }
     }

@@ -1,6 +1,6 @@
 //! The table of links against a naive model of it: links in a list, and every answer looked up anew.
 //! Any calls in any order come to the same in both, and when all links are gone nothing is left (P-R7
-//! to P-R11).
+//! to P-R12).
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ const LINKS: usize = 6;
 const ACTORS: usize = 4;
 
 /// So small that short inputs reach every one of them.
-const BOUNDS: Bounds = Bounds { greeting: 1, most_greeting: 3, drop_rate: 1 << 14, dead: 2 };
+const BOUNDS: Bounds =
+    Bounds { greeting: 1, most_greeting: 3, drop_rate: 1 << 14, links: 2, dead: 2 };
 
 #[derive(Debug)]
 struct Link {
@@ -82,7 +83,13 @@ impl Model {
         }
         let linked = self.peers.iter().filter(|(uuid, _)| *uuid == id.uuid).map(|(_, it)| it);
         let mut all = linked.chain(self.family.get(&id.uuid));
-        if all.all(|before| is_same(before, proof)) { Ok(()) } else { Err(Stranger::Unproven) }
+        if !all.all(|before| is_same(before, proof)) {
+            return Err(Stranger::Unproven);
+        }
+        let of_it = |link: &&Link| link.id.uuid == id.uuid && link.origin == Origin::Accepted;
+        let max = BOUNDS.links;
+        let is_full = origin == Origin::Accepted && self.links.iter().filter(of_it).count() >= max;
+        if is_full { Err(Stranger::TooMany { max }) } else { Ok(()) }
     }
 
     fn death(&self, uuid: u128) -> Option<Gone> {

@@ -1,7 +1,9 @@
 //! Who a peer says it is, and whether it has proven that (P-R8). Decides only; keeps nothing.
 
+use alloc::string::ToString;
 use core::fmt;
 
+use crate::connection::GoodbyeReason;
 use crate::id::ActorId;
 
 /// How a link came to be.
@@ -77,8 +79,8 @@ impl Known {
     }
 }
 
-/// Why a link may not come up with what its `Hello` says (P-R8). To be answered with a code only,
-/// and closed (P-A6).
+/// Why a link may not come up with what its `Hello` says (P-R8, P-R12). To be answered with a code
+/// only, and closed (P-A6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Stranger {
@@ -99,6 +101,25 @@ pub enum Stranger {
     Unproven,
     /// It comes as parent or child, without having been started as one, or the other way round.
     NotFamily,
+    /// It is of a peer that has as many links as one may have.
+    TooMany {
+        /// The most allowed.
+        max: usize,
+    },
+}
+
+impl Stranger {
+    /// What a peer is told that has too many links (P-R12).
+    pub const TOO_MANY: &str = "P-R12";
+
+    /// What it is told: a code, and nothing of what is known here.
+    #[must_use]
+    pub fn told(self) -> GoodbyeReason {
+        match self {
+            Self::TooMany { .. } => GoodbyeReason::Protocol(Self::TOO_MANY.to_string()),
+            _ => GoodbyeReason::NotAllowed,
+        }
+    }
 }
 
 impl fmt::Display for Stranger {
@@ -114,6 +135,9 @@ impl fmt::Display for Stranger {
                 f.write_str("it claims to be an actor that is known here, and does not prove it")?;
             }
             Self::NotFamily => f.write_str("it was not started over this link")?,
+            Self::TooMany { max } => {
+                return write!(f, "it has {max} links here, the most allowed (P-R12)");
+            }
         }
         f.write_str(" (P-R8)")
     }

@@ -20,6 +20,7 @@ use hatchery_proto::Address;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use book::Book;
+pub(crate) use hatchery_proto::registrar::Terms;
 pub use listening::local_address;
 pub(crate) use lookup::dial_again;
 pub use lookup::{connect, find_actor, query_actor, unregister, wait_for_actor};
@@ -49,18 +50,6 @@ pub(crate) struct Registrar {
     /// What a root makes of it.
     #[serde(skip)]
     pub(crate) terms: Terms,
-}
-
-/// How a root comes to a registrar.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Terms {
-    /// It joins the one that is there, or becomes it.
-    #[default]
-    Either,
-    /// There has to be one,
-    Join,
-    /// or none.
-    Found,
 }
 
 impl Places {

@@ -3,7 +3,7 @@
 //!
 //! | row | shown by, or why there is nothing to show |
 //! | --- | --- |
-//! | DISC-02 | its attempts and pauses: `disc_01_who_is_no_registrar_…` in `meeting.rs`; whoever is asked is among the peers only once it was let in |
+//! | DISC-02 | its attempts and pauses: the core's own tests of P-R13, and `disc_01_who_is_no_registrar_…` in `meeting.rs`; whoever is asked is among the peers only once it was let in |
 //! | DISC-11 | a registrar is an actor like any: `can_10_an_actor_of_the_tree_ends_another` in `discovery.rs` |
 //! | DISC-13 | a registrar asks its own book: `disc_03_everybody_…` in `discovery.rs` does |
 //! | DISC-14 | an actor is told its registrars by its parent: `disc_05_siblings_…` in `discovery.rs` asks from below |

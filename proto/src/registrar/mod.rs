@@ -7,6 +7,7 @@
 
 mod book;
 mod bounds;
+mod tries;
 mod waits;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -19,6 +20,7 @@ use crate::address::Address;
 use crate::id::{ActorId, LinkId};
 use book::{Book, Touched};
 pub use bounds::{Bounds, Refused};
+pub use tries::{Backoff, Election, Found, NoRegistrar, Step, Terms};
 use waits::{Next, Waits, Watches};
 
 /// Names one that waits. Never reused.

@@ -1,14 +1,15 @@
 //! How a root comes to its registrar: it asks at the address, and where nobody listens, it becomes the
-//! one that does (DISC-01, DISC-02). Whoever binds the address first is it.
+//! one that does (DISC-01). Whoever binds the address first is it. What is done next, and when, the core
+//! says (P-R13).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_lite::FutureExt;
+use hatchery_proto::registrar::{Election, Found, NoRegistrar, Step};
 use hatchery_proto::{ActorId, Address};
 
 use super::registry::Known;
-use super::{Book, Registrar, Terms, listening, served};
+use super::{Book, Registrar, listening, served};
 use crate::actor::Actor;
 use crate::driver::transport::door::Door;
 use crate::driver::transport::trouble::Trouble;
@@ -17,14 +18,8 @@ use crate::error::{Error, Result};
 use crate::portal::Portal;
 use crate::reach::failed;
 
-/// How often somebody is asked who does not answer as a registrar does, and how long each time.
-const ATTEMPTS: u32 = 3;
-const PATIENCE: Duration = Duration::from_secs(1);
-/// From one time to the next, once more each time.
-const PAUSE: Duration = Duration::from_millis(50);
-
 /// What is at an address.
-enum Found {
+enum Answer {
     Registrar(Portal, ActorId),
     Nobody,
     /// Somebody who is none, or says nothing.
@@ -40,37 +35,53 @@ pub(super) async fn come_to(actor: &Arc<Actor>, registrar: &Registrar) -> Result
             "opening root actor {id} with a registrar at `{address}`: {why}"
         )))
     };
-    let mut other = String::new();
-    for attempt in 1..=ATTEMPTS {
-        match (ask(actor, address).await?, terms) {
-            (Found::Registrar(_, id), Terms::Found) => {
-                return refused(&format!("actor {id} is it already; end that, or join it"));
+    let mut election = Election::new(*terms);
+    let (mut taken, mut other) = (false, String::new());
+    loop {
+        let answer = match std::mem::take(&mut taken) {
+            true => None,
+            false => Some(ask(actor, address).await?),
+        };
+        let found = match &answer {
+            Some(Answer::Registrar(..)) => Found::Registrar,
+            Some(Answer::Nobody) => Found::Nobody,
+            Some(Answer::Other(why)) => {
+                other.clone_from(why);
+                Found::Other
             }
-            (Found::Registrar(portal, id), _) => {
+            None => Found::Taken,
+        };
+        match (election.handle(found), answer) {
+            (Step::Join, Some(Answer::Registrar(portal, id))) => {
                 tracing::debug!(actor = %actor.id(), registrar = %id, %address, "joins a registrar");
                 return Ok(Known::joined(actor, address, portal, &id));
             }
-            (Found::Nobody, Terms::Join) => {
+            (Step::Fail(NoRegistrar::Exists), Some(Answer::Registrar(_, id))) => {
+                return refused(&format!("actor {id} is it already; end that, or join it"));
+            }
+            (Step::Fail(NoRegistrar::Nobody), _) => {
                 return refused("nobody listens there; start what is to be the registrar first");
             }
-            (Found::Nobody, _) => {
+            (Step::Become, _) => {
                 match Door::open(address, actor.proofs(), &actor.executor()).await {
                     Ok(door) => return Ok(become_it(actor, door)),
-                    // Somebody was faster, and is about to answer.
                     Err(error) if matches!(error.trouble(), Trouble::InUse) => {
-                        other = error.to_string();
+                        (taken, other) = (true, error.to_string());
                     }
-                    Err(error) => return Err(failed("becoming the registrar", actor.id(), error)),
+                    Err(error) => {
+                        return Err(failed("becoming the registrar", actor.id(), error));
+                    }
                 }
             }
-            (Found::Other(why), _) => other = why,
+            (Step::Ask(pause), _) => readiness::until(clock::now() + pause).await,
+            (Step::Fail(_) | Step::Join, _) => {
+                return refused(&format!(
+                    "somebody listens there who does not answer as a registrar does ({other}); \
+                     choose another address, or end that"
+                ));
+            }
         }
-        readiness::until(clock::now() + PAUSE * attempt).await;
     }
-    refused(&format!(
-        "somebody listens there who does not answer as a registrar does ({other}); choose another \
-         address, or end that"
-    ))
 }
 
 fn become_it(actor: &Arc<Actor>, door: Door) -> Known {
@@ -83,29 +94,29 @@ fn become_it(actor: &Arc<Actor>, door: Door) -> Known {
     known
 }
 
-async fn ask(actor: &Arc<Actor>, address: &Address) -> Result<Found> {
+async fn ask(actor: &Arc<Actor>, address: &Address) -> Result<Answer> {
     let asked = async {
         let portal = match actor.reach(address, None).await {
             Ok(portal) => portal,
-            Err(error) if error.is_nobody() => return Ok(Found::Nobody),
+            Err(error) if error.is_nobody() => return Ok(Answer::Nobody),
             Err(error) if error.is_hopeless() => {
                 return Err(error.of(&format!("asking for a registrar at `{address}`"), actor.id()));
             }
             // Nothing tells that nobody is there but that the place is free.
-            Err(_) if matches!(address, Address::Quic { .. }) => return Ok(Found::Nobody),
-            Err(error) => return Ok(Found::Other(error.to_string())),
+            Err(_) if matches!(address, Address::Quic { .. }) => return Ok(Answer::Nobody),
+            Err(error) => return Ok(Answer::Other(error.to_string())),
         };
         Ok(match portal.run(served::who()).await {
-            Ok(id) => Found::Registrar(portal, id),
-            Err(error) => Found::Other(error.to_string()),
+            Ok(id) => Answer::Registrar(portal, id),
+            Err(error) => Answer::Other(error.to_string()),
         })
     };
     let late = async {
-        readiness::until(clock::now() + PATIENCE).await;
+        readiness::until(clock::now() + Election::PATIENCE).await;
         Ok(match address {
             // Nothing tells that nobody is there but that the place is free.
-            Address::Quic { .. } => Found::Nobody,
-            _ => Found::Other(format!("it said nothing for {PATIENCE:?}")),
+            Address::Quic { .. } => Answer::Nobody,
+            _ => Answer::Other(format!("it said nothing for {:?}", Election::PATIENCE)),
         })
     };
     asked.or(late).await

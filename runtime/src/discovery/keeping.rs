@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+
+use hatchery_proto::registrar::Backoff;
 
 use super::registry::{Known, Way};
 use super::served;
@@ -15,9 +16,6 @@ use crate::error::{Error, Result};
 use crate::portal::Portal;
 use crate::wait;
 use async_executor::Task;
-
-/// How long to wait before a registrar that was lost is asked again: at first, and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 type Entry = OpenContext<served::register>;
 
@@ -57,7 +55,7 @@ async fn enter(actor: &Arc<Actor>, portal: &Portal) -> Result<Entry> {
 
 /// Registers again whenever the registrar was lost.
 async fn keep(actor: Arc<Actor>, known: Arc<Known>, mut entry: Option<Entry>) {
-    let mut pause = PAUSES.0;
+    let mut backoff = Backoff::new();
     loop {
         if let Some(entry) = entry.take() {
             let since = clock::now();
@@ -65,18 +63,14 @@ async fn keep(actor: Arc<Actor>, known: Arc<Known>, mut entry: Option<Entry>) {
             if actor.discovery().hides.load(Ordering::Acquire) {
                 return;
             }
-            // Two that take an address from each other do not do so all the time.
-            if clock::now().since(since) > PAUSES.1 {
-                pause = PAUSES.0;
-            }
+            backoff.handle_lost(clock::now().since(since));
             tracing::warn!(
                 actor = %actor.id(), registrar = %known.address(), ?lost,
                 "an entry was lost; its registrar is asked again until it is back"
             );
         }
         entry = loop {
-            readiness::until(clock::now() + pause).await;
-            pause = PAUSES.1.min(pause * 2);
+            readiness::until(clock::now() + backoff.pause()).await;
             let entered = async {
                 match known.way().await? {
                     Way::Portal(portal) => enter(&actor, &portal).await.map(Some),

@@ -2,10 +2,9 @@
 //! newest first, at the nearest of their addresses.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_lite::FutureExt;
-use hatchery_proto::registrar::Registered;
+use hatchery_proto::registrar::{Backoff, Registered};
 use hatchery_proto::{ActorId, Address};
 
 use super::keeping;
@@ -16,10 +15,6 @@ use crate::error::{Error, Result};
 use crate::peer::Peer;
 use crate::portal::Portal;
 use crate::wait;
-
-/// How long to wait before those of a name that could not be reached are tried again: at first, and at
-/// most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 fn running(what: &str) -> Result<Arc<Actor>> {
     Actor::running().ok_or_else(|| Error::misuse(format!("{what}, and no actor runs here")))
@@ -90,7 +85,7 @@ pub async fn find_actor(name: &str) -> Result<Option<Portal>> {
 pub async fn wait_for_actor(name: &str) -> Result<Portal> {
     let actor = running(&format!("waiting for actor `{name}`"))?;
     let known = registries(&actor, name)?;
-    let mut pause = PAUSES.0;
+    let mut backoff = Backoff::new();
     loop {
         if let Some(portal) = actor.peers().portal_named(name) {
             return Ok(portal);
@@ -105,8 +100,7 @@ pub async fn wait_for_actor(name: &str) -> Result<Portal> {
             return Ok(portal);
         }
         // They are registered, and nobody is where they should be: not yet, or not any more.
-        readiness::until(clock::now() + pause).await;
-        pause = PAUSES.1.min(pause * 2);
+        readiness::until(clock::now() + backoff.pause()).await;
     }
 }
 

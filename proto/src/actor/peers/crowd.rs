@@ -77,7 +77,7 @@ mod tests {
     fn p_r10_odd_bounds_drop_and_never_fail() {
         for (greeting, most_greeting) in [(0, 0), (5, 5), (9, 3), (0, 1), (0, usize::MAX)] {
             for drop_rate in [0, 1, u16::MAX] {
-                let bounds = Bounds { greeting, most_greeting, drop_rate, dead: 0 };
+                let bounds = Bounds { greeting, most_greeting, drop_rate, links: 1, dead: 0 };
                 for count in [0, 1, 3, 5, 9, usize::MAX - 1, usize::MAX] {
                     let rate = rate(count, &bounds);
                     assert!(rate <= ALL);

@@ -186,6 +186,7 @@ impl ActorBuilder {
                 self.name
             )));
         }
+        check_name(&self.name, inner.actor.settings().limits.max_name)?;
         // A process is waited for by it, whatever this thread waits with.
         task::start_reactor()?;
         let spec = encode::<Postcard, _>(&self.spec, "the specification of actor", &self.name)?;
@@ -299,4 +300,17 @@ impl Drop for EndIfDropped {
             child.cancel_asked();
         }
     }
+}
+
+/// What is cut on its way to others would be another name there.
+fn check_name(name: &str, max: usize) -> Result<()> {
+    let why = match name.len() {
+        0 => "its name is empty; give it one".to_owned(),
+        size if size > max => {
+            format!("its name of {size} bytes is over the limit of {max}; shorten it")
+        }
+        _ => return Ok(()),
+    };
+    let begin: String = name.chars().take(32).collect();
+    Err(Error::misuse(format!("starting actor `{begin}`: {why}")))
 }

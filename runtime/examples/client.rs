@@ -6,7 +6,7 @@
 #[path = "dictionary/words.rs"]
 mod words;
 
-use hatchery::{Error, Options, Result, find_actor, local_address, run_with};
+use hatchery::{Error, Options, Portal, Result, local_address, run_with, with_actor};
 use words::meaning;
 
 fn main() -> Result<()> {
@@ -16,13 +16,13 @@ fn main() -> Result<()> {
     let words: Vec<_> = arguments.collect();
     let options = Options::new().name("client").join_registry(local_address(&place)?);
     run_with(options, async {
-        let found = find_actor("dictionary").await?;
-        let dictionary = found.ok_or_else(|| Error::message("no dictionary is to be found"))?;
-        for word in words {
-            let known = dictionary.run(meaning(word.clone())).await?;
-            println!("{word}: {}", known.as_deref().unwrap_or("not known"));
-        }
-        dictionary.close().await;
-        Ok(())
+        let asked = with_actor("dictionary", async |dictionary: Portal| {
+            for word in words {
+                let known = dictionary.run(meaning(word.clone())).await?;
+                println!("{word}: {}", known.as_deref().unwrap_or("not known"));
+            }
+            Ok(())
+        });
+        asked.await?.ok_or_else(|| Error::message("no dictionary is to be found"))
     })
 }

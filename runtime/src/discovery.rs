@@ -4,6 +4,7 @@
 //! What a registrar knows and tells is the core's ([`Registrar`](hatchery_proto::registrar)); here it is
 //! asked, by calls like any other.
 
+mod block;
 mod book;
 mod election;
 mod keeping;
@@ -19,6 +20,7 @@ use async_executor::Task;
 use hatchery_proto::Address;
 use serde::{Deserialize, Serialize};
 
+pub use block::with_actor;
 pub(crate) use book::Book;
 pub(crate) use hatchery_proto::registrar::Terms;
 pub use listening::local_address;

@@ -47,8 +47,8 @@
 //! name, and finds others by theirs: [`find_actor`], [`wait_for_actor`], [`query_actor`]. Two programs
 //! that name the same registry find each other; the first of them is the registrar, and
 //! [`local_address`] names places that are this user's alone. What a [`Portal`] to such an actor may run
-//! there is what it exposes; [`Portal::close`] lets go of it, and it lives on. [`run_daemon`] is a
-//! program that only serves.
+//! there is what it exposes; [`Portal::close`] lets go of it, or the end of the block that
+//! [`with_actor`] runs, and it lives on. [`run_daemon`] is a program that only serves.
 //!
 //! ```
 //! use hatchery::{Nursery, Options, Result, find_actor, local_address, open_nursery, run_with};
@@ -201,7 +201,7 @@ pub use credentials::Credentials;
 pub use current::CurrentContext;
 pub use discovery::{
     Registry, Watching, connect, find_actor, get_registry, local_address, query_actor, unregister,
-    wait_for_actor,
+    wait_for_actor, with_actor,
 };
 pub use driver::launcher::{CommandLine, Direct, Launch, Launched, Launcher};
 pub use endpoint::{

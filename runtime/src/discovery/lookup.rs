@@ -16,7 +16,7 @@ use crate::peer::Peer;
 use crate::portal::Portal;
 use crate::wait;
 
-fn running(what: &str) -> Result<Arc<Actor>> {
+pub(super) fn running(what: &str) -> Result<Arc<Actor>> {
     Actor::running().ok_or_else(|| Error::misuse(format!("{what}, and no actor runs here")))
 }
 
@@ -37,7 +37,8 @@ pub async fn connect(address: &Address) -> Result<Portal> {
     reached.map_err(|error| error.of(&format!("connecting to `{address}`"), actor.id()))
 }
 
-/// Finds an actor by its name, and gives a portal to it; nothing where nobody has that name.
+/// Finds an actor by its name, and gives a portal to it; nothing where nobody has that name. See
+/// [`with_actor`](crate::with_actor) for a portal that goes at the end of a block.
 ///
 /// An actor that is linked already is taken, the newest where there are several; then the registrars
 /// are asked in their order. One that is registered and cannot be reached is passed over, and the

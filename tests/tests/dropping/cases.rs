@@ -28,6 +28,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("connect", Case::InRoot(discovery::connects)),
     ("find_actor", Case::InRoot(discovery::finds_actor)),
     ("wait_for_actor", Case::InRoot(discovery::waits_for_actor)),
+    ("with_actor", Case::InRoot(discovery::visits)),
     ("query_actor", Case::InRoot(discovery::queries)),
     ("unregister", Case::InRoot(discovery::unregisters)),
     ("Registry::list", Case::InRoot(discovery::lists)),

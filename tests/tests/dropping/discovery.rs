@@ -3,6 +3,7 @@
 use super::*;
 use hatchery::{
     Change, Options, connect, find_actor, get_registry, query_actor, unregister, wait_for_actor,
+    with_actor,
 };
 use hatchery_tests::dropping::MOST_POLLS;
 use hatchery_tests::spot::Spot;
@@ -62,12 +63,27 @@ pub(super) fn closes() -> Result<()> {
     })
 }
 
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) enum Looks {
+    Once,
+    Waits,
+    InBlock,
+}
+
 /// Looks for a sibling, whom it knows by the registrar alone; says whether it was found by then.
-async fn look_once(waits: bool, polls: usize) -> Result<bool> {
-    let found = if waits {
-        poll_times(wait_for_actor("other"), polls).await.done().transpose()?.map(Some)
-    } else {
-        poll_times(find_actor("other"), polls).await.done().transpose()?
+async fn look_once(looks: Looks, polls: usize) -> Result<bool> {
+    let found = match looks {
+        Looks::Waits => {
+            poll_times(wait_for_actor("other"), polls).await.done().transpose()?.map(Some)
+        }
+        Looks::Once => poll_times(find_actor("other"), polls).await.done().transpose()?,
+        Looks::InBlock => {
+            let asks = with_actor("other", async |other: Portal| {
+                assert_eq!(other.run(double_late(4)).await?, 8);
+                Ok::<_, hatchery::Error>(())
+            });
+            return Ok(poll_times(asks, polls).await.done().transpose()?.is_some());
+        }
     };
     let Some(found) = found else { return Ok(false) };
     let other = found.ok_or_else(|| hatchery::Error::message("nobody"))?;
@@ -78,9 +94,9 @@ async fn look_once(waits: bool, polls: usize) -> Result<bool> {
 
 /// What `at_every_await` does, where the compiler has to see that it may move between threads.
 #[hatchery::endpoint]
-pub(super) async fn looks(waits: bool) -> Result<()> {
+pub(super) async fn looks(how: Looks) -> Result<()> {
     for polls in 0..MOST_POLLS {
-        if look_once(waits, polls).await? {
+        if look_once(how, polls).await? {
             assert!(polls > 0);
             return Ok(());
         }
@@ -88,15 +104,16 @@ pub(super) async fn looks(waits: bool) -> Result<()> {
     panic!("it has not ended")
 }
 
-fn finds(waits: bool) -> Result<()> {
+fn finds(how: Looks) -> Result<()> {
     let spot = Spot::new("dropping");
     let options = Options::new().registry(spot.address("registrar"));
     hatchery::run_with(
         options,
         open_nursery(async |nursery: Nursery| {
             let worker = nursery.start_actor("worker").await?;
-            let other = nursery.actor("other").expose::<double>().expose::<held>().start().await?;
-            worker.run(looks(waits)).await?;
+            let other = nursery.actor("other").expose::<double>().expose::<double_late>();
+            let other = other.expose::<held>().start().await?;
+            worker.run(looks(how)).await?;
             is_at_rest(&other).await?;
             other.cancel().await?;
             worker.cancel().await
@@ -105,11 +122,15 @@ fn finds(waits: bool) -> Result<()> {
 }
 
 pub(super) fn finds_actor() -> Result<()> {
-    finds(false)
+    finds(Looks::Once)
 }
 
 pub(super) fn waits_for_actor() -> Result<()> {
-    finds(true)
+    finds(Looks::Waits)
+}
+
+pub(super) fn visits() -> Result<()> {
+    finds(Looks::InBlock)
 }
 
 /// Asks its registrar, which is another actor; says whether it had an answer by then.

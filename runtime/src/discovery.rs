@@ -114,9 +114,9 @@ impl Discovery {
     }
 
     /// Looks for what processes of a tree have left that were killed, at its root's end.
-    pub(crate) async fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         if self.is_used() {
-            listening::sweep().await;
+            listening::sweep();
         }
     }
 
@@ -165,7 +165,7 @@ impl Actor {
         let sweep = async move {
             // Whoever dies from here on has another.
             actor.discovery().sweeps.store(false, Ordering::Release);
-            listening::sweep().await;
+            listening::sweep();
         };
         self.spawn(sweep).detach();
     }

@@ -116,7 +116,7 @@ where
         adopter.stop().await;
     }
     spawner::settled().await;
-    actor.discovery().sweep().await;
+    actor.discovery().sweep();
     let cancelled = actor.asked();
     drop(reign);
     let mut hooks = last.failures.into_iter();

@@ -86,8 +86,8 @@ pub(super) fn accept_on(actor: &Arc<Actor>, door: Door) {
 
 /// Removes the sockets that nobody listens at any more from this user's private directory, and that where
 /// it is empty then.
-pub(super) async fn sweep() {
-    if let Err(error) = Place::own().sweep().await {
+pub(super) fn sweep() {
+    if let Err(error) = Place::own().sweep() {
         tracing::debug!(%error, "what killed processes have left was not looked for");
     }
 }

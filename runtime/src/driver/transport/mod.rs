@@ -6,6 +6,7 @@ pub(crate) mod carrier;
 pub(crate) mod dial;
 pub(crate) mod door;
 pub(crate) mod duplex;
+mod listened;
 pub(crate) mod listener;
 pub(crate) mod origin;
 pub(crate) mod place;

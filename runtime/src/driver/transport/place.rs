@@ -6,8 +6,11 @@
 //!   made, by its inode.
 //! - A file that nobody listens at is taken over only under the directory's lock, which is held by
 //!   whoever makes one too: between the making and the listening it would look the same.
+//! - A file whose name is drawn has that name only once it is listened at, and nobody ever listens there
+//!   again: one that refuses is dead, and removed without a lock.
 //! - The private directory goes with the last file in it. Whoever was about to use it makes it anew.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,9 +22,10 @@ use rustix::fs::{Access, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::listened::{self, SOCKET, UNBORN};
 use super::origin::own_user;
 use super::trouble::{TransportError, Trouble};
-use crate::driver::{clock, identity, readiness};
+use crate::driver::{clock, readiness};
 
 /// What a socket's path may have, its closing zero left out.
 const PATH: usize = 107;
@@ -33,6 +37,10 @@ const TRIES: usize = 16;
 const BACKLOG: i32 = 4096;
 
 const LISTEN: &str = "listening on";
+const OPEN: &str = "opening the directory";
+
+/// How a directory is opened.
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The private directory of this user: `$XDG_RUNTIME_DIR/hatchery`, or `/tmp/hatchery-UID`.
 #[derive(Clone, Debug)]
@@ -63,20 +71,25 @@ impl Place {
 
     /// Listens in it, under a name that nobody else has.
     pub(crate) async fn listen(&self) -> Result<(OwnedFd, File), TransportError> {
-        let drawn = draw().map_err(|error| self.making(error.into()))?;
-        self.listen_as(drawn.as_ref()).await
+        let drawn = listened::draw().map_err(|error| self.making(error.into()))?;
+        let [unborn, name] = [UNBORN, SOCKET].map(|end| OsString::from(format!("{drawn}{end}")));
+        self.listen_as(&unborn, &name).await
     }
 
     fn making(&self, trouble: Trouble) -> TransportError {
         trouble.at("making a socket in", self.path().display())
     }
 
-    /// Listens in it under this name.
-    async fn listen_as(&self, name: &OsStr) -> Result<(OwnedFd, File), TransportError> {
+    /// Listens in it under this name, which the file has once it is listened at, and another until then.
+    async fn listen_as(
+        &self,
+        first: &OsStr,
+        name: &OsStr,
+    ) -> Result<(OwnedFd, File), TransportError> {
         let mut last = Trouble::Locked;
         for _ in 0..TRIES {
             let (base, directory) = self.open()?;
-            match listen(directory, name.to_owned(), self.path()).await {
+            match listen(directory, first, name, self.path()).await {
                 Ok((socket, mut file)) => {
                     file.home = Some((base, self.name.clone()));
                     return Ok((socket, file));
@@ -90,29 +103,50 @@ impl Place {
     }
 
     /// Removes what processes have left in it that were killed: the files of sockets that nobody listens
-    /// at. Says how many. Those who listen see somebody come and go.
-    pub(crate) async fn sweep(&self) -> Result<usize, TransportError> {
+    /// at. Says how many. Waits for nobody; who listens sees nobody come, as far as the kernel lists it.
+    pub(crate) fn sweep(&self) -> Result<usize, TransportError> {
         let at = |trouble: Trouble| trouble.at("sweeping", self.path().display());
-        let (base, directory) = self.open()?;
-        let swept = {
-            let _lock = Lock::take(directory.as_fd()).await.map_err(at)?;
-            self.sweep_open(&directory).map_err(at)?
-        };
-        // It was made, or nothing is left in it: where others use it, it stays.
-        let _ = rustix::fs::unlinkat(&base, &self.name, AtFlags::REMOVEDIR);
+        let base = self.open_base()?;
+        let Some(directory) = self.open_in(&base)? else { return Ok(0) };
+        let swept = self.sweep_open(&directory).map_err(at)?;
+        if swept > 0 {
+            // Where others use it, it stays. One that is empty may be somebody's who has just made it.
+            let _ = rustix::fs::unlinkat(&base, &self.name, AtFlags::REMOVEDIR);
+        }
         Ok(swept)
     }
 
     fn sweep_open(&self, directory: &OwnedFd) -> Result<usize, Trouble> {
-        let mut swept = 0;
+        let (mut born, mut unborn) = (Vec::new(), Vec::new());
         for entry in rustix::fs::Dir::read_from(directory)? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if is_drawn(name.as_bytes()) {
-                let short = short(directory.as_fd(), &self.path(), name)?;
-                // One that is in use, or is something else, stays.
-                swept += usize::from(free(directory.as_fd(), name, &short).is_ok());
+            if let Some(drawn) = listened::drawn(name, SOCKET) {
+                born.push((name.to_owned(), drawn));
+            } else if listened::drawn(name, UNBORN).is_some() {
+                unborn.push(name.to_owned());
             }
+        }
+        let mut swept = 0;
+        // Asked for behind the names: whoever has come since then is not among these.
+        let alive = if born.is_empty() { BTreeSet::new() } else { listened::all() };
+        for (name, drawn) in born {
+            if !alive.contains(&drawn) {
+                let short = short(directory.as_fd(), &self.path(), &name)?;
+                // One that is in use, or is something else, stays.
+                swept += usize::from(free(directory.as_fd(), &name, &short).is_ok());
+            }
+        }
+        // Whoever makes one holds the lock meanwhile. Where somebody does, the next sweep has them.
+        if !unborn.is_empty()
+            && let Some(_lock) = Lock::at_once(directory.as_fd())?
+        {
+            let remove = |name| {
+                is_own_socket(directory.as_fd(), name) && {
+                    rustix::fs::unlinkat(directory, name, AtFlags::empty()).is_ok()
+                }
+            };
+            swept += unborn.iter().filter(|name| remove(name)).count();
         }
         Ok(swept)
     }
@@ -124,12 +158,32 @@ impl Place {
     /// Refuses one that others may come into or replace, one of another user, and whatever is no
     /// directory; none of them is touched.
     pub(crate) fn open(&self) -> Result<(OwnedFd, OwnedFd), TransportError> {
-        let at = |trouble: Trouble| trouble.at("opening the directory", self.path().display());
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let base = rustix::fs::open(&self.base, flags, Mode::empty()).map_err(|error| {
-            Trouble::from(error).at("opening the directory", self.base.display())
-        })?;
-        let above = rustix::fs::fstat(&base).map_err(|error| at(error.into()))?;
+        let base = self.open_base()?;
+        for _ in 0..TRIES {
+            match rustix::fs::mkdirat(&base, &self.name, Mode::RWXU) {
+                // Whatever the process's mask leaves of it.
+                Ok(()) => rustix::fs::chmodat(&base, &self.name, Mode::RWXU, AtFlags::empty())
+                    .or_else(absent_is_fine)
+                    .map_err(|error| self.opening(error.into()))?,
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(self.opening(error.into())),
+            }
+            if let Some(directory) = self.open_in(&base)? {
+                return Ok((base, directory));
+            }
+        }
+        Err(self.opening(Errno::NOENT.into()))
+    }
+
+    fn opening(&self, trouble: Trouble) -> TransportError {
+        trouble.at(OPEN, self.path().display())
+    }
+
+    /// Opens what it is in.
+    fn open_base(&self) -> Result<OwnedFd, TransportError> {
+        let base = rustix::fs::open(&self.base, DIRECTORY, Mode::empty())
+            .map_err(|error| Trouble::from(error).at(OPEN, self.base.display()))?;
+        let above = rustix::fs::fstat(&base).map_err(|error| self.opening(error.into()))?;
         let trusted = [0, own_user()].contains(&above.st_uid);
         let open = above.st_mode & 0o022 != 0 && above.st_mode & 0o1000 == 0;
         if !trusted {
@@ -138,49 +192,32 @@ impl Place {
         if open {
             return Err(Trouble::Shared(above.st_mode & 0o7777).at("using", self.base.display()));
         }
-        for _ in 0..TRIES {
-            match rustix::fs::mkdirat(&base, &self.name, Mode::RWXU) {
-                // Whatever the process's mask leaves of it.
-                Ok(()) => rustix::fs::chmodat(&base, &self.name, Mode::RWXU, AtFlags::empty())
-                    .or_else(absent_is_fine)
-                    .map_err(|error| at(error.into()))?,
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(at(error.into())),
+        Ok(base)
+    }
+
+    /// Opens it, where it is there.
+    fn open_in(&self, base: &OwnedFd) -> Result<Option<OwnedFd>, TransportError> {
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
+        match rustix::fs::openat(base, &self.name, flags, Mode::empty()) {
+            Ok(directory) => {
+                let about = rustix::fs::fstat(&directory);
+                let about = about.map_err(|error| self.opening(error.into()))?;
+                judge(&about).map_err(|trouble| self.opening(trouble))?;
+                Ok(Some(directory))
             }
-            match rustix::fs::openat(&base, &self.name, flags | OFlags::NOFOLLOW, Mode::empty()) {
-                Ok(directory) => {
-                    let about = rustix::fs::fstat(&directory).map_err(|error| at(error.into()))?;
-                    return match judge(&about) {
-                        Ok(()) => Ok((base, directory)),
-                        Err(trouble) => Err(at(trouble)),
-                    };
-                }
-                Err(Errno::NOENT) => {}
-                Err(error) => {
-                    let about = rustix::fs::statat(&base, &self.name, AtFlags::SYMLINK_NOFOLLOW);
-                    return Err(at(match about {
-                        Ok(about) if kind(&about) != FileType::Directory => {
-                            Trouble::Occupied(kind(&about))
-                        }
-                        Ok(about) if about.st_uid != own_user() => Trouble::OwnedBy(about.st_uid),
-                        _ => error.into(),
-                    }));
-                }
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => {
+                let about = rustix::fs::statat(base, &self.name, AtFlags::SYMLINK_NOFOLLOW);
+                Err(self.opening(match about {
+                    Ok(about) if kind(&about) != FileType::Directory => {
+                        Trouble::Occupied(kind(&about))
+                    }
+                    Ok(about) if about.st_uid != own_user() => Trouble::OwnedBy(about.st_uid),
+                    _ => error.into(),
+                }))
             }
         }
-        Err(at(Errno::NOENT.into()))
     }
-}
-
-/// A name that nobody else has.
-fn draw() -> std::io::Result<String> {
-    Ok(format!("{:032x}.sock", identity::fresh()?))
-}
-
-/// Whether a name is one that was drawn.
-fn is_drawn(name: &[u8]) -> bool {
-    let drawn = name.strip_suffix(b".sock");
-    drawn.is_some_and(|name| name.len() == 32 && name.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Whether it is an absolute path of a directory of this user's.
@@ -261,13 +298,12 @@ pub(crate) async fn listen_at(path: &Path) -> Result<(OwnedFd, File), TransportE
     if let Ok((above, name)) = parts(path)
         && above == own.path()
     {
-        return own.listen_as(name).await;
+        return own.listen_as(name, name).await;
     }
     let attempt = async {
         let (above, name) = parts(path)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(above, flags, Mode::empty())?;
-        listen(directory, name.to_owned(), above.to_owned()).await
+        let directory = rustix::fs::open(above, DIRECTORY, Mode::empty())?;
+        listen(directory, name, name, above.to_owned()).await
     };
     attempt.await.map_err(|trouble| trouble.at(LISTEN, address(path)))
 }
@@ -284,15 +320,23 @@ fn parts(path: &Path) -> Result<(&Path, &OsStr), Trouble> {
 
 async fn listen(
     directory: OwnedFd,
-    name: OsString,
+    first: &OsStr,
+    name: &OsStr,
     path: PathBuf,
 ) -> Result<(OwnedFd, File), Trouble> {
     let (socket, inode) = {
         let _lock = Lock::take(directory.as_fd()).await?;
-        make(directory.as_fd(), &path, &name)?
+        let made = make(directory.as_fd(), &path, first)?;
+        if first != name
+            && let Err(error) = rustix::fs::renameat(&directory, first, &directory, name)
+        {
+            let _ = rustix::fs::unlinkat(&directory, first, AtFlags::empty());
+            return Err(error.into());
+        }
+        made
     };
-    let path = path.join(&name);
-    Ok((socket, File { directory, name, path, inode, home: None }))
+    let path = path.join(name);
+    Ok((socket, File { directory, name: name.to_owned(), path, inode, home: None }))
 }
 
 /// Makes the file of a socket and listens at it. To be done under the lock.
@@ -323,7 +367,14 @@ fn make(
     Ok((socket, inode(&about)))
 }
 
-/// Removes the file of a socket that nobody listens at. To be done under the lock.
+/// Whether a name is that of a socket of this user's.
+fn is_own_socket(directory: BorrowedFd<'_>, name: &OsStr) -> bool {
+    let about = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    about.is_ok_and(|about| kind(&about) == FileType::Socket && about.st_uid == own_user())
+}
+
+/// Removes the file of a socket that nobody listens at. To be done under the lock, unless nobody will
+/// ever listen at it again.
 fn free(directory: BorrowedFd<'_>, name: &OsStr, short: &SocketAddrUnix) -> Result<(), Trouble> {
     let look = || rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
     let about = look()?;
@@ -386,17 +437,25 @@ impl<'a> Lock<'a> {
     async fn take(directory: BorrowedFd<'a>) -> Result<Self, Trouble> {
         let (end, mut pause) = (clock::now() + PATIENCE, Duration::from_millis(1));
         loop {
-            match rustix::fs::flock(directory, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self(directory)),
-                Err(Errno::WOULDBLOCK) if clock::now() < end => {
+            match Self::at_once(directory)? {
+                Some(lock) => return Ok(lock),
+                None if clock::now() < end => {
                     // The system tells nobody when a lock is let go but who blocks for it.
                     readiness::until(clock::now() + pause).await;
                     pause = (pause * 2).min(Duration::from_millis(50));
                 }
-                Err(Errno::WOULDBLOCK) => return Err(Trouble::Locked),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                None => return Err(Trouble::Locked),
             }
+        }
+    }
+
+    /// The lock, where nobody has it.
+    fn at_once(directory: BorrowedFd<'a>) -> Result<Option<Self>, Trouble> {
+        let lock = || rustix::fs::flock(directory, FlockOperation::NonBlockingLockExclusive);
+        match rustix::io::retry_on_intr(lock) {
+            Ok(()) => Ok(Some(Self(directory))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }

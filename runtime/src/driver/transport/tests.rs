@@ -3,4 +3,5 @@
 mod lines;
 mod links;
 mod memory;
+mod places;
 mod sockets;

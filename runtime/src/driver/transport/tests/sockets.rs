@@ -1,6 +1,6 @@
 //! Places, listeners and who reaches them, within one process.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -17,16 +17,15 @@ use crate::driver::transport::carrier::Carrier;
 use crate::driver::transport::dial::{connect, connect_for_keys};
 use crate::driver::transport::listener::{Arrival, Listener};
 use crate::driver::transport::origin::{Origin, own_user};
-use crate::driver::transport::place::Place;
 use crate::driver::transport::trouble::{TransportError, Trouble};
 
 const LONG: Duration = Duration::from_secs(20);
 
 /// A directory of this test's own.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         // Short: what is below it has to fit into a socket's path, wherever temporary files are.
         let name = format!("hatchery-t-{:08x}", identity::fresh().unwrap() as u32);
         let path = std::env::temp_dir().join(name);
@@ -35,11 +34,11 @@ impl Folder {
         Self(path)
     }
 
-    fn join(&self, name: &str) -> PathBuf {
+    pub(super) fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         fs::read_dir(&self.0).unwrap().next().is_none()
     }
 }
@@ -59,7 +58,7 @@ fn bind(path: &Path) -> Result<Listener, TransportError> {
 }
 
 /// Both ends speak, each of which knows the other.
-fn both_speak(listener: &Listener, to: &Address) {
+pub(super) fn both_speak(listener: &Listener, to: &Address) {
     let (arrived, reached) = block_on(zip(listener.accept(), connect_for_keys(to, LONG)));
     let (arrived, reached) = (arrived.unwrap(), reached.unwrap());
     if let Address::Unix { .. } = to {
@@ -368,102 +367,4 @@ fn f_29_a_host_that_never_answers_is_late() {
     };
     assert!(matches!(error.trouble(), Trouble::Late(_)), "{error}");
     assert!(started.elapsed() < LONG);
-}
-
-#[test]
-fn a_private_place_is_made_and_goes_with_its_last_file() {
-    let folder = Folder::new();
-    let place = Place::temporary(&folder.0);
-    let one = block_on(Listener::private(&place)).unwrap();
-    let other = block_on(Listener::private(&place)).unwrap();
-    assert_ne!(one.address(), other.address());
-    let about = fs::symlink_metadata(place.path()).unwrap();
-    assert_eq!((about.mode() & 0o7777, about.uid()), (0o700, own_user()));
-    both_speak(&one, one.address());
-    drop(one);
-    both_speak(&other, other.address());
-    drop(other);
-    assert!(folder.is_empty());
-}
-
-#[test]
-fn a_private_place_that_comes_and_goes_is_always_there_for_whoever_listens() {
-    let folder = Folder::new();
-    let users: Vec<_> = (0..4)
-        .map(|_| {
-            let place = Place::temporary(&folder.0);
-            std::thread::spawn(move || {
-                for _ in 0..200 {
-                    let listener = block_on(Listener::private(&place)).unwrap();
-                    both_speak(&listener, listener.address());
-                }
-            })
-        })
-        .collect();
-    users.into_iter().for_each(|user| user.join().unwrap());
-    assert!(folder.is_empty());
-}
-
-#[test]
-fn ipc_14_what_the_killed_have_left_is_swept_and_nothing_else() {
-    let folder = Folder::new();
-    let place = Place::temporary(&folder.0);
-    assert_eq!(block_on(place.sweep()).unwrap(), 0);
-    assert!(folder.is_empty());
-    let listener = block_on(Listener::private(&place)).unwrap();
-    let stale = |name: String| drop(UnixListener::bind(place.path().join(name)).unwrap());
-    for number in 0..20 {
-        stale(format!("{number:032x}.sock"));
-    }
-    let kept = ["other.sock".to_owned(), format!("{:032x}.sock", u128::MAX)];
-    stale(kept[0].clone());
-    fs::write(place.path().join(&kept[1]), b"content").unwrap();
-    assert_eq!(block_on(place.sweep()).unwrap(), 20);
-    kept.iter().for_each(|name| fs::remove_file(place.path().join(name)).unwrap());
-    let Address::Unix { path, .. } = listener.address() else { panic!("no path") };
-    both_speak_behind_a_look(&listener, Path::new(path));
-    drop(listener);
-    assert!(folder.is_empty());
-}
-
-#[test]
-fn f_31_a_place_that_is_not_private_is_refused_untouched() {
-    let folder = Folder::new();
-    let place = Place::temporary(&folder.0);
-    let path = place.path();
-    let refused = || block_on(Listener::private(&place)).unwrap_err();
-    for mode in [0o755, 0o770, 0o701, 0o1777] {
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        let error = refused();
-        assert!(matches!(error.trouble(), Trouble::TooOpen(known) if *known == mode), "{error}");
-        assert!(error.to_string().contains("`chmod 700` it"), "{error}");
-        assert_eq!(fs::symlink_metadata(&path).unwrap().mode() & 0o7777, mode);
-        fs::remove_dir(&path).unwrap();
-    }
-    File::create(&path).unwrap();
-    let error = refused();
-    assert!(error.to_string().contains("a regular file is there"), "{error}");
-    fs::remove_file(&path).unwrap();
-    let private = folder.join("elsewhere");
-    fs::create_dir(&private).unwrap();
-    fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
-    symlink(&private, &path).unwrap();
-    let error = refused();
-    assert!(error.to_string().contains("a symbolic link is there"), "{error}");
-    assert!(fs::read_dir(&private).unwrap().next().is_none());
-}
-
-#[test]
-fn f_31_a_place_that_others_may_replace_is_refused() {
-    let folder = Folder::new();
-    let base = folder.join("base");
-    fs::create_dir(&base).unwrap();
-    fs::set_permissions(&base, fs::Permissions::from_mode(0o777)).unwrap();
-    let error = block_on(Listener::private(&Place::temporary(&base))).unwrap_err();
-    assert!(matches!(error.trouble(), Trouble::Shared(0o777)), "{error}");
-    assert!(fs::read_dir(&base).unwrap().next().is_none());
-    // As /tmp is.
-    fs::set_permissions(&base, fs::Permissions::from_mode(0o1777)).unwrap();
-    block_on(Listener::private(&Place::temporary(&base))).unwrap();
 }

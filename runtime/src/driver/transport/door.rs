@@ -200,38 +200,66 @@ pub(crate) async fn knock(
         }
         #[cfg(feature = "quic")]
         Address::Quic { host, port } => {
-            let attempt = "connecting to";
-            let keys = keys(proofs, attempt, address)?;
-            let known = dial::resolve(host, *port, within).await;
-            let known = known.map_err(|trouble| trouble.at(attempt, address))?;
-            let mut last = NoWay::Proof(format!("the host of {address} has no address"));
-            for one in known {
-                let any = std::net::SocketAddr::new(
-                    match one {
-                        std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-                        std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-                    },
-                    0,
-                );
-                let (endpoint, driver) = super::quic::bind(any, &keys).map_err(|e| proof(&e))?;
-                drive(driver, executor);
-                let at = address.to_string();
-                match endpoint.dial(one, expected, &at).await {
-                    Ok((stream, peer)) => {
-                        let origin = super::origin::Origin::Member(peer.uuid);
-                        let carrier = super::carrier::Carrier::stream(stream);
-                        return Ok(Arrival { carrier, origin });
-                    }
-                    Err(error) => last = proof(&error),
-                }
-            }
-            Err(last)
+            knock_over_quic(address, (host, *port), expected, proofs, executor, within).await
         }
         _ => {
             let _ = (expected, proofs, executor);
             Err(Trouble::Unproven.at("connecting to", address).into())
         }
     }
+}
+
+/// Tries each address of a host. What is told of several is what somebody who is there had against it, where
+/// anybody is.
+#[cfg(feature = "quic")]
+async fn knock_over_quic(
+    address: &Address,
+    (host, port): (&str, u16),
+    expected: Option<u128>,
+    proofs: &Proofs,
+    executor: &Executor<'static>,
+    within: Duration,
+) -> Result<Arrival, NoWay> {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+    use super::tls::Fault;
+    use crate::driver::clock;
+
+    let attempt = "connecting to";
+    let end = clock::now() + within;
+    let keys = keys(proofs, attempt, address)?;
+    let known = dial::resolve(host, port, within).await;
+    let known = known.map_err(|trouble| trouble.at(attempt, address))?;
+    let (mut left, mut why) = (known.len(), None);
+    for one in known {
+        // Each has its share of the time: one that never answers must not take that of the others.
+        let share = end.since(clock::now()) / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
+        left -= 1;
+        let any = match one {
+            SocketAddr::V4(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            SocketAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+        };
+        let (endpoint, driver) = match super::quic::bind(any, &keys) {
+            Ok(bound) => bound,
+            Err(error) => {
+                why.get_or_insert(Trouble::from(error).at(attempt, address).into());
+                continue;
+            }
+        };
+        drive(driver, executor);
+        match endpoint.dial(one, expected, &address.to_string(), share).await {
+            Ok((stream, peer)) => {
+                let origin = super::origin::Origin::Member(peer.uuid);
+                let carrier = super::carrier::Carrier::stream(stream);
+                return Ok(Arrival { carrier, origin });
+            }
+            Err(error) if why.is_some() && matches!(error.fault(), Fault::Silent) => {}
+            Err(error) => why = Some(proof(&error)),
+        }
+    }
+    let nowhere =
+        || Trouble::NoHost(std::io::ErrorKind::NotFound.into()).at(attempt, address).into();
+    Err(why.unwrap_or_else(nowhere))
 }
 
 #[cfg(feature = "quic")]

@@ -25,6 +25,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use event_listener::{Event as Signal, listener};
 use futures_lite::{FutureExt as _, future};
@@ -112,7 +113,8 @@ impl Endpoint {
 
     /// Dials the actor with the uuid `expected`, or any other member of the tree where that is not known.
     /// When it returns, the other end has taken this one for a member too. `at` is what is dialed, for the
-    /// error. Waits for [`HANDSHAKE`] at most; when the future is dropped, nothing is left of it.
+    /// error. Waits for `within` at most, and never longer than any handshake may take; when the future is
+    /// dropped, nothing is left of it.
     ///
     /// # Errors
     ///
@@ -122,9 +124,10 @@ impl Endpoint {
         address: SocketAddr,
         expected: Option<u128>,
         at: &str,
+        within: Duration,
     ) -> Result<(QuicStream, Proven), TlsError> {
         let id = self.shared.with(|state, socket| {
-            state.dial(address, expected, at).inspect(|id| state.settle(*id, socket))
+            state.dial(address, expected, at, within).inspect(|id| state.settle(*id, socket))
         })?;
         // Dropping it gives the connection up.
         let stream = QuicStream::new(self.shared.clone(), id);

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::{SocketAddr, UdpSocket};
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, Transmit};
@@ -100,6 +100,7 @@ impl State {
         address: SocketAddr,
         expected: Option<u128>,
         at: &str,
+        within: Duration,
     ) -> Result<u64, TlsError> {
         let failed = |fault| TlsError::new(End::Dialing, at, fault);
         // Oneself is not dialed; who else answers is compared once it has proven who it is.
@@ -110,7 +111,8 @@ impl State {
         let now = Instant::now();
         let begun = self.endpoint.connect(now, self.settings.client.clone(), address, MEMBER);
         let begun = begun.map_err(|error| failed(ends::not_begun(&error)))?;
-        Ok(self.add(begun, End::Dialing, expected, at.to_owned()))
+        let until = now + within.min(HANDSHAKE);
+        Ok(self.add(begun, End::Dialing, expected, at.to_owned(), until))
     }
 
     fn add(
@@ -119,11 +121,11 @@ impl State {
         end: End,
         expected: Option<u128>,
         at: String,
+        until: Instant,
     ) -> u64 {
         let id = self.next;
         self.next += 1;
         self.by_handle.insert(begun.0.0, id);
-        let until = Instant::now() + HANDSHAKE;
         self.links.insert(id, Link::new(begun, end, expected, at, until));
         id
     }
@@ -267,7 +269,7 @@ impl State {
         let at = format!("quic:{}", self.bound);
         match self.endpoint.accept(incoming, now, answer, None) {
             Ok(begun) => {
-                self.add(begun, End::Accepting, None, at);
+                self.add(begun, End::Accepting, None, at, now + HANDSHAKE);
             }
             Err(error) => {
                 if let Some(transmit) = error.response {

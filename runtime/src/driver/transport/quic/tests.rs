@@ -1,5 +1,6 @@
 //! Endpoints on the loopback, driven in one thread, some of them through a network of our own.
 
+mod doors;
 mod members;
 mod network;
 mod strangers;
@@ -10,6 +11,7 @@ use futures_lite::future::block_on;
 
 use super::super::tls::Authority;
 use super::super::tls::tests::keys;
+use super::settings::HANDSHAKE;
 use super::*;
 
 type Driver = std::pin::Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -39,14 +41,16 @@ fn driven<T>(drivers: Vec<Driver>, body: impl Future<Output = T>) -> T {
 
 /// Both ends of a link.
 async fn linked(one: &Endpoint, two: &Endpoint) -> ((QuicStream, Proven), Accepted) {
-    let dialing = async { one.dial(two.address(), Some(2), "quic:there:1").await.unwrap() };
+    let dialing =
+        async { one.dial(two.address(), Some(2), "quic:there:1", HANDSHAKE).await.unwrap() };
     let accepting = async { two.accept().await.unwrap() };
     future::zip(dialing, accepting).await
 }
 
 /// What went wrong at both ends, where the one that was dialed learns of it.
 async fn refused(one: &Endpoint, two: &Endpoint, expected: Option<u128>) -> (TlsError, TlsError) {
-    let dialing = async { one.dial(two.address(), expected, "quic:there:1").await.unwrap_err() };
+    let dialing =
+        async { one.dial(two.address(), expected, "quic:there:1", HANDSHAKE).await.unwrap_err() };
     let accepting = async { two.accept().await.map(|_| ()).unwrap_err() };
     future::zip(dialing, accepting).await
 }

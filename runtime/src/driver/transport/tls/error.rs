@@ -101,7 +101,7 @@ impl TlsError {
     }
 
     /// What was wrong.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "quic"))]
     pub(crate) fn fault(&self) -> &Fault {
         &self.fault
     }

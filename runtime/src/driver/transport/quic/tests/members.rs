@@ -15,13 +15,14 @@ fn both_ends_know_who_the_other_is() {
     let (_, (one, first), (two, second)) = members();
     driven(vec![first, second], async {
         for expected in [None, Some(2)] {
-            let dialing = async { one.dial(two.address(), expected, "there").await.unwrap() };
+            let dialing =
+                async { one.dial(two.address(), expected, "there", HANDSHAKE).await.unwrap() };
             let (dialed, accepted) = zip(dialing, async { two.accept().await.unwrap() }).await;
             assert_eq!(dialed.1, Proven { uuid: 2, name: "actor2".to_owned() });
             assert_eq!(accepted.peer, Proven { uuid: 1, name: "actor1".to_owned() });
             assert_eq!(accepted.from, one.address());
         }
-        let dialing = async { two.dial(one.address(), Some(1), "there").await.unwrap() };
+        let dialing = async { two.dial(one.address(), Some(1), "there", HANDSHAKE).await.unwrap() };
         let (dialed, accepted) = zip(dialing, async { one.accept().await.unwrap() }).await;
         assert_eq!((dialed.1.uuid, accepted.peer.uuid), (1, 2));
     });
@@ -86,7 +87,8 @@ fn a_network_that_loses_datagrams_loses_nothing_of_a_link() {
     wire.loses.set(7);
     driven(vec![first, second], async {
         let linked = async {
-            let dialing = async { one.dial(wire.address(), Some(2), "there").await.unwrap() };
+            let dialing =
+                async { one.dial(wire.address(), Some(2), "there", HANDSHAKE).await.unwrap() };
             let ((dialed, _), accepted) = zip(dialing, async { two.accept().await.unwrap() }).await;
             let both = zip(exchange(dialed, &sent), exchange(accepted.stream, &sent)).await;
             assert!(both.0 == sent && both.1 == sent);
@@ -148,7 +150,7 @@ fn a_dial_that_is_dropped_is_given_up() {
     let (_, (one, first), (two, second)) = members();
     driven(vec![first, second], async {
         for most in 0.. {
-            let mut dialing = Box::pin(one.dial(two.address(), None, "there"));
+            let mut dialing = Box::pin(one.dial(two.address(), None, "there", HANDSHAKE));
             let mut polls = 0;
             let dialed = future::or(async { Some((&mut dialing).await) }, async {
                 while polls < most {
@@ -166,7 +168,7 @@ fn a_dial_that_is_dropped_is_given_up() {
         }
         // And somebody else is let in.
         let dialing = async {
-            let (mut stream, _) = one.dial(two.address(), None, "there").await.unwrap();
+            let (mut stream, _) = one.dial(two.address(), None, "there", HANDSHAKE).await.unwrap();
             stream.read_exact(&mut [0]).await.unwrap();
         };
         let accepting = async {

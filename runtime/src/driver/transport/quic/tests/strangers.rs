@@ -48,9 +48,10 @@ fn another_actor_than_expected_and_oneself_are_refused() {
         let (dialed, accepted) = refused(&one, &two, Some(3)).await;
         assert_eq!(fault(&dialed), "WrongActor { expected: 3, found: Some(2) }");
         assert_eq!(fault(&accepted), "Refused");
-        let error = one.dial(two.address(), Some(1), "there").await.unwrap_err();
+        let error = one.dial(two.address(), Some(1), "there", HANDSHAKE).await.unwrap_err();
         assert_eq!(fault(&error), "Reflection");
-        let dialing = async { one.dial(one.address(), None, "there").await.unwrap_err() };
+        let dialing =
+            async { one.dial(one.address(), None, "there", HANDSHAKE).await.unwrap_err() };
         let (dialed, accepted) = zip(dialing, one.accept()).await;
         assert_eq!(fault(&dialed), "Reflection");
         assert!(accepted.is_err());
@@ -170,7 +171,8 @@ fn a_session_that_was_recorded_cannot_be_played_again() {
     let wire = Wire::to(two.address());
     driven(vec![first, second], async {
         let linked = async {
-            let dialing = async { one.dial(wire.address(), None, "there").await.unwrap() };
+            let dialing =
+                async { one.dial(wire.address(), None, "there", HANDSHAKE).await.unwrap() };
             let ((mut stream, _), mut accepted) =
                 zip(dialing, async { two.accept().await.unwrap() }).await;
             stream.write_all(b"pay 100").await.unwrap();
@@ -190,7 +192,8 @@ fn a_session_that_was_recorded_cannot_be_played_again() {
             replayer.send_to(datagram, fresh.address()).unwrap();
         }
         // Behind it a member comes in, and nobody before.
-        let dialing = async { member.dial(fresh.address(), Some(2), "there").await.unwrap() };
+        let dialing =
+            async { member.dial(fresh.address(), Some(2), "there", HANDSHAKE).await.unwrap() };
         let accepting = async {
             let mut heard = 0;
             loop {
@@ -219,7 +222,8 @@ fn neither_end_may_change_its_address() {
     let wire = Wire::to(two.address());
     driven(vec![first, second], async {
         let test = async {
-            let dialing = async { one.dial(wire.address(), None, "there").await.unwrap() };
+            let dialing =
+                async { one.dial(wire.address(), None, "there", HANDSHAKE).await.unwrap() };
             let ((mut stream, _), mut accepted) =
                 zip(dialing, async { two.accept().await.unwrap() }).await;
             stream.write_all(b"here").await.unwrap();
@@ -233,7 +237,7 @@ fn neither_end_may_change_its_address() {
                 future::yield_now().await;
             }
             // Behind these another comes in: they have been looked at.
-            let direct = async { one.dial(two.address(), None, "there").await.unwrap() };
+            let direct = async { one.dial(two.address(), None, "there", HANDSHAKE).await.unwrap() };
             let (_, other) = zip(direct, async { two.accept().await.unwrap() }).await;
             assert_eq!(other.from, one.address());
             assert!(poll_once(accepted.stream.read(&mut [0])).await.is_none());
@@ -268,7 +272,7 @@ fn many_that_say_no_more_than_hello_keep_nobody_out() {
     driven(vec![first, second], async {
         let mut dials = Vec::new();
         for _ in 0..2 * MOST_STRANGERS {
-            let mut dialing = Box::pin(silent.dial(two.address(), None, "there"));
+            let mut dialing = Box::pin(silent.dial(two.address(), None, "there", HANDSHAKE));
             assert!(poll_once(&mut dialing).await.is_none());
             dials.push(dialing);
         }
@@ -287,15 +291,19 @@ fn whoever_is_not_there_does_not_answer() {
     let (_, (one, first), _) = members();
     let nobody = UdpSocket::bind(ANY).unwrap();
     driven(vec![first], async {
-        let mut dialing = Box::pin(one.dial(nobody.local_addr().unwrap(), None, "there"));
+        let mut dialing =
+            Box::pin(one.dial(nobody.local_addr().unwrap(), None, "there", HANDSHAKE));
         assert!(poll_once(&mut dialing).await.is_none());
         drop(dialing);
-        let error = one.dial("[::1]:1".parse().unwrap(), None, "there").await.unwrap_err();
+        let error =
+            one.dial("[::1]:1".parse().unwrap(), None, "there", HANDSHAKE).await.unwrap_err();
         assert!(matches!(error.fault(), Fault::Stream(_)), "{error}");
-        let error = one.dial("127.0.0.1:0".parse().unwrap(), None, "there").await.unwrap_err();
+        let error =
+            one.dial("127.0.0.1:0".parse().unwrap(), None, "there", HANDSHAKE).await.unwrap_err();
         assert!(matches!(error.fault(), Fault::Stream(_)), "{error}");
         // Until the time is up, which the caller may have less of.
-        let error = one.dial(nobody.local_addr().unwrap(), None, "there").await.unwrap_err();
+        let error =
+            one.dial(nobody.local_addr().unwrap(), None, "there", HANDSHAKE).await.unwrap_err();
         assert_eq!(fault(&error), "Silent");
     });
 }

@@ -153,7 +153,7 @@ impl Drop for Reign {
         }
         // None are left unless the actor did not come to its end.
         for error in hooks::run() {
-            tracing::error!(%error, "an exit hook failed");
+            tracing::error!(target: "hatchery::runtime", %error, "an exit hook failed");
         }
         lock(&RUNNING).take();
     }

@@ -236,7 +236,11 @@ impl<Rx> Subscriber<Rx> {
             Next::End => Some(Ok(None)),
             Next::Lagged(missed) if self.skips => {
                 let (task, actor) = (&dialog.task, &dialog.peer);
-                tracing::warn!(%task, %actor, missed, "a reader of a stream fell behind");
+                tracing::warn!(
+                    target: "hatchery::runtime",
+                    %task, %actor, missed,
+                    "a reader of a stream fell behind"
+                );
                 None
             }
             Next::Lagged(missed) => Some(Err(Error::lagged(&dialog.peer, &dialog.task, missed))),

@@ -171,7 +171,11 @@ type Watch = Option<(Tie, io::Result<Listening>)>;
 fn keep_watch(watch: &mut Watch) {
     let Some((tie, watch)) = watch.take() else { return };
     if let Err(error) = watch.and_then(|watch| watch.start(tie, OwnActor)) {
-        tracing::warn!(%error, "no thread watches the parent; its link still does");
+        tracing::warn!(
+            target: "hatchery::runtime",
+            %error,
+            "no thread watches the parent; its link still does"
+        );
     }
 }
 
@@ -315,7 +319,11 @@ fn say_up(connection: &mut Connection) {
     if let Some(mut callee) = connection.callee(DialogId::ACTOR) {
         callee.accept();
         if let Err(misuse) = callee.started(&[]) {
-            tracing::error!(%misuse, "the actor could not say that it is up");
+            tracing::error!(
+                target: "hatchery::runtime",
+                %misuse,
+                "the actor could not say that it is up"
+            );
         }
     }
 }

@@ -390,7 +390,11 @@ impl Dialog {
         let dropped = self.dropped();
         if dropped > 0 {
             let (task, peer) = (&self.task, &self.peer);
-            tracing::warn!(%task, %peer, dropped, "a reader was slower than its sender");
+            tracing::warn!(
+                target: "hatchery::runtime",
+                %task, %peer, dropped,
+                "a reader was slower than its sender"
+            );
         }
         self.stop_reading();
     }

@@ -55,7 +55,11 @@ impl Ending {
 impl Actor {
     /// Asks everything in this actor to end within `grace`, innermost scopes first (P-C7).
     pub(crate) fn cancel(&self, by: Cancelled, grace: Duration) {
-        tracing::debug!(actor = %self.id(), %by, ?grace, "the actor is cancelled");
+        tracing::debug!(
+            target: "hatchery::cancel",
+            actor = %self.id(), %by, ?grace,
+            "the actor is cancelled"
+        );
         self.shutdown().cancel(clock::now(), by, grace);
         self.follow();
         self.ending.turned.notify(usize::MAX);
@@ -160,6 +164,7 @@ impl Actor {
                 }
                 Some(ShutdownStep::Force) => {
                     tracing::error!(
+                        target: "hatchery::runtime",
                         actor = %self.id(),
                         "tasks outlast the grace: one is blocked, or a block's future is not \
                          polled any more; children are ended by force"

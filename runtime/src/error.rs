@@ -466,7 +466,11 @@ pub(crate) fn in_company<E: 'static>(error: E, others: Vec<Error>) -> E {
         *known = known.take().map(|error| error.with_others(others));
     } else {
         for other in &others {
-            tracing::error!(actor = %other.origin(), error = %other, "failed as well");
+            tracing::error!(
+                target: "hatchery::runtime",
+                actor = %other.origin(), error = %other,
+                "failed as well"
+            );
         }
     }
     match slot {

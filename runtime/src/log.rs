@@ -14,7 +14,11 @@ pub(crate) fn install(filter: &str) -> Result<()> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     let installed = tracing_subscriber::registry().with(lines.with_filter(parsed)).try_init();
     if installed.is_err() {
-        tracing::debug!(filter, "the program has a subscriber of its own, which stays");
+        tracing::debug!(
+            target: "hatchery::runtime",
+            filter,
+            "the program has a subscriber of its own, which stays"
+        );
     }
     Ok(())
 }

@@ -403,7 +403,7 @@ impl Nursery {
         F::Output: TaskReturn,
     {
         if let Err(error) = self.try_spawn(future) {
-            tracing::warn!(%error, "a task was dropped");
+            tracing::warn!(target: "hatchery::runtime", %error, "a task was dropped");
         }
     }
 

@@ -286,7 +286,11 @@ impl Hears {
                 self.actor.peers().gone(self.number, Gone::Lost(LostCause::LinkEnded));
             }
             Err(TurnedAway { why, told }) => {
-                tracing::warn!(peer = %id, why, "turned a peer away");
+                tracing::warn!(
+                    target: "hatchery::transport",
+                    peer = %id, why,
+                    "turned a peer away"
+                );
                 lock(&self.heard.state).greeting = Greeting::Refused(why);
                 link.with(|connection, now| connection.goodbye(now, told));
                 link.cut();

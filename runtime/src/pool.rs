@@ -151,7 +151,11 @@ impl Inner {
                 return Err(error);
             }
             self.replaced.fetch_add(1, Ordering::AcqRel);
-            tracing::warn!(name, %error, "a worker has died and is replaced");
+            tracing::warn!(
+                target: "hatchery::runtime",
+                name, %error,
+                "a worker has died and is replaced"
+            );
         }
     }
 

@@ -129,7 +129,11 @@ where
         Ended::Returned(Ok(Err(error))) => Err(error::in_company(error, hooks.collect())),
         Ended::Returned(Err(panic)) => {
             // The panic goes on, and has no place for them.
-            hooks.for_each(|error| tracing::error!(%error, "an exit hook failed"));
+            hooks.for_each(|error| tracing::error!(
+                target: "hatchery::runtime",
+                %error,
+                "an exit hook failed"
+            ));
             resume_unwind(panic)
         }
         Ended::Dropped => {
@@ -181,7 +185,11 @@ fn begin(options: Options) -> Result<Begun> {
         log::install(filter)?;
     }
     if let Err(error) = process::raise_descriptor_limit() {
-        tracing::debug!(%error, "the limit of open descriptors stays as it is");
+        tracing::debug!(
+            target: "hatchery::runtime",
+            %error,
+            "the limit of open descriptors stays as it is"
+        );
     }
     task::set_backtraces(options.settings.debug);
     let reign = Actor::begin(id, uuid, Some(options.settings))?;
@@ -204,7 +212,11 @@ fn begin(options: Options) -> Result<Begun> {
     let adopter = match (asked || adopter::is_first()).then(|| Adopter::start(uuid)) {
         Some(Err(error)) if asked => return Err(Error::os("becoming a subreaper", error)),
         Some(Err(error)) => {
-            tracing::warn!(%error, "the first process of a container adopts, and cannot reap");
+            tracing::warn!(
+                target: "hatchery::runtime",
+                %error,
+                "the first process of a container adopts, and cannot reap"
+            );
             None
         }
         Some(Ok(adopter)) => Some(adopter),
@@ -222,7 +234,11 @@ fn begin(options: Options) -> Result<Begun> {
         (None, None) => Containment::KernelChain,
     };
     reign.actor().set_containment(containment);
-    tracing::info!(actor = %reign.actor().id(), ?containment, "a root actor");
+    tracing::info!(
+        target: "hatchery::runtime",
+        actor = %reign.actor().id(), ?containment,
+        "a root actor"
+    );
     Ok(Begun { reign, signals, adopter, group, containment })
 }
 
@@ -279,7 +295,7 @@ async fn obey(mut signals: Signals, actor: Arc<Actor>) {
         let by = Cancelled { canceller: actor.id().clone(), cause: Cause::Signal(number) };
         let first = INTERRUPTED.swap(number, Ordering::AcqRel) == 0;
         let grace = if first { actor.settings().grace() } else { Duration::ZERO };
-        tracing::info!(number, first, "a signal ends the tree");
+        tracing::info!(target: "hatchery::cancel", number, first, "a signal ends the tree");
         actor.cancel(by, grace);
     }
 }

@@ -56,7 +56,11 @@ impl Serving {
                 self.serve(link, id, entry, &mut incoming, job);
             }
             Err((refusal, message)) => {
-                tracing::debug!(endpoint = incoming.endpoint, ?refusal, "refused a call");
+                tracing::debug!(
+                    target: "hatchery::runtime",
+                    endpoint = incoming.endpoint, ?refusal,
+                    "refused a call"
+                );
                 link.tell(|connection| {
                     if let Some(callee) = connection.callee(id) {
                         callee.refuse(refusal, message);
@@ -214,7 +218,11 @@ impl Handler for Serving {
                 let recent = link.look(|connection| {
                     connection.recent().map(ToString::to_string).collect::<Vec<_>>().join(", ")
                 });
-                tracing::warn!(%violation, recent, "a peer broke the protocol; its link ends");
+                tracing::warn!(
+                    target: "hatchery::transport",
+                    %violation, recent,
+                    "a peer broke the protocol; its link ends"
+                );
             }
             _ => {}
         }

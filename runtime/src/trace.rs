@@ -76,7 +76,11 @@ impl Trace {
     /// What a peer has sent. One that could not be handed on is not taken over.
     pub(crate) fn received(bytes: Option<&[u8]>) -> Option<Self> {
         let trace = bytes.map(Self::new)?;
-        trace.inspect_err(|error| tracing::debug!(%error, "a peer's trace context is dropped")).ok()
+        trace.inspect_err(|error| tracing::debug!(
+            target: "hatchery::runtime",
+            %error,
+            "a peer's trace context is dropped"
+        )).ok()
     }
 }
 

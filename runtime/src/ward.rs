@@ -51,7 +51,7 @@ impl Ward for OwnActor {
 
     fn run_hooks(&self) {
         for error in hooks::run() {
-            tracing::error!(%error, "an exit hook failed");
+            tracing::error!(target: "hatchery::runtime", %error, "an exit hook failed");
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
-/// Does `deed` at each event that one part of the library logs at this level. At most one such part in
+/// Does `deed` at each event that one module of the library logs at this level. At most one such module in
 /// a process.
-pub fn at_each(target: &'static str, level: Level, deed: impl Fn() + Send + Sync + 'static) {
-    tracing::subscriber::set_global_default(AtEach { target, level, deed }).unwrap_or(());
+pub fn at_each(module: &'static str, level: Level, deed: impl Fn() + Send + Sync + 'static) {
+    tracing::subscriber::set_global_default(AtEach { module, level, deed }).unwrap_or(());
 }
 
 /// Does `deed` whenever a root that adopts has looked at all that is below it.
@@ -14,14 +14,14 @@ pub fn at_each_look(deed: impl Fn() + Send + Sync + 'static) {
 }
 
 struct AtEach<F> {
-    target: &'static str,
+    module: &'static str,
     level: Level,
     deed: F,
 }
 
 impl<F: Fn() + Send + Sync + 'static> Subscriber for AtEach<F> {
     fn enabled(&self, about: &Metadata<'_>) -> bool {
-        about.target() == self.target && *about.level() == self.level
+        about.module_path() == Some(self.module) && *about.level() == self.level
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -71,6 +71,13 @@ impl Recorder {
 }
 
 impl Connection {
+    /// How many frames the link has sent and received so far, those that [`recent`](Self::recent) has
+    /// forgotten too. Begins again at 0 where a number has no room for more.
+    #[must_use]
+    pub const fn frames(&self) -> usize {
+        self.recorder.count
+    }
+
     /// The last frames of the link, oldest first: what a report of its end may want to show. At most
     /// 16, and only their headers.
     pub fn recent(&self) -> impl DoubleEndedIterator<Item = &Note> {

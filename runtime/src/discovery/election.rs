@@ -53,7 +53,11 @@ pub(super) async fn come_to(actor: &Arc<Actor>, registrar: &Registrar) -> Result
         };
         match (election.handle(found), answer) {
             (Step::Join, Some(Answer::Registrar(portal, id))) => {
-                tracing::debug!(actor = %actor.id(), registrar = %id, %address, "joins a registrar");
+                tracing::debug!(
+                    target: "hatchery::discovery",
+                    actor = %actor.id(), registrar = %id, %address,
+                    "joins a registrar"
+                );
                 return Ok(Known::joined(actor, address, portal, &id));
             }
             (Step::Fail(NoRegistrar::Exists), Some(Answer::Registrar(_, id))) => {
@@ -87,7 +91,7 @@ pub(super) async fn come_to(actor: &Arc<Actor>, registrar: &Registrar) -> Result
 fn become_it(actor: &Arc<Actor>, door: Door) -> Known {
     let address = door.address().clone();
     let book = actor.discovery().book.get_or_init(|| Arc::new(Book::new(actor.id().clone())));
-    tracing::debug!(actor = %actor.id(), %address, "is a registrar");
+    tracing::debug!(target: "hatchery::discovery", actor = %actor.id(), %address, "is a registrar");
     // It knows before it is asked.
     let known = Known::own(actor, &address, book);
     listening::accept_on(actor, door);

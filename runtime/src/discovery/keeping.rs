@@ -40,7 +40,11 @@ pub(super) async fn register(
         Ok(entry) => entry,
         Err(error) if is_root => return Err(error),
         Err(error) => {
-            tracing::warn!(actor = %actor.id(), %error, "a registrar does not answer yet");
+            tracing::warn!(
+                target: "hatchery::discovery",
+                actor = %actor.id(), %error,
+                "a registrar does not answer yet"
+            );
             None
         }
     };
@@ -65,6 +69,7 @@ async fn keep(actor: Arc<Actor>, known: Arc<Known>, mut entry: Option<Entry>) {
             }
             backoff.handle_lost(clock::now().since(since));
             tracing::warn!(
+                target: "hatchery::discovery",
                 actor = %actor.id(), registrar = %known.address(), ?lost,
                 "an entry was lost; its registrar is asked again until it is back"
             );
@@ -80,7 +85,11 @@ async fn keep(actor: Arc<Actor>, known: Arc<Known>, mut entry: Option<Entry>) {
             match entered.await {
                 Ok(Some(entry)) => break Some(entry),
                 Ok(None) => return,
-                Err(error) => tracing::debug!(%error, "a registrar that was lost is not back yet"),
+                Err(error) => tracing::debug!(
+                    target: "hatchery::discovery",
+                    %error,
+                    "a registrar that was lost is not back yet"
+                ),
             }
         };
     }
@@ -119,7 +128,11 @@ async fn unregister_at(known: &Known) -> bool {
         }
     };
     was.await.unwrap_or_else(|error: Error| {
-        tracing::debug!(%error, "a registrar could not be told of an end; it sees the link's");
+        tracing::debug!(
+            target: "hatchery::discovery",
+            %error,
+            "a registrar could not be told of an end; it sees the link's"
+        );
         false
     })
 }

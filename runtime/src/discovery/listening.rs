@@ -49,14 +49,18 @@ pub(super) async fn listen_somewhere(actor: &Arc<Actor>) -> Result<()> {
 /// Takes whoever comes, until the actor listens no more.
 pub(super) fn accept_on(actor: &Arc<Actor>, door: Door) {
     let address = door.address().clone();
-    tracing::debug!(actor = %actor.id(), %address, "listens");
+    tracing::debug!(target: "hatchery::transport", actor = %actor.id(), %address, "listens");
     let accepting = actor.clone();
     let task = actor.spawn(async move {
         loop {
             let coming = match door.accept().await {
                 Ok(coming) => coming,
                 Err(error) => {
-                    tracing::error!(%error, "nobody can come in here any more");
+                    tracing::error!(
+                        target: "hatchery::transport",
+                        %error,
+                        "nobody can come in here any more"
+                    );
                     return;
                 }
             };
@@ -73,7 +77,11 @@ pub(super) fn accept_on(actor: &Arc<Actor>, door: Door) {
                     }
                 };
                 if let Err(why) = met {
-                    tracing::debug!(%why, "somebody who connected is no peer");
+                    tracing::debug!(
+                        target: "hatchery::transport",
+                        %why,
+                        "somebody who connected is no peer"
+                    );
                 }
             };
             accepting.spawn(greeted).detach();
@@ -88,6 +96,10 @@ pub(super) fn accept_on(actor: &Arc<Actor>, door: Door) {
 /// it is empty then.
 pub(super) fn sweep() {
     if let Err(error) = Place::own().sweep() {
-        tracing::debug!(%error, "what killed processes have left was not looked for");
+        tracing::debug!(
+            target: "hatchery::discovery",
+            %error,
+            "what killed processes have left was not looked for"
+        );
     }
 }

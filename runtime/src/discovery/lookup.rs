@@ -211,9 +211,17 @@ async fn first_reached(
             match actor.reach(address, Some(one.id.uuid)).await {
                 Ok(portal) => return Some(portal),
                 Err(error) => {
-                    tracing::debug!(actor = %one.id, %address, %error, "could not be reached");
+                    tracing::debug!(
+                        target: "hatchery::discovery",
+                        actor = %one.id, %address, %error,
+                        "could not be reached"
+                    );
                     if let Err(error) = registry.unreachable(one.id.uuid, address).await {
-                        tracing::debug!(%error, "a registrar could not be told of it");
+                        tracing::debug!(
+                            target: "hatchery::discovery",
+                            %error,
+                            "a registrar could not be told of it"
+                        );
                     }
                 }
             }

@@ -90,7 +90,11 @@ async fn watch(shared: Arc<Shared>, mut family: Family, was_one: bool) {
         listener!(shared.stopping => stopping);
         let stop = shared.stop.load(Ordering::Acquire);
         let left = family.look(stop);
-        tracing::trace!(known = family.theirs.len(), left, "has looked at what is below");
+        tracing::trace!(
+            target: "hatchery::runtime",
+            known = family.theirs.len(), left,
+            "has looked at what is below"
+        );
         if stop {
             last_looks = last_looks.saturating_sub(1);
             if !left || last_looks == 0 {
@@ -106,7 +110,7 @@ async fn watch(shared: Arc<Shared>, mut family: Family, was_one: bool) {
         && !was_one
         && let Err(error) = rustix::process::set_child_subreaper(None)
     {
-        tracing::warn!(%error, "this process stays a subreaper");
+        tracing::warn!(target: "hatchery::runtime", %error, "this process stays a subreaper");
     }
     shared.stopped.store(true, Ordering::Release);
     shared.done.notify(usize::MAX);
@@ -231,7 +235,11 @@ fn end(child: u32, seen: &Stat) {
         return;
     };
     if procfs::stat(child).is_some_and(|now| now.started == seen.started) {
-        tracing::info!(pid = child, "a process that an actor left behind is ended");
+        tracing::info!(
+            target: "hatchery::runtime",
+            pid = child,
+            "a process that an actor left behind is ended"
+        );
         let _ = rustix::process::pidfd_send_signal(&descriptor, Signal::KILL);
     }
 }

@@ -84,7 +84,11 @@ pub(super) fn take_in(pid: u32) -> io::Result<()> {
 
 async fn end(folder: &Path) {
     if let Err(error) = empty(folder).await.and_then(|()| remove(folder)) {
-        tracing::warn!(folder = %folder.display(), %error, "the group of a root stays");
+        tracing::warn!(
+            target: "hatchery::runtime",
+            folder = %folder.display(), %error,
+            "the group of a root stays"
+        );
     }
 }
 
@@ -99,7 +103,11 @@ async fn empty(folder: &Path) -> io::Result<()> {
     let mut killed = false;
     while is_populated(&events)? {
         if !std::mem::replace(&mut killed, true) {
-            tracing::info!(folder = %folder.display(), "what actors left behind is ended");
+            tracing::info!(
+                target: "hatchery::runtime",
+                folder = %folder.display(),
+                "what actors left behind is ended"
+            );
             fs::write(folder.join("cgroup.kill"), "1")?;
         }
         let changed = async { watch.readable().await };

@@ -229,7 +229,11 @@ impl ChildEntry {
     /// The same; where that cannot be done it stays what it was.
     pub(crate) fn settle_stderr(&self) {
         if let Err(error) = self.switch_stderr() {
-            tracing::warn!(%error, "the actor's standard error stays where it is");
+            tracing::warn!(
+                target: "hatchery::runtime",
+                %error,
+                "the actor's standard error stays where it is"
+            );
         }
     }
 

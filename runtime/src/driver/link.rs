@@ -24,6 +24,7 @@ pub(crate) use dialogs::Name;
 pub(crate) use gathered::{Gathering, Leaves};
 
 mod dialogs;
+mod frames;
 mod gathered;
 mod inner;
 #[cfg(feature = "test-support")]
@@ -288,6 +289,7 @@ impl Link {
             }
             _ => {}
         }
+        self.show_event(&event);
         self.handler.handle(self, event);
     }
 
@@ -303,7 +305,7 @@ impl Link {
                     // Less than there was room for: the next read would find nothing.
                     drained = count < buffer.len();
                     let bytes = buffer.get(..count).unwrap_or_default();
-                    self.with(|connection, now| connection.handle_input(now, bytes));
+                    self.hear(bytes);
                     if !self.look(Connection::is_closed) {
                         if count == buffer.len() {
                             // More is coming than fits: the reader of a busy link is worth its memory,
@@ -315,7 +317,11 @@ impl Link {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => tracing::debug!(%error, "a link ended with an error"),
+                Err(error) => tracing::debug!(
+                    target: "hatchery::transport",
+                    %error,
+                    "a link ended with an error"
+                ),
             }
             self.handler.handle_eof(&self);
             self.with(|connection, now| connection.handle_eof(now));

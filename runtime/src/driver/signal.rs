@@ -30,7 +30,11 @@ impl Signals {
         match self.source.next().await {
             Some(Ok(signal)) => signal as i32,
             Some(Err(error)) => {
-                tracing::warn!(%error, "signals cannot be read any more");
+                tracing::warn!(
+                    target: "hatchery::runtime",
+                    %error,
+                    "signals cannot be read any more"
+                );
                 std::future::pending().await
             }
             None => std::future::pending().await,

@@ -111,7 +111,11 @@ pub(crate) fn background(future: impl Future<Output = ()> + Send + 'static) {
 pub(crate) fn watch(future: impl Future<Output = ()> + Send + 'static) {
     BACKGROUND.spawn(future).detach();
     if let Err(error) = requests() {
-        tracing::warn!(%error, "the thread that waits for children could not be started");
+        tracing::warn!(
+            target: "hatchery::runtime",
+            %error,
+            "the thread that waits for children could not be started"
+        );
     }
 }
 
@@ -164,7 +168,7 @@ impl Job {
         match std::panic::catch_unwind(AssertUnwindSafe(|| request.start())) {
             // Where nobody waits any more, the child is dropped here: killed and reaped.
             Ok(result) => drop(answer.try_send(result)),
-            Err(_) => tracing::error!("a start panicked"),
+            Err(_) => tracing::error!(target: "hatchery::runtime", "a start panicked"),
         }
     }
 

@@ -143,7 +143,11 @@ impl Inner {
             let Some(place) = waiting.leave(id) else { return };
             waiting.core.handle_died(clock::now(), place.greeted);
             let given_up = waiting.core.has_given_up();
-            tracing::warn!(exit = %end.exit, given_up, "a child has died that was to wait");
+            tracing::warn!(
+                target: "hatchery::runtime",
+                exit = %end.exit, given_up,
+                "a child has died that was to wait"
+            );
             waiting.error.clone_from(&end.spawn_error);
             waiting.core.poll_timeout()
         };

@@ -123,7 +123,11 @@ impl Table {
         let peer = Peer::inherited(actor, link, number, id);
         let proof = Proof::Inherited(pid);
         if let Err(TurnedAway { why, .. }) = self.came(&peer, Origin::Parent, proof) {
-            tracing::error!(parent = %id, why, "the parent is not known as a peer");
+            tracing::error!(
+                target: "hatchery::transport",
+                parent = %id, why,
+                "the parent is not known as a peer"
+            );
         }
     }
 
@@ -135,7 +139,11 @@ impl Table {
         let up = self.with(|core| core.handle_link_up(number, &id, Origin::Child, proof));
         if let Err(stranger) = up {
             lock(&self.known).remove(&number);
-            tracing::error!(child = %id, %stranger, "a child is not known as a peer");
+            tracing::error!(
+                target: "hatchery::transport",
+                child = %id, %stranger,
+                "a child is not known as a peer"
+            );
         }
     }
 

@@ -228,7 +228,7 @@ fn run_steps(child: &Child, pending: &mut Option<Pending>, body: Option<&Body>) 
             let step = state.ladder.poll_step()?;
             (step, state.asked.clone(), state.id.name.clone())
         };
-        tracing::debug!(actor = name, ?step, "teardown");
+        tracing::debug!(target: "hatchery::runtime", actor = name, ?step, "teardown");
         match (step, body) {
             (Step::Done(end), _) => return Some(end),
             (Step::Withdraw, _) => {
@@ -255,6 +255,7 @@ fn run_steps(child: &Child, pending: &mut Option<Pending>, body: Option<&Body>) 
             (Step::Kill, Some(body)) => force(&name, &body.process, OsSignal::KILL),
             (Step::Unkillable, _) => {
                 tracing::error!(
+                    target: "hatchery::runtime",
                     actor = name,
                     "a child outlives SIGKILL; it is still being watched"
                 );
@@ -265,13 +266,21 @@ fn run_steps(child: &Child, pending: &mut Option<Pending>, body: Option<&Body>) 
 }
 
 fn force(name: &str, process: &Process, by: OsSignal) {
-    tracing::info!(actor = name, pid = process.pid(), signal = ?by, "a child has to be ended by force");
+    tracing::info!(
+        target: "hatchery::runtime",
+        actor = name, pid = process.pid(), signal = ?by,
+        "a child has to be ended by force"
+    );
     signal(name, process, by);
 }
 
 fn signal(name: &str, process: &Process, signal: OsSignal) {
     if let Err(error) = process.signal(signal) {
-        tracing::error!(actor = name, %error, "a child could not be signalled");
+        tracing::error!(
+            target: "hatchery::runtime",
+            actor = name, %error,
+            "a child could not be signalled"
+        );
     }
 }
 
@@ -425,7 +434,11 @@ async fn conclude(child: &Arc<Child>, life: Attended) {
             // The root's end waits for no such child (P-T1).
             spawner::watch(async move {
                 let status = process.wait().await;
-                tracing::warn!(actor = %id, ?status, "a child that outlived SIGKILL has ended");
+                tracing::warn!(
+                    target: "hatchery::runtime",
+                    actor = %id, ?status,
+                    "a child that outlived SIGKILL has ended"
+                );
             });
         }
     }

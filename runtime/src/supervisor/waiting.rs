@@ -70,7 +70,11 @@ impl Child {
     pub(crate) fn tell_or_end(&self) {
         if let Err(misuse) = self.tell() {
             let name = self.id().name;
-            tracing::debug!(actor = name, %misuse, "a child that has waited cannot be told");
+            tracing::debug!(
+                target: "hatchery::runtime",
+                actor = name, %misuse,
+                "a child that has waited cannot be told"
+            );
             self.fact(|state, now| state.ladder.cancel(now, Duration::ZERO));
         }
     }
@@ -98,7 +102,11 @@ impl Child {
             (state.greeted, state.told, state.waited) = (false, false, false);
             state.broken = None;
             (state.wish, state.asking) = (None, None);
-            tracing::debug!(actor = name, "the child that was taken had ended: it is started anew");
+            tracing::debug!(
+                target: "hatchery::runtime",
+                actor = name,
+                "the child that was taken had ended: it is started anew"
+            );
             Some(SpawnRequest::plain(&name, self.actor.tree()))
         })
     }

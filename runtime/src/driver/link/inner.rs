@@ -32,9 +32,9 @@ impl Link {
     /// Hands on what this end has to say, as much as goes at a time; says whether that was any.
     fn carry_to(self: &Arc<Self>, other: &Arc<Self>, bytes: &mut Vec<u8>) -> bool {
         bytes.clear();
-        let count = self.with(|connection, now| connection.poll_transmit(now, bytes, BATCH));
+        let count = self.transmit(bytes, BATCH);
         if count > 0 {
-            other.with(|connection, now| connection.handle_input(now, bytes));
+            other.hear(bytes);
         }
         count > 0
     }

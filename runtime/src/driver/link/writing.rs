@@ -140,8 +140,7 @@ impl Link {
             // Never behind a write that was cut short: what is more urgent may come until it goes on.
             let room = BATCH.saturating_sub(outgoing.frames.len());
             if !outgoing.frames.is_begun() && room > 0 {
-                let mut connection = lock(&self.connection);
-                let _ = connection.poll_gather(clock::now(), &mut outgoing.frames, room);
+                self.gather(&mut outgoing.frames, room);
             }
             if outgoing.frames.is_empty() {
                 outgoing.blocked = outgoing.line.as_ref().is_some_and(|line| line.is_behind());
@@ -162,7 +161,11 @@ impl Link {
                     return Written::Blocked;
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "writing to a link failed; reading goes on");
+                    tracing::debug!(
+                        target: "hatchery::transport",
+                        %error,
+                        "writing to a link failed; reading goes on"
+                    );
                     outgoing.frames.clear();
                     // The peer would wait for ever for what was lost: it is to see an end.
                     line.close_writing();

@@ -82,7 +82,10 @@ impl Proxy {
         let parker = &self.0;
         let epoll = parker.epoll.as_fd().try_clone_to_owned();
         let Ok(epoll) = epoll.and_then(Async::new_nonblocking) else {
-            tracing::warn!("no room to wait for the links of a thread that blocks");
+            tracing::warn!(
+                target: "hatchery::runtime",
+                "no room to wait for the links of a thread that blocks"
+            );
             return;
         };
         loop {
@@ -95,7 +98,11 @@ impl Proxy {
                 Ok(())
             };
             if let Err(error) = epoll.readable().or(shared).await {
-                tracing::warn!(%error, "nobody waits for the links of a thread that blocks");
+                tracing::warn!(
+                    target: "hatchery::runtime",
+                    %error,
+                    "nobody waits for the links of a thread that blocks"
+                );
                 return;
             }
             parker.look(&mut Room::default());

@@ -36,7 +36,7 @@ impl Hold {
     pub(super) async fn ended(&self) {
         let Ok(watch) = Ready::new(self.descriptor.as_fd()) else { return };
         if let Err(error) = watch.readable().await {
-            tracing::warn!(%error, "a child cannot be watched");
+            tracing::warn!(target: "hatchery::runtime", %error, "a child cannot be watched");
         }
     }
 
@@ -52,7 +52,11 @@ impl Hold {
         let status = lock().status();
         match status.await {
             Err(error) if error.raw_os_error() != Some(Errno::CHILD.raw_os_error()) => {
-                tracing::warn!(%error, "a child cannot be watched and is looked at now and then");
+                tracing::warn!(
+                    target: "hatchery::runtime",
+                    %error,
+                    "a child cannot be watched and is looked at now and then"
+                );
             }
             result => return result.map(exit_status),
         }

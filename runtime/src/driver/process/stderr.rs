@@ -84,7 +84,11 @@ impl BootStderr {
         let Ok(ready) = Ready::new(piped.pipe.as_fd()) else { return };
         while piped.take() {
             if let Err(error) = ready.readable().await {
-                return tracing::warn!(%error, "a launcher's standard error cannot be read");
+                return tracing::warn!(
+                    target: "hatchery::runtime",
+                    %error,
+                    "a launcher's standard error cannot be read"
+                );
             }
         }
     }

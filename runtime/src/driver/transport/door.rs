@@ -148,12 +148,20 @@ impl Door {
             Kind::Quic(endpoint) => loop {
                 match endpoint.accept().await {
                     Ok(accepted) => {
-                        tracing::debug!(peer = %accepted.peer, from = %accepted.from, "was let in");
+                        tracing::trace!(
+                            target: "hatchery::transport",
+                            peer = %accepted.peer, from = %accepted.from,
+                            "was let in"
+                        );
                         let origin = super::origin::Origin::Member(accepted.peer.uuid);
                         let carrier = super::carrier::Carrier::stream(accepted.stream);
                         return Ok(Coming::Known(Arrival { carrier, origin }));
                     }
-                    Err(error) => tracing::debug!(%error, "somebody was not let in"),
+                    Err(error) => tracing::debug!(
+                        target: "hatchery::transport",
+                        %error,
+                        "somebody was not let in"
+                    ),
                 }
             },
         }
@@ -272,7 +280,7 @@ fn drive(
 ) {
     let driven = async {
         if let Err(error) = driver.await {
-            tracing::warn!(%error, "links over QUIC have ended");
+            tracing::warn!(target: "hatchery::transport", %error, "links over QUIC have ended");
         }
     };
     executor.spawn(driven).detach();

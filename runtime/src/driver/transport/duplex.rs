@@ -259,7 +259,11 @@ impl State {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(stream) = self.stream.as_mut().filter(|_| !self.said) {
             if let Err(error) = ready!(Pin::new(stream).poll_close(cx)) {
-                tracing::debug!(%error, "the end of a link could not be said");
+                tracing::debug!(
+                    target: "hatchery::transport",
+                    %error,
+                    "the end of a link could not be said"
+                );
             }
             (self.said, self.behind) = (true, false);
         }

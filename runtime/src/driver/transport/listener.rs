@@ -207,7 +207,11 @@ impl Listener {
         let count = self.strangers.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
             let address = &self.address;
-            tracing::warn!(%address, count, ?stranger, "somebody else was turned away");
+            tracing::warn!(
+                target: "hatchery::transport",
+                %address, count, ?stranger,
+                "somebody else was turned away"
+            );
         }
     }
 }
@@ -227,7 +231,11 @@ impl Shortage {
     async fn wait(&mut self, address: &Address, error: &io::Error) {
         let [first, most] = PAUSE;
         if self.pause.is_none() {
-            tracing::warn!(%address, %error, "nobody is let in until there is room");
+            tracing::warn!(
+                target: "hatchery::transport",
+                %address, %error,
+                "nobody is let in until there is room"
+            );
         }
         let pause = self.pause.map_or(first, |pause| (pause * 2).min(most));
         self.pause = Some(pause);
@@ -236,7 +244,7 @@ impl Shortage {
 
     fn over(&self, address: &Address) {
         if self.pause.is_some() {
-            tracing::info!(%address, "there is room again");
+            tracing::info!(target: "hatchery::transport", %address, "there is room again");
         }
     }
 }

@@ -275,7 +275,11 @@ impl Drop for File {
         if about.is_ok_and(|about| inode(&about) == self.inode) {
             let removed = rustix::fs::unlinkat(&self.directory, &self.name, AtFlags::empty());
             if let Err(error) = removed {
-                tracing::debug!(path = %self.path.display(), %error, "a socket's file stays behind");
+                tracing::debug!(
+                    target: "hatchery::transport",
+                    path = %self.path.display(), %error,
+                    "a socket's file stays behind"
+                );
             }
         }
         if let Some((base, name)) = &self.home {

@@ -256,7 +256,11 @@ impl State {
         let strangers = self.links.values().filter(|link| link.is_shaking()).count();
         let waiting = self.arrivals.len();
         if strangers.max(waiting) >= MOST_STRANGERS || self.ended {
-            tracing::debug!(strangers, waiting, "a QUIC handshake is refused: there are too many");
+            tracing::debug!(
+                target: "hatchery::transport",
+                strangers, waiting,
+                "a QUIC handshake is refused: there are too many"
+            );
             let transmit = self.endpoint.refuse(incoming, answer);
             return reply(&transmit, answer, socket);
         }
@@ -341,7 +345,7 @@ impl State {
     /// Has whoever accepts know of this one.
     fn announce(&mut self, arrival: Arrival) {
         if let Err(error) = &arrival {
-            tracing::debug!(%error, "a peer was not let in");
+            tracing::debug!(target: "hatchery::transport", %error, "a peer was not let in");
         }
         match arrival {
             // Too late.
@@ -379,7 +383,11 @@ impl State {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.unsent = Some((transmit.destination, packet.to_vec()));
                 }
-                Err(error) => tracing::trace!(%error, "a datagram was not sent"),
+                Err(error) => tracing::trace!(
+                    target: "hatchery::transport",
+                    %error,
+                    "a datagram was not sent"
+                ),
                 Ok(_) => {}
             }
         }
@@ -402,7 +410,7 @@ impl State {
 fn reply(transmit: &Transmit, bytes: &[u8], socket: &UdpSocket) {
     let bytes = bytes.get(..transmit.size).unwrap_or_default();
     if let Err(error) = socket.send_to(bytes, transmit.destination) {
-        tracing::trace!(%error, "a datagram was not sent");
+        tracing::trace!(target: "hatchery::transport", %error, "a datagram was not sent");
     }
 }
 

@@ -304,10 +304,9 @@ impl Told {
         })?;
         let parent = spec.parent.clone();
         actor.set_proofs(Proofs::told(&spec.secret));
-        let (settings, main) = spec.into_settings();
-        if let Some(filter) = &settings.log {
-            log::install(filter).map_err(|error| (Refusal::BadArguments, error.to_string()))?;
-        }
+        let (mut settings, main) = spec.into_settings();
+        log::begin_child(&actor.id().name, &mut settings.log)
+            .map_err(|error| (Refusal::BadArguments, error.to_string()))?;
         task::set_backtraces(settings.debug);
         actor.set_settings(settings);
         Ok((parent, main))
@@ -352,6 +351,8 @@ impl Life {
             },
         };
         let Told { incoming, role } = told;
+        let parent = role.as_ref().ok().map(|(parent, _)| parent.clone());
+        let name = role.as_ref().ok().and_then(|(_, main)| main.as_ref()).and_then(MainTask::name);
         let prepared = async {
             let (parent, main) = role?;
             self.prepare(parent, main).await
@@ -369,8 +370,9 @@ impl Life {
                 self.link.tell(say_up);
             }
             let trace = Trace::received(incoming.trace.as_deref());
-            let scope =
-                Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body).of_trace(trace);
+            let caller = || parent.map_or_else(String::new, |parent| parent.to_string());
+            let scope = Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body);
+            let scope = scope.of_task(name, caller, trace);
             let terminal = serving::run(&scope, main, &incoming.endpoint).or(self.obey()).await;
             drop(scope);
             parting.words = Some(Words::Ended(terminal));

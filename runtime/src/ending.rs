@@ -101,6 +101,7 @@ impl Actor {
         self.shutdown().handle_tasks_ended(clock::now());
         loop {
             let step = self.shutdown().poll_step();
+            self.show(step.as_ref());
             match step {
                 Some(ShutdownStep::Deregister) => {
                     self.deregister().or(self.late()).await;
@@ -151,6 +152,7 @@ impl Actor {
                 let busy = shutdown.stage() <= Stage::Cancelling;
                 if busy { shutdown.poll_step() } else { None }
             };
+            self.show(step.as_ref());
             match step {
                 // Whoever is asked for a task looks at the machine.
                 Some(ShutdownStep::Refuse) => {
@@ -174,6 +176,16 @@ impl Actor {
                 }
                 _ => return,
             }
+        }
+    }
+
+    fn show(&self, step: Option<&ShutdownStep>) {
+        if let Some(step) = step {
+            tracing::debug!(
+                target: "hatchery::runtime",
+                actor = %self.id(), ?step,
+                "a step of the shutdown order"
+            );
         }
     }
 

@@ -120,12 +120,43 @@
 //! a fifth of a millisecond the last time, with its result, or at the end of the turn. Such a call is
 //! begun where it was read, where no other thread runs the actor.
 //!
+//! # Logs
+//! The library logs by [`tracing`](https://docs.rs/tracing), into whatever subscriber a program has. With
+//! [`Options::log`] it prints what a filter lets through to standard error itself, in every actor of the
+//! tree; [`ActorBuilder::log`] is another filter for one actor and what is below it, the environment
+//! variable `HATCHERY_LOG` one that wins over both, and [`set_log_filter`] changes it in an actor that
+//! runs. Such a line names the actor, its process, and the endpoint of the task, or `-`:
+//!
+//! ```text
+//! 2026-11-22T10:33:02.979239Z  WARN worker[7867] shop::price hatchery::cancel: a nursery was cancelled …
+//! ```
+//!
+//! A filter is a list of levels and of `target=level`, such as `warn,hatchery::transport=trace`. What
+//! the library says has one of these targets:
+//! - `hatchery::transport`: each frame, each peer that is let in, greets or says goodbye, each link that
+//!   closes (`TRACE`); who is turned away, and what goes wrong on the way (`DEBUG` and above).
+//! - `hatchery::runtime`: the start and the end of each task, each step of an actor's shutdown order and
+//!   of a child's teardown (`DEBUG`); force, what is left behind, and what the system refuses (`INFO` and
+//!   above). The spans of tasks, too.
+//! - `hatchery::cancel`: who cancels an actor (`DEBUG`), a signal that does (`INFO`), a nursery that ends
+//!   by a cancel (`WARN`) or by a failure (`ERROR`). A cancel is never an error, and one that is absorbed
+//!   says nothing.
+//! - `hatchery::discovery`: registrars, and who is found there.
+//! - `hatchery::debugger`: prompts, and why there is none.
+//!
+//! Where `hatchery::runtime` is let through at `DEBUG`, each task that another actor asks for runs in a
+//! span `task`, with its `actor`, `endpoint` and `caller`, and with `trace_id`, `span_id` and `parent_id`
+//! as W3C Trace Context has them: the parent is the span of whoever asks, in whatever process that is, and
+//! the trace is the tree's, but where a [`Trace`] was set that is a `traceparent`. What joins them travels
+//! with the calls and is nobody's [`Trace`]. Where nobody wants these spans there are none, and nothing
+//! travels.
+//!
 //! # Traces
 //! [`with_trace`] has a [`Trace`], such as a `traceparent`, travel with all that is begun in a block,
 //! from process to process.
 //!
 //! # Features
-//! - `log` (on by default): [`Options::log`] prints `tracing` events to standard error.
+//! - `log` (on by default): [`Options::log`] and `HATCHERY_LOG` print `tracing` events to standard error.
 //! - `messagepack`: the codec [`codec::MessagePack`], for programs that are not rebuilt together.
 //! - `parker`: on Linux, the threads that this library runs actors on ([`init`], [`run`], [`macro@main`])
 //!   wait for links and processes in a way of their own, by which a round trip asks the kernel for 6
@@ -177,6 +208,7 @@ mod root;
 mod scope;
 mod serving;
 mod source;
+mod span;
 mod spec;
 mod stream;
 mod supervisor;
@@ -219,6 +251,7 @@ pub use hatchery_proto::{
 };
 pub use hooks::on_exit;
 pub use local::LocalPortal;
+pub use log::set_log_filter;
 pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};
 pub use options::{Containment, Options};
 pub use parent::ParentPortal;

@@ -25,6 +25,7 @@ use crate::portal;
 use crate::serving::{self, Serving};
 use crate::source::{self, Source};
 use crate::task::Scope;
+use crate::trace::Trace;
 
 /// A portal to the running actor itself.
 ///
@@ -74,6 +75,7 @@ impl LocalPortal {
         })?;
         let terminal = {
             let scope = Scope::open(&self.actor, Some(self.actor.current_scope()), ScopeKind::Body);
+            let scope = scope.of_task(Some(E::NAME), || self.id().to_string(), Trace::carried());
             serving::run(&scope, job, E::NAME).await
         };
         let outcome = match terminal {

@@ -334,6 +334,25 @@ impl Inner {
         done.or(cancelled).await;
     }
 
+    /// Tells how the block has ended, where it was not in peace. A cancel is never an error.
+    fn show_verdict(&self, scope: &Scope, cause: Option<&Error>) {
+        let actor = self.actor.id();
+        match (cause, scope.cancelled()) {
+            // Of a context that was cancelled from here: that is what was wanted (P-C4).
+            (Some(error), _) if error.is_absorbed() => {}
+            (Some(error), _) if error.cancelled().is_none() => {
+                tracing::error!(target: "hatchery::cancel", %actor, %error, "a nursery has failed");
+            }
+            (Some(error), _) => {
+                tracing::warn!(target: "hatchery::cancel", %actor, %error, "a nursery was cancelled");
+            }
+            (None, Some(by)) => {
+                tracing::warn!(target: "hatchery::cancel", %actor, %by, "a nursery was cancelled");
+            }
+            (None, None) => {}
+        }
+    }
+
     /// What the block comes to.
     fn verdict<T, E>(&self, scope: &Scope, result: Option<Result<T, E>>) -> Result<T, E>
     where
@@ -341,16 +360,16 @@ impl Inner {
     {
         let state = lock(&self.state);
         let verdict = state.core.verdict();
-        let others = || -> Vec<Error> {
-            let others = verdict.also.iter().filter_map(|key| state.errors.get(key));
-            others.cloned().collect()
-        };
+        let others = verdict.also.iter().filter_map(|key| state.errors.get(key));
+        let others: Vec<Error> = others.cloned().collect();
         let cause = verdict.cause.as_ref().and_then(|key| state.errors.get(key)).cloned();
+        drop(state);
+        self.show_verdict(scope, cause.as_ref());
         match (result, cause) {
             (Some(Err(error)), cause) if verdict.by_body || cause.is_none() => {
-                Err(error::in_company(error, others()))
+                Err(error::in_company(error, others))
             }
-            (_, Some(cause)) => Err(E::from(cause.with_others(others()))),
+            (_, Some(cause)) => Err(E::from(cause.with_others(others))),
             (Some(Ok(value)), None) if scope.cancelled().is_none() => Ok(value),
             (_, None) => {
                 let by = scope.cancelled().unwrap_or_else(|| by_us(Cause::ScopeEnding));
@@ -415,7 +434,7 @@ impl Nursery {
     {
         let inner = self.inner.clone();
         let id = inner.add(MemberKind::Task, "a task")?;
-        let scope = Scope::open(&inner.actor, None, ScopeKind::Body);
+        let scope = Scope::open(&inner.actor, None, ScopeKind::Body).in_current_span();
         let member = Member::Task { scope: scope.id(), task: None };
         lock(&inner.state).members.insert(id, member);
         let of_task = inner.clone();

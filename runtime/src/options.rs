@@ -78,8 +78,13 @@ impl Options {
     }
 
     /// A filter for `tracing` events by target and level (`info`, `warn,hatchery=debug`), printed to
-    /// standard error by this process and, unless it is told otherwise, by every actor below it.
-    /// Needs the feature `log`.
+    /// standard error by this process and, unless it is told otherwise, by every actor below it. The
+    /// [targets](crate#logs) of the library can be filtered alone. Needs the feature `log`.
+    ///
+    /// The environment variable `HATCHERY_LOG` wins over it, and over those of single actors. Where the
+    /// program has a `tracing` subscriber of its own, that stays and neither is used. A filter that
+    /// cannot be understood is an error (`Misuse`) of opening the root; in an actor, a variable that
+    /// cannot is a warning.
     #[must_use]
     pub fn log(mut self, filter: impl Into<String>) -> Self {
         self.settings.log = Some(filter.into());

@@ -308,7 +308,7 @@ impl ActorPool {
         Jobs {
             pool: self.clone(),
             at,
-            trace: Trace::current(),
+            trace: Trace::carried(),
             calls,
             ordered,
             sender,

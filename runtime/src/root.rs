@@ -27,6 +27,7 @@ use crate::error::{self, Error, ErrorKind, Result};
 use crate::log;
 use crate::options::{Containment, Options};
 use crate::task::{self, Ended, Scope};
+use crate::trace::Trace;
 
 /// The root actor, as the body of [`open_root_actor`] gets it.
 #[derive(Clone, Debug)]
@@ -129,11 +130,13 @@ where
         Ended::Returned(Ok(Err(error))) => Err(error::in_company(error, hooks.collect())),
         Ended::Returned(Err(panic)) => {
             // The panic goes on, and has no place for them.
-            hooks.for_each(|error| tracing::error!(
-                target: "hatchery::runtime",
-                %error,
-                "an exit hook failed"
-            ));
+            hooks.for_each(|error| {
+                tracing::error!(
+                    target: "hatchery::runtime",
+                    %error,
+                    "an exit hook failed"
+                )
+            });
             resume_unwind(panic)
         }
         Ended::Dropped => {
@@ -169,7 +172,7 @@ struct Begun {
     containment: Containment,
 }
 
-fn begin(options: Options) -> Result<Begun> {
+fn begin(mut options: Options) -> Result<Begun> {
     if entry::marked_as_child() {
         return Err(Error::misuse(
             "this process was started as an actor, and its `main` opened a root without going \
@@ -181,9 +184,7 @@ fn begin(options: Options) -> Result<Begun> {
     #[cfg(feature = "tls")]
     let uuid = options.credentials.as_ref().map_or(uuid, |given| given.own().uuid);
     let id = ActorId { name: options.name, uuid, pid: identity::pid() };
-    if let Some(filter) = &options.settings.log {
-        log::install(filter)?;
-    }
+    log::begin_root(&id.name, &mut options.settings.log)?;
     if let Err(error) = process::raise_descriptor_limit() {
         tracing::debug!(
             target: "hatchery::runtime",
@@ -269,6 +270,9 @@ where
 {
     let actor = root.actor.clone();
     let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body);
+    // What it is part of where it is opened is what its tasks are part of.
+    let came = Trace::carried();
+    let scope = scope.of_task(Some("main"), || "nobody".to_owned(), came);
     // A panic waits until the tree has ended; then it goes on.
     let placed = async {
         let places = &actor.settings().places;

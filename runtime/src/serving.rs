@@ -101,7 +101,8 @@ impl Serving {
     ) {
         let actor = self.actor.clone();
         let trace = Trace::received(incoming.trace.as_deref());
-        let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body).of_trace(trace);
+        let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body);
+        let scope = scope.of_task(Some(entry.name), || peer_of(link).to_string(), trace);
         let within = entry
             .is_told()
             .then(|| Within::task_of(entry.name, link.number(), peer_of(link), &actor, scope.id()));
@@ -191,6 +192,7 @@ impl Served {
         let began = *self.began.get_or_insert_with(clock::now);
         let ended = ready!(task::poll_in(scope, &mut self.job, Job::poll, || (), cx));
         let terminal = terminal(ended, scope.cancelled(), self.known.name);
+        task_ended(scope, &terminal);
         self.known.took(clock::now().since(began));
         lock(&self.tasks).remove(&self.id);
         self.scope = None;
@@ -278,7 +280,22 @@ pub(crate) fn prepare(
 pub(crate) async fn run(scope: &Scope, job: Job, name: &str) -> Terminal {
     let mut job = Some(job);
     let ended = poll_fn(|cx| task::poll_in(scope, &mut job, Job::poll, || (), cx)).await;
-    terminal(ended, scope.cancelled(), name)
+    let terminal = terminal(ended, scope.cancelled(), name);
+    task_ended(scope, &terminal);
+    terminal
+}
+
+/// Tells how a task has ended.
+fn task_ended(scope: &Scope, terminal: &Terminal) {
+    let Some(endpoint) = scope.task() else { return };
+    let how = match terminal {
+        Terminal::Return(_) => "returned",
+        Terminal::Cancelled(_) => "cancelled",
+        _ => "failed",
+    };
+    scope.in_span(|| {
+        tracing::debug!(target: "hatchery::runtime", endpoint, how, "a task has ended");
+    });
 }
 
 /// What a task's end is on the wire (P-C2): an error is never hidden by a cancel, a value that was

@@ -22,6 +22,7 @@ use crate::driver::link::{Gathering, lock};
 use crate::driver::readiness::Sharing;
 use crate::driver::{clock, entry, identity, reactor};
 use crate::error::Error;
+use crate::span::TaskSpan;
 use crate::trace::{self, Trace};
 use crate::turn::{Running, Turn};
 
@@ -31,6 +32,8 @@ pub(crate) struct Current {
     pub(crate) actor: Arc<Actor>,
     pub(crate) scope: ScopeId,
     pub(crate) within: Option<Arc<Within>>,
+    /// What the remote task is called that it is part of.
+    pub(crate) task: Option<&'static str>,
 }
 
 thread_local! {
@@ -56,6 +59,16 @@ pub(crate) fn current() -> Option<Current> {
 pub(crate) fn current_scope() -> Option<ScopeId> {
     let scope = CURRENT.try_with(|current| current.borrow().as_ref().map(|current| current.scope));
     scope.ok().flatten()
+}
+
+/// What the remote task is called that the running code is part of.
+#[cfg(feature = "log")]
+pub(crate) fn current_task() -> Option<&'static str> {
+    let task = CURRENT.try_with(|current| {
+        // Whoever asks may do so from anywhere.
+        current.try_borrow().ok().and_then(|current| current.as_ref().and_then(|now| now.task))
+    });
+    task.ok().flatten()
 }
 
 /// Whether the code that is running right now was asked to end.
@@ -95,6 +108,8 @@ pub(crate) struct Scope {
     bell: Arc<Bell>,
     trace: Option<Trace>,
     within: Option<Arc<Within>>,
+    task: Option<&'static str>,
+    span: Option<Box<TaskSpan>>,
 }
 
 /// How the core's word that a scope is due reaches the task that polls it.
@@ -130,14 +145,48 @@ impl Bell {
 impl Scope {
     pub(crate) fn open(actor: &Arc<Actor>, parent: Option<ScopeId>, kind: ScopeKind) -> Self {
         let (id, bell) = actor.open_scope(parent, kind);
-        let within = current().and_then(|current| current.within);
-        Self { actor: actor.clone(), id, bell, trace: Trace::current(), within }
+        let (within, task) = current().map_or((None, None), |now| (now.within, now.task));
+        let trace = Trace::carried();
+        Self { actor: actor.clone(), id, bell, trace, within, task, span: None }
     }
 
-    /// Has what is in this scope belong to the trace that came with it, and to no other.
+    /// Has what is in this scope be a task of that name, asked for by `caller` as part of the trace that
+    /// came with it and of no other, in a span of its own where that is wanted.
+    pub(crate) fn of_task(
+        mut self,
+        name: Option<&'static str>,
+        caller: impl FnOnce() -> String,
+        came: Option<Trace>,
+    ) -> Self {
+        self.task = name;
+        self.trace = came;
+        if let Some(endpoint) = name {
+            let (actor, came) = (&self.actor, self.trace.take());
+            (self.span, self.trace) =
+                TaskSpan::begin(actor.id(), actor.tree(), endpoint, caller, came);
+            self.in_span(|| {
+                tracing::debug!(target: "hatchery::runtime", endpoint, "a task begins");
+            });
+        }
+        self
+    }
+
+    /// Has what is in this scope belong to this trace, and to no other.
     pub(crate) fn of_trace(mut self, trace: Option<Trace>) -> Self {
         self.trace = trace;
         self
+    }
+
+    /// Has what is in this scope run in the span that it is begun in, whoever polls it.
+    pub(crate) fn in_current_span(mut self) -> Self {
+        self.span = TaskSpan::current();
+        self
+    }
+
+    /// Calls `f` in its span.
+    pub(crate) fn in_span<T>(&self, f: impl FnOnce() -> T) -> T {
+        let _entered = self.span.as_ref().map(|span| span.enter());
+        f()
     }
 
     /// Has what is in this scope be part of a context.
@@ -148,6 +197,11 @@ impl Scope {
 
     pub(crate) fn id(&self) -> ScopeId {
         self.id
+    }
+
+    /// What the remote task is called that it is part of.
+    pub(crate) fn task(&self) -> Option<&'static str> {
+        self.task
     }
 
     /// Has everything in this scope asked to end at `at` (P-C8).
@@ -234,8 +288,9 @@ pub(crate) fn poll_in<B, T>(
 ) -> Poll<Ended<T>> {
     scope.bell.listen(cx.waker());
     let (actor, within) = (scope.actor.clone(), scope.within.clone());
-    let _restore = Restore::set(Current { actor, scope: scope.id, within });
+    let _restore = Restore::set(Current { actor, scope: scope.id, within, task: scope.task });
     let _trace = trace::Restore::set(scope.trace.clone());
+    let _entered = scope.span.as_ref().map(|span| span.enter());
     let end = |body: &mut Option<B>| {
         if body.is_some() {
             before();

@@ -13,6 +13,10 @@ thread_local! {
     static CURRENT: RefCell<Option<Trace>> = const { RefCell::new(None) };
 }
 
+/// Says that a trace context is this library's: it joins the spans of tasks, and is no [`Trace`] of a
+/// user's. What is in front of it is a W3C `traceparent`.
+const OWN: &[u8] = b"\ntracestate: hatchery=span";
+
 /// What says to which trace a task belongs. The library does not look into it.
 ///
 /// Set with [`with_trace`], it travels with every call, context and actor that is begun in there: the
@@ -65,6 +69,11 @@ impl Trace {
 
     /// The one that the running task belongs to, if any.
     pub fn current() -> Option<Self> {
+        Self::carried().filter(|trace| !trace.is_own())
+    }
+
+    /// The same, or what joins the spans where there is no other: what travels.
+    pub(crate) fn carried() -> Option<Self> {
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
     }
 
@@ -73,14 +82,33 @@ impl Trace {
         &self.0
     }
 
+    /// One that joins spans.
+    pub(crate) fn own(traceparent: &str) -> Self {
+        Self([traceparent.as_bytes(), OWN].concat().into())
+    }
+
+    /// Whether it is one of these, and no user's.
+    pub(crate) fn is_own(&self) -> bool {
+        self.0.ends_with(OWN)
+    }
+
+    /// What in it is the user's, or would be a `traceparent`.
+    pub(crate) fn traceparent(&self) -> &[u8] {
+        self.0.strip_suffix(OWN).unwrap_or(&self.0)
+    }
+
     /// What a peer has sent. One that could not be handed on is not taken over.
     pub(crate) fn received(bytes: Option<&[u8]>) -> Option<Self> {
         let trace = bytes.map(Self::new)?;
-        trace.inspect_err(|error| tracing::debug!(
-            target: "hatchery::runtime",
-            %error,
-            "a peer's trace context is dropped"
-        )).ok()
+        trace
+            .inspect_err(|error| {
+                tracing::debug!(
+                    target: "hatchery::runtime",
+                    %error,
+                    "a peer's trace context is dropped"
+                )
+            })
+            .ok()
     }
 }
 

@@ -75,7 +75,8 @@ impl ActorBuilder {
         self
     }
 
-    /// A log filter of its own; see [`Options::log`](crate::Options::log).
+    /// A log filter of its own, and of what is below it; see [`Options::log`](crate::Options::log).
+    /// `HATCHERY_LOG` wins over it, also where [`env`](Self::env) sets that for this actor.
     pub fn log(mut self, filter: impl Into<String>) -> Self {
         self.spec.log = Some(filter.into());
         self
@@ -205,7 +206,7 @@ impl ActorBuilder {
                 ..request
             };
         }
-        let birth = Arc::new(Birth { main, trace: Trace::current(), spec: spec.to_vec() });
+        let birth = Arc::new(Birth { main, trace: Trace::carried(), spec: spec.to_vec() });
         let plain = request.is_plain();
         let waited = plain.then(|| inner.take_waiting(&request.name, &birth, self.connect));
         let child = match waited.flatten() {

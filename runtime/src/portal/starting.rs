@@ -62,7 +62,7 @@ pub(super) async fn start_on(
 ) -> Result<DialogId, Misuse> {
     let started = wait::until(link.slots(), || {
         let deadline = actor.time_left();
-        let trace = Trace::current();
+        let trace = Trace::carried();
         // Whoever opens a stream goes on with something else; the others wait for an answer.
         let leaves = if wish.kind == Kind::Stream { Leaves::Now } else { Leaves::Soon };
         let started = link.saying(leaves, |connection, now| {

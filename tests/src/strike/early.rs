@@ -50,5 +50,5 @@ fn has_parent() -> bool {
 /// be and has not said that it is up. At most once in a process.
 pub fn at_settings(deed: impl Fn() + Send + Sync + 'static) {
     // With a filter of its own, that its settings were applied is an event.
-    at_each("hatchery::log", Level::DEBUG, deed);
+    at_each("hatchery::log::lines", Level::DEBUG, deed);
 }

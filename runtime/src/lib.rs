@@ -143,6 +143,8 @@
 //!   says nothing.
 //! - `hatchery::discovery`: registrars, and who is found there.
 //! - `hatchery::debugger`: prompts, and why there is none.
+//! - `hatchery::stderr`: what actors write to their standard error, where that was asked for
+//!   ([`Stderr::Captured`]).
 //!
 //! Where `hatchery::runtime` is let through at `DEBUG`, each task that another actor asks for runs in a
 //! span `task`, with its `actor`, `endpoint` and `caller`, and with `trace_id`, `span_id` and `parent_id`
@@ -236,6 +238,7 @@ pub use discovery::{
     wait_for_actor, with_actor,
 };
 pub use driver::launcher::{CommandLine, Direct, Launch, Launched, Launcher};
+pub use driver::process::Stderr;
 pub use endpoint::{
     Call, CallEndpoint, ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, StreamEndpoint, ValueOf,
 };

@@ -2,13 +2,12 @@
 //! When to do which is decided by the ladder; which thread starts it, by the spawner.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -27,85 +26,14 @@ use hold::Hold;
 
 mod group;
 mod hold;
+mod lines;
+mod request;
 mod stderr;
 
+pub(crate) use request::{Given, Program, SpawnRequest, Stdin};
 pub(crate) use rustix::process::Signal;
-pub(crate) use stderr::BootStderr;
-
-/// What a child runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Program {
-    /// The image that this process runs.
-    Own,
-    /// Another executable.
-    Path(PathBuf),
-}
-
-impl Program {
-    /// What to execute.
-    pub(crate) fn path(&self) -> io::Result<PathBuf> {
-        /// The running image even when its file was replaced or deleted.
-        const IMAGE: &str = "/proc/self/exe";
-        match self {
-            Self::Path(path) => Ok(path.clone()),
-            Self::Own if Path::new(IMAGE).exists() => Ok(IMAGE.into()),
-            Self::Own => std::env::current_exe(),
-        }
-    }
-
-    /// What to call it in messages.
-    pub(super) fn shown(&self) -> PathBuf {
-        match self {
-            Self::Path(path) => path.clone(),
-            Self::Own => std::env::current_exe().unwrap_or_else(|_| "this program".into()),
-        }
-    }
-}
-
-/// What the child gets as its standard input once it is up.
-#[derive(Debug)]
-pub(crate) enum Stdin {
-    /// Nothing: `/dev/null`.
-    Null,
-    /// What this process has.
-    Inherit,
-}
-
-/// A child to start.
-#[derive(Debug)]
-pub(crate) struct SpawnRequest {
-    /// What it runs.
-    pub(crate) program: Program,
-    /// The actor's name: its argument 0, its process name, and `HATCHERY_NAME`.
-    pub(crate) name: String,
-    /// The tree it belongs to.
-    pub(crate) tree: u128,
-    /// Its arguments after argument 0.
-    pub(crate) args: Vec<OsString>,
-    /// Additions to the inherited environment, and what is taken out of it, in order.
-    pub(crate) env: Vec<(OsString, Option<OsString>)>,
-    /// Its working directory, where it is not this process's.
-    pub(crate) folder: Option<PathBuf>,
-    /// Its standard input.
-    pub(crate) stdin: Stdin,
-    /// What a launcher has made of all that, where there is one.
-    pub(crate) given: Option<Given>,
-}
-
-/// A command that a launcher has made, in place of program, arguments and folder.
-#[derive(Debug)]
-pub(crate) struct Given {
-    pub(crate) command: std::process::Command,
-    /// The link goes through its standard input and output, and not through an inherited pair.
-    pub(crate) piped: bool,
-}
-
-impl Given {
-    /// What to call it in messages.
-    fn shown(&self) -> PathBuf {
-        self.command.get_program().into()
-    }
-}
+pub use stderr::Stderr;
+pub(crate) use stderr::{BootStderr, Piped};
 
 /// A child that was started.
 #[derive(Debug)]
@@ -116,6 +44,8 @@ pub(crate) struct Spawned {
     pub(crate) link: Way,
     /// What it writes to its standard error before it is up.
     pub(crate) stderr: BootStderr,
+    /// What it writes there that this process is to take.
+    pub(crate) errors: Option<Arc<Piped>>,
 }
 
 /// Why no child was started. No process is left behind.
@@ -155,33 +85,6 @@ impl std::error::Error for SpawnError {
 }
 
 impl SpawnRequest {
-    /// One that asks for nothing of its own.
-    pub(crate) fn plain(name: &str, tree: u128) -> Self {
-        Self {
-            program: Program::Own,
-            name: name.to_owned(),
-            tree,
-            args: Vec::new(),
-            env: Vec::new(),
-            folder: None,
-            stdin: Stdin::Null,
-            given: None,
-        }
-    }
-
-    /// Whether all that it asks for can be said to a process that runs already. A name that no process
-    /// can have is for the system to refuse.
-    pub(crate) fn is_plain(&self) -> bool {
-        let own = self.program == Program::Own && matches!(self.stdin, Stdin::Null);
-        let unset = self.args.is_empty() && self.env.is_empty() && self.folder.is_none();
-        own && unset && self.given.is_none() && !self.name.contains('\0')
-    }
-
-    /// What to call in messages what is started.
-    pub(super) fn shown(&self) -> PathBuf {
-        self.given.as_ref().map_or_else(|| self.program.shown(), Given::shown)
-    }
-
     /// Starts the child. Only the spawner's thread may call this: the child dies with the thread
     /// that started it.
     pub(super) fn start(self) -> Result<Spawned, SpawnError> {
@@ -191,7 +94,7 @@ impl SpawnRequest {
                 command
                     .env(TREE_VARIABLE, format!("{:032x}", self.tree))
                     .env_remove(MARKER_VARIABLE);
-                start_piped(command)
+                start_piped(command, self.stderr)
             }
             _ => self.try_start(),
         };
@@ -200,19 +103,29 @@ impl SpawnRequest {
 
     fn try_start(self) -> Result<Spawned, NotStarted> {
         let (link, theirs) = pair().map_err(|error| ("make a link", error))?;
-        self.give_streams(&link).map_err(|error| ("hand over the standard streams", error))?;
+        let errors = match self.stderr {
+            Stderr::Inherit => None,
+            manner => Some(Piped::for_child(manner).map_err(no_stderr)?),
+        };
+        let (errors, theirs_err) = errors.unzip();
+        self.give_streams(&link, theirs_err)
+            .map_err(|error| ("hand over the standard streams", error))?;
         let command = self.command(&theirs).map_err(|error| ("prepare a process", error))?;
         let (stderr, boot) = BootStderr::in_memory().map_err(no_stderr)?;
-        run(command, [Stdio::from(theirs), Stdio::inherit(), boot], Way::Pair(link), stderr)
+        let streams = [Stdio::from(theirs), Stdio::inherit(), boot];
+        run(command, streams, Way::Pair(link), stderr, errors)
     }
 
-    fn give_streams(&self, link: &UnixStream) -> io::Result<()> {
+    fn give_streams(&self, link: &UnixStream, errors: Option<OwnedFd>) -> io::Result<()> {
         let null = || rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
         let stdin = match &self.stdin {
             Stdin::Null => &null()?,
             Stdin::Inherit => &duplicate(io::stdin()).or_else(|_| null())?,
         };
-        let stderr = duplicate(io::stderr()).or_else(|_| null())?;
+        let stderr = match errors {
+            Some(errors) => errors,
+            None => duplicate(io::stderr()).or_else(|_| null())?,
+        };
         handover::give(link, stdin.as_fd(), stderr.as_fd())
     }
 
@@ -247,13 +160,14 @@ fn no_stderr(error: io::Error) -> NotStarted {
 }
 
 /// Starts a launcher, whose standard input and output are the link.
-fn start_piped(command: std::process::Command) -> Result<Spawned, NotStarted> {
+fn start_piped(command: std::process::Command, manner: Stderr) -> Result<Spawned, NotStarted> {
     let pipe = || io::pipe().map_err(|error| ("make a link", error));
     let ((theirs_in, ours_out), (ours_in, theirs_out)) = (pipe()?, pipe()?);
     let link = Way::Pipes { read: ours_in.into(), write: ours_out.into() };
     link.set_nonblocking(true).map_err(|error| ("make a link", error))?;
-    let (stderr, theirs_err) = BootStderr::piped().map_err(no_stderr)?;
-    run(command, [Stdio::from(theirs_in), Stdio::from(theirs_out), theirs_err], link, stderr)
+    let (errors, theirs_err) = BootStderr::piped(manner).map_err(no_stderr)?;
+    let streams = [Stdio::from(theirs_in), Stdio::from(theirs_out), Stdio::from(theirs_err)];
+    run(command, streams, link, BootStderr::Piped(errors.clone()), Some(errors))
 }
 
 /// Starts a process with these standard streams.
@@ -262,6 +176,7 @@ fn run(
     [stdin, stdout, stderr]: [Stdio; 3],
     link: Way,
     boot: BootStderr,
+    errors: Option<Arc<Piped>>,
 ) -> Result<Spawned, NotStarted> {
     // In a group of its own until it has asked for its parent's death signal: the kernel ends a
     // group that has a member stopped when the last tie to its session goes (F-10). A launcher stays
@@ -288,7 +203,7 @@ fn run(
     let mut process = Process::of(child).map_err(|error| ("watch the process", error))?;
     process.leads_group = link.is_apart();
     cgroup::take_in(process.pid).map_err(|error| ("contain the process", error))?;
-    Ok(Spawned { process, link, stderr: boot })
+    Ok(Spawned { process, link, stderr: boot, errors })
 }
 
 /// Both ends of a link: ours, and the child's.

@@ -17,7 +17,7 @@ use crate::driver::entry;
 use crate::driver::handover::told_argument;
 use crate::driver::launcher::{Launch, Launcher};
 use crate::driver::link::lock;
-use crate::driver::process::{Given, Program, SpawnRequest, Stdin};
+use crate::driver::process::{Given, Program, SpawnRequest, Stderr, Stdin};
 use crate::endpoint::{Call, CallEndpoint, Endpoint};
 use crate::error::{Error, Result};
 use crate::portal::Portal;
@@ -36,6 +36,7 @@ pub struct ActorBuilder {
     env: Vec<(OsString, Option<OsString>)>,
     folder: Option<PathBuf>,
     stdin: Stdin,
+    stderr: Stderr,
     launcher: Option<Box<dyn Launcher>>,
     connect: Duration,
     spec: Spec,
@@ -52,6 +53,7 @@ impl ActorBuilder {
             env: Vec::new(),
             folder: None,
             stdin: Stdin::Null,
+            stderr: Stderr::Inherit,
             launcher: None,
             connect: Policy::default().connect,
             spec,
@@ -91,6 +93,19 @@ impl ActorBuilder {
     /// Gives it this process's standard input. By default it has none.
     pub fn inherit_stdin(mut self) -> Self {
         self.stdin = Stdin::Inherit;
+        self
+    }
+
+    /// What becomes of what it writes to its standard error, once it is up; the last words of one that
+    /// does not come up are in the error either way. By default it goes where this process's goes.
+    ///
+    /// What goes through this process is taken while the thread that runs this actor is not blocked; a
+    /// child that writes more than a pipe holds waits for that. All that the child has written is passed
+    /// on before its end is told; a line that it was in the middle of is ended, and one of more than 64
+    /// KiB is cut into several. Programs that it has started and leaves behind have nobody any more then
+    /// who reads what they write there.
+    pub fn stderr(mut self, stderr: Stderr) -> Self {
+        self.stderr = stderr;
         self
     }
 
@@ -194,6 +209,7 @@ impl ActorBuilder {
         let given = self.given(&inner)?;
         let mut request = SpawnRequest {
             stdin: self.stdin,
+            stderr: self.stderr,
             given,
             ..SpawnRequest::plain(&self.name, inner.actor.tree())
         };

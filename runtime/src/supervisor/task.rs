@@ -23,7 +23,7 @@ use crate::driver::clock;
 use crate::driver::handover::{LIMITS_VARIABLE, told_limits};
 use crate::driver::link::{Link, Loops, lock};
 use crate::driver::process::{
-    BootStderr, Process, Signal as OsSignal, SpawnError, SpawnRequest, Spawned,
+    BootStderr, Piped, Process, Signal as OsSignal, SpawnError, SpawnRequest, Spawned,
 };
 use crate::driver::procfs;
 use crate::driver::readiness::Alarm;
@@ -47,13 +47,13 @@ enum Fact {
 /// The operating system's side of a child, held by its supervisor alone.
 struct Body {
     process: Process,
-    stderr: Arc<BootStderr>,
+    stderr: BootStderr,
     link: Arc<Link>,
     loops: Loops,
     /// How many processes the system had ended for lack of memory when it was started.
     ended_for_memory: Option<u64>,
-    /// Takes what a launcher writes to its standard error.
-    _errors: Option<Task<()>>,
+    /// What it writes to its standard error that comes this way, and what takes it.
+    errors: Option<(Arc<Piped>, Task<()>)>,
 }
 
 /// Lets go of the link where a supervisor is dropped with everything else: the link knows its child,
@@ -351,21 +351,23 @@ fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
     child.fact(|state, _| state.link = Some(link.clone()));
     child.tell().map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;
     let ended_for_memory = procfs::ended_for_memory();
-    let stderr = Arc::new(spawned.stderr);
-    let errors =
-        apart.then(|| child.actor.executor().spawn(hear_errors(child.clone(), stderr.clone())));
-    Ok(Body { process: spawned.process, stderr, link, loops, ended_for_memory, _errors: errors })
+    let errors = spawned.errors.map(|errors| {
+        let hear = hear_errors(child.clone(), errors.clone());
+        (errors, child.actor.executor().spawn(hear))
+    });
+    let (process, stderr) = (spawned.process, spawned.stderr);
+    Ok(Body { process, stderr, link, loops, ended_for_memory, errors })
 }
 
-/// Takes what a launcher writes to its standard error, and passes it on once the actor is up.
-async fn hear_errors(child: Arc<Child>, stderr: Arc<BootStderr>) {
+/// Takes what comes of a child's standard error, and passes it on once the actor is up.
+async fn hear_errors(child: Arc<Child>, errors: Arc<Piped>) {
     let pass_on = async {
         if child.up().await.is_ok() {
-            stderr.pass_on();
+            errors.pass_on();
         }
         std::future::pending().await
     };
-    stderr.come().or(pass_on).await;
+    errors.come(|| child.id()).or(pass_on).await;
 }
 
 impl Body {
@@ -428,6 +430,11 @@ async fn conclude(child: &Arc<Child>, life: Attended) {
             body.link.with(|connection, now| connection.handle_exit(now, exit.clone()));
         }
         body.loops.stop().await;
+        if let Some((errors, taken)) = body.errors {
+            // All that it has written comes before its end is told.
+            errors.handle_over();
+            taken.await;
+        }
         if end.status.is_none() {
             let process = body.process;
             let id = child.id();

@@ -82,6 +82,16 @@ const BOUNDS: &[(&str, usize, Option<usize>)] = &[
     ("", 700, None),
 ];
 
+/// The targets of the library's events and spans, each filtered alone; listed in its documentation.
+pub const TARGETS: &[&str] = &[
+    "hatchery::transport",
+    "hatchery::runtime",
+    "hatchery::cancel",
+    "hatchery::discovery",
+    "hatchery::debugger",
+    "hatchery::stderr",
+];
+
 /// Macros for what is not written yet, or not for good.
 const UNFINISHED: &[&str] = &["todo", "unimplemented", "dbg"];
 
@@ -171,6 +181,7 @@ pub const RULES: &[Rule] = &[
     system_calls_in_the_driver,
     no_unchecked_code,
     nothing_unfinished,
+    targets,
     sizes,
     heads,
     no_machine_paths,
@@ -296,6 +307,35 @@ pub fn nothing_unfinished(source: &Source) -> Vec<Finding> {
             if unfinished {
                 let what = pair.iter().map(TokenTree::to_string).collect::<String>();
                 found.push(source.finding(line_of(&pair[0]), RULE, what));
+            }
+        }
+    });
+    found
+}
+
+/// Every event of the library has one of the targets, so that none is missed by who filters by them.
+pub fn targets(source: &Source) -> Vec<Finding> {
+    const RULE: &str = "every event has a target";
+    if !source.is_library() || source.path.contains("/tests") {
+        return Vec::new();
+    }
+    let tokens = match source.tokens() {
+        Ok(tokens) => tokens,
+        Err(finding) => return vec![finding],
+    };
+    let is = |tree: &TokenTree, text: &str| tree.to_string() == text;
+    let mut found = Vec::new();
+    each_stream(&tokens, &mut |trees| {
+        for six in trees.windows(6) {
+            let [tracing, one, two, name, mark, TokenTree::Group(given)] = six else { continue };
+            if !is(tracing, "tracing") || !is(one, ":") || !is(two, ":") || !is(mark, "!") {
+                continue;
+            }
+            let given: Vec<_> = given.stream().into_iter().take(3).collect();
+            let fine = matches!(&given[..], [word, colon, target] if is(word, "target") && is(colon, ":")
+                && TARGETS.iter().any(|known| target.to_string() == format!("{known:?}")));
+            if !fine {
+                found.push(source.finding(line_of(name), RULE, name.to_string()));
             }
         }
     });

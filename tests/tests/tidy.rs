@@ -167,3 +167,31 @@ fn what_is_missing_is_found() {
 fn a_source_that_does_not_parse_is_found() {
     assert_eq!(lines(tidy::sizes, "proto/src/id.rs", "//! Head.\nfn f( {\n"), [1]);
 }
+
+#[test]
+fn an_event_without_a_target_or_with_one_that_nobody_knows_is_found() {
+    let text = "//! Head.
+fn f() {
+    tracing::info!(\"said\");
+    tracing::warn!(target: \"hatchery::cancel\", \"said\");
+    tracing::debug!(target: \"hatchery::other\", x, \"said\");
+    if tracing::enabled!(Level::TRACE) {}
+    tracing::debug_span!(target: \"hatchery::runtime\", \"task\");
+}
+";
+    assert_eq!(lines(tidy::targets, "runtime/src/room.rs", text), [3, 5, 6]);
+    assert_eq!(lines(tidy::targets, "runtime/src/driver/tests.rs", text), []);
+    assert_eq!(lines(tidy::targets, "tests/src/room.rs", text), []);
+}
+
+#[test]
+fn every_target_is_in_the_documentation() {
+    let sources = tidy::sources(&workspace());
+    let docs =
+        sources.iter().find(|source| source.path == "runtime/src/lib.rs").expect("it is there");
+    let unsaid: Vec<_> = tidy::TARGETS
+        .iter()
+        .filter(|target| !docs.text.contains(&format!("//! - `{target}`")))
+        .collect();
+    assert!(unsaid.is_empty(), "{unsaid:?}");
+}

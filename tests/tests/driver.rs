@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use driver::entry::{self, ChildEntry, Entry, Tie};
-use driver::process::{self, Program, Signal, SpawnError, SpawnRequest, Spawned, Stdin};
+use driver::process::{self, Program, Signal, SpawnError, SpawnRequest, Spawned, Stderr, Stdin};
 use driver::way::Way;
 use driver::{signal, spawner};
 use futures_lite::future::{block_on, poll_once};

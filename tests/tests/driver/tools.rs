@@ -21,6 +21,7 @@ pub(crate) fn request(role: &str) -> SpawnRequest {
         env: vec![("ROLE".into(), Some(role.into()))],
         folder: None,
         stdin: Stdin::Null,
+        stderr: Stderr::Inherit,
         given: None,
     }
 }

@@ -152,7 +152,10 @@ impl Piped {
         }
         let rest = lock(&self.state).lines.rest();
         if let Some(rest) = rest {
-            self.tell(&who(), &rest).await;
+            let mut batch = Vec::new();
+            if self.tell(&who(), &rest, &mut batch).await {
+                self.write(&batch).await;
+            }
         }
     }
 
@@ -161,11 +164,9 @@ impl Piped {
             // Asked first: what comes between a look and the end would be lost otherwise.
             let is_over = self.is_over.load(Ordering::Acquire);
             let took = self.take();
-            while let Some(line) = self.next_line() {
-                if !self.tell(&who(), &line).await {
-                    *lock(&self.state) = State::default();
-                    return;
-                }
+            if !self.tell_lines(who).await {
+                *lock(&self.state) = State::default();
+                return;
             }
             match took {
                 // Others of this thread have their turn.
@@ -253,8 +254,19 @@ impl Piped {
         }
     }
 
-    /// Passes on a line; says whether it could, or is to be given up with all that is behind it.
-    async fn tell(&self, who: &ActorId, line: &[u8]) -> bool {
+    /// Passes on the lines that are there; says whether it could, or is to give up.
+    async fn tell_lines(&self, who: &impl Fn() -> ActorId) -> bool {
+        let mut batch = Vec::new();
+        while let Some(line) = self.next_line() {
+            if !self.tell(&who(), &line, &mut batch).await {
+                return false;
+            }
+        }
+        self.write(&batch).await
+    }
+
+    /// Passes on a line, or puts it behind others that leave with it.
+    async fn tell(&self, who: &ActorId, line: &[u8], batch: &mut Vec<u8>) -> bool {
         let ActorId { name, pid, .. } = who;
         if self.manner == Stderr::Captured {
             let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
@@ -262,9 +274,25 @@ impl Piped {
             return true;
         }
         let line = [format!("{name}[{pid}]: ").as_bytes(), line, b"\n"].concat();
+        // Lines that leave in one write are whole, whoever else writes there.
+        if batch.len() + line.len() > AT_ONCE {
+            let full = std::mem::take(batch);
+            if !self.write(&full).await {
+                return false;
+            }
+        }
+        batch.extend_from_slice(&line);
+        true
+    }
+
+    /// Writes lines to this process's standard error as that takes them; says whether it took them.
+    async fn write(&self, lines: &[u8]) -> bool {
+        if lines.is_empty() {
+            return true;
+        }
         let told = async {
             let _turn = Turn::begin().await;
-            for part in line.chunks(AT_ONCE) {
+            for part in lines.chunks(AT_ONCE) {
                 if !has_room() {
                     room().await;
                 }

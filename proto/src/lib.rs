@@ -16,11 +16,12 @@
 //! - [`connection`]: all dialogs of one link, its greeting, its order of writing, its end.
 //! - [`nursery`]: children as a set, and the [`ladder`](nursery::ladder) that ends one.
 //! - [`registrar`]: who is registered under which name, who waits for one.
+//! - [`tty`]: who has the terminal for debugging, and who waits for it.
 //! - [`actor`]: the scopes of one actor, and whom a cancel reaches first; its links by peer.
 //! - [`address`], [`report`], [`error`], [`id`], [`limits`], [`time`]: plain data.
 //!
-//! Rooms import downwards only: `wire` < `dialog` < `connection` < `actor`; `nursery` and `registrar`
-//! stand beside `connection`. Rule ids (`P-…`) name the rules of `SPEC.md` beside this crate's sources.
+//! Rooms import downwards only: `wire` < `dialog` < `connection` < `actor`; `nursery`, `registrar` and
+//! `tty` stand beside `connection`. Rule ids (`P-…`) name the rules of `SPEC.md` beside this crate's sources.
 //!
 //! # Invariants
 //! 1. Every dialog ends exactly once on each side.
@@ -57,6 +58,7 @@ pub mod nursery;
 pub mod registrar;
 pub mod report;
 pub mod time;
+pub mod tty;
 pub mod wire;
 
 pub use address::{Address, NoAddress};

@@ -41,7 +41,74 @@ impl Add<Duration> for Instant {
     }
 }
 
+/// A clock that can be made to stand, and is that much behind from then on (P-T2). A machine that has
+/// one keeps its deadlines by what it shows, so that none moves closer while it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Clock {
+    /// Since when it stands; never where it runs.
+    since: Instant,
+    /// What it is behind by, in microseconds.
+    behind: u64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { since: Instant::FAR_FUTURE, behind: 0 }
+    }
+}
+
+impl Clock {
+    /// It stands from here on. Again: nothing.
+    pub(crate) fn hold(&mut self, now: Instant) {
+        self.since = self.since.min(now);
+    }
+
+    /// It goes on; says how long it has stood. Where it runs: nothing.
+    pub(crate) fn resume(&mut self, now: Instant) -> Duration {
+        let stood = now.0.saturating_sub(self.since.0);
+        self.since = Instant::FAR_FUTURE;
+        self.behind = self.behind.saturating_add(stood);
+        Duration::from_micros(stood)
+    }
+
+    pub(crate) fn stands(&self) -> bool {
+        self.since < Instant::FAR_FUTURE
+    }
+
+    /// What it shows at `now`.
+    pub(crate) fn at(&self, now: Instant) -> Instant {
+        Instant(now.min(self.since).0.saturating_sub(self.behind))
+    }
+
+    /// When it shows `at`; nobody knows while it stands.
+    pub(crate) fn due(&self, at: Instant) -> Option<Instant> {
+        (!self.stands()).then(|| Instant(at.0.saturating_add(self.behind)))
+    }
+}
+
 /// What a level keeps of `rest` for itself when it hands time down: the `d` of the protocol.
 pub(crate) fn step(rest: Duration) -> Duration {
     (rest / 32).clamp(SHORTEST_STEP, LONGEST_STEP).min(rest / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_t2_a_clock_that_stood_is_as_much_behind() {
+        let at = Instant::from_micros;
+        let mut clock = Clock::default();
+        assert_eq!((clock.at(at(7)), clock.due(at(9))), (at(7), Some(at(9))));
+        clock.hold(at(10));
+        clock.hold(at(12));
+        assert_eq!((clock.at(at(15)), clock.due(at(20)), clock.stands()), (at(10), None, true));
+        assert_eq!(clock.resume(at(30)), Duration::from_micros(20));
+        assert_eq!(clock.resume(at(40)), Duration::ZERO);
+        assert_eq!((clock.at(at(35)), clock.due(at(20))), (at(15), Some(at(40))));
+        clock.hold(at(50));
+        clock.resume(at(55));
+        assert_eq!(clock.at(at(60)), at(35));
+        assert_eq!(clock.due(Instant::FAR_FUTURE), Some(Instant::FAR_FUTURE));
+    }
 }

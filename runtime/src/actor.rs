@@ -14,6 +14,7 @@ use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind, Scopes};
 use hatchery_proto::{ActorId, Limits};
 
+use crate::debug::lock::Terminal;
 use crate::discovery::{Discovery, Places};
 use crate::driver::clock;
 use crate::driver::link::{Link, lock};
@@ -108,6 +109,8 @@ pub(crate) struct Actor {
     idle: Signal,
     /// How to end the children of each nursery where nobody polls it.
     nurseries: Mutex<BTreeMap<ScopeId, Force>>,
+    /// Who has the terminal, for debugging.
+    pub(crate) terminal: Terminal,
     /// Of a root.
     containment: OnceLock<Containment>,
     own_link: Mutex<OwnLink>,
@@ -197,6 +200,7 @@ impl Actor {
             asking: Arc::default(),
             idle: Signal::new(),
             nurseries: Mutex::new(BTreeMap::new()),
+            terminal: Terminal::new(!is_child),
             containment: OnceLock::new(),
             own_link: Mutex::new(OwnLink::Unused),
             parent: Mutex::new(None),

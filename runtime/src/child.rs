@@ -457,6 +457,7 @@ impl Life {
                 self.actor.cancel(request.by.clone(), request.grace);
             }
             if self.link.look(Connection::is_closed) {
+                self.actor.terminal_cut();
                 let by =
                     Cancelled { canceller: self.actor.id().clone(), cause: Cause::ParentEnding };
                 self.actor.cancel(by, budget::ORPHAN);

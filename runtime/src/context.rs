@@ -107,6 +107,10 @@ impl<First: Serialize, Out, In> Context<Starts<First>, Sends<Out>, Receives<In>>
 }
 
 impl<First, Out, In> Context<First, Out, In> {
+    pub(crate) fn dialog(&self) -> &Arc<Dialog> {
+        &self.dialog
+    }
+
     /// The actor that opened this context.
     pub fn peer(&self) -> &ActorId {
         &self.dialog.peer

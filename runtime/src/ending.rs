@@ -224,6 +224,18 @@ impl Actor {
         }
     }
 
+    /// Has the end's clock stand while anybody has the terminal here or below, or waits for it (P-T2).
+    pub(crate) fn follow_terminal(&self) {
+        {
+            let (mut shutdown, now) = (self.shutdown(), clock::now());
+            match self.terminal.is_busy() {
+                true => shutdown.hold(now),
+                false => shutdown.resume(now),
+            }
+        }
+        self.ending.turned.notify(usize::MAX);
+    }
+
     fn itself(&self) -> Cancelled {
         Cancelled { canceller: self.id().clone(), cause: Cause::ScopeEnding }
     }

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::{self, Codec, Encoded, Postcard, encode, encode_into};
 use crate::context::{ContextArgument, Seat};
+use crate::debug;
 use crate::dialog::Dialog;
 use crate::discovery;
 use crate::error::{EndpointError, Error, Never, Result};
@@ -316,7 +317,7 @@ pub static ENDPOINTS: [Entry];
 pub(crate) fn find(name: &str) -> std::result::Result<&'static Known, (Refusal, String)> {
     static BY_NAME: OnceLock<BTreeMap<&'static str, Known>> = OnceLock::new();
     let by_name = BY_NAME.get_or_init(|| {
-        let all = ENDPOINTS.iter().chain(discovery::ENTRIES);
+        let all = ENDPOINTS.iter().chain(discovery::ENTRIES).chain(debug::ENTRIES);
         all.map(|entry| (entry.name, Known::of(entry))).collect()
     });
     by_name.get(name).ok_or_else(|| {

@@ -1,5 +1,6 @@
 //! Who may call what in an actor. Decides that and does nothing.
 
+use hatchery_proto::LinkId;
 use serde::{Deserialize, Serialize};
 
 /// Which endpoints may be called.
@@ -33,6 +34,8 @@ impl Exposed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     Parent,
+    /// A child, over the link that it has inherited, by its number here.
+    Child(LinkId),
     Other,
     /// The actor itself, which has the code at hand anyway.
     Own,

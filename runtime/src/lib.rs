@@ -184,6 +184,7 @@ mod context;
 #[cfg(feature = "tls")]
 mod credentials;
 mod current;
+mod debug;
 mod dialog;
 mod discovery;
 mod driver;
@@ -216,7 +217,8 @@ mod stream;
 mod supervisor;
 mod task;
 #[cfg(feature = "test-support")]
-mod testing;
+#[doc(hidden)]
+pub mod testing;
 mod topics;
 mod trace;
 mod turn;

@@ -15,6 +15,7 @@ use hatchery_proto::{
 use crate::actor::{Actor, Busy, Caller, Exposed};
 use crate::context::by_us;
 use crate::current::Within;
+use crate::debug::{self, lock::Request};
 use crate::dialog::{Dialog, Side};
 use crate::discovery;
 use crate::driver::clock;
@@ -76,7 +77,10 @@ impl Serving {
         id: DialogId,
         incoming: &mut Incoming,
     ) -> Result<(&'static Known, Job), (Refusal, String)> {
-        if let Some(by) = self.actor.refuses() {
+        // Nobody is asked to end while something below has it or waits for it: so those may come that
+        // are brought to it by being asked (P-T2). None does once the children have ended.
+        let terminal = debug::is_own(&incoming.endpoint);
+        if let Some(by) = self.actor.refuses().filter(|_| !terminal) {
             let message = format!("the actor is ending ({by}) and takes no new work (P-C7)");
             return Err((Refusal::ShuttingDown, message));
         }
@@ -85,9 +89,34 @@ impl Serving {
             return Err((Refusal::Unknown, message));
         }
         let exposed = &self.actor.settings().exposed;
-        prepare(exposed, self.caller, incoming, |entry| {
+        let request = match terminal {
+            true => Some(self.request(id)?),
+            false => None,
+        };
+        let prepared = prepare(exposed, self.caller, incoming, |entry| {
             Dialog::new(link.clone(), id, Side::Callee, entry.name.into(), peer_of(link))
-        })
+        });
+        match (prepared, request) {
+            // It goes with its task, however that ends.
+            (Ok((entry, mut job)), Some(request)) => {
+                let held = async move {
+                    let _request = request;
+                    poll_fn(|cx| job.poll(cx)).await
+                };
+                Ok((entry, Job::once(held)))
+            }
+            (prepared, _) => prepared,
+        }
+    }
+
+    /// A child asks for the terminal.
+    fn request(&self, id: DialogId) -> Result<Request, (Refusal, String)> {
+        let child = match self.caller {
+            Caller::Child(child) => Some(child),
+            Caller::Parent | Caller::Other | Caller::Own => None,
+        };
+        Request::of_child(&self.actor, child, id.number())
+            .map_err(|message| (Refusal::NotExposed, message))
     }
 
     /// Runs the task to its end and sends its terminal, and that only when it is gone (P-C2).
@@ -101,7 +130,9 @@ impl Serving {
     ) {
         let actor = self.actor.clone();
         let trace = Trace::received(incoming.trace.as_deref());
-        let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body);
+        // What is asked for below is no task of this actor's: it ends with whoever asks, and not before.
+        let around = (!debug::is_own(entry.name)).then(|| actor.top());
+        let scope = Scope::open(&actor, around, ScopeKind::Body);
         let scope = scope.of_task(Some(entry.name), || peer_of(link).to_string(), trace);
         let within = entry
             .is_told()
@@ -248,7 +279,7 @@ pub(crate) fn prepare(
 ) -> Result<(&'static Known, Job), (Refusal, String)> {
     let name = incoming.endpoint.as_str();
     let entry = endpoint::find(name)?;
-    if !exposed.allows(name, caller) && !discovery::is_own(name) {
+    if !exposed.allows(name, caller) && !discovery::is_own(name) && !debug::is_own(name) {
         let message = "it is not exposed to this actor; name it in `.expose()` where the actor \
                        is started"
             .to_owned();

@@ -15,8 +15,8 @@ use event_listener::Event as Signal;
 use futures_lite::FutureExt;
 use hatchery_proto::nursery::ladder::{Ladder, Policy};
 use hatchery_proto::{
-    ActorId, Cancelled, Cause, DialogId, Event, ExitReport, ExitStatus, Instant, LostCause, Misuse,
-    Outcome, Rung, Violation,
+    ActorId, Cancelled, Cause, DialogId, Event, ExitReport, ExitStatus, Instant, LinkId, LostCause,
+    Misuse, Outcome, Rung, Violation,
 };
 
 pub(crate) use asking::Asking;
@@ -36,6 +36,8 @@ use asking::{Ask, Wish};
 pub(crate) struct Birth {
     /// The endpoint that is its whole life; a daemon has none.
     pub(crate) main: Option<&'static str>,
+    /// It is in debug mode, and may have the terminal.
+    pub(crate) debug: bool,
     /// That of whoever started it, for its main task.
     pub(crate) trace: Option<Trace>,
     /// Not for any log: a secret may be in it.
@@ -45,6 +47,8 @@ pub(crate) struct Birth {
 /// A child, as its parent's handles share it.
 pub(crate) struct Child {
     actor: Arc<Actor>,
+    /// What it is called where the terminal goes.
+    number: LinkId,
     /// Nothing while it waits to be told (P-L7).
     birth: OnceLock<Arc<Birth>>,
     state: Mutex<State>,
@@ -72,6 +76,8 @@ struct State {
     asked: Option<Cancelled>,
     /// It waits to be asked, or is being asked.
     wish: Option<Wish>,
+    /// It is to be asked once nobody has the terminal, and has that long then.
+    deferred: Option<Duration>,
     asking: Option<Ask>,
     /// Somebody asked for force: that it came to that is no failure then.
     kill_asked: bool,
@@ -99,6 +105,7 @@ impl Child {
         let id = ActorId { name: name.to_owned(), uuid: 0, pid: 0 };
         Arc::new(Self {
             actor: actor.clone(),
+            number: actor.terminal.number_child(),
             birth: birth.map_or_else(OnceLock::new, OnceLock::from),
             state: Mutex::new(State {
                 ladder: Ladder::new(clock::now(), policy),
@@ -114,6 +121,7 @@ impl Child {
                 end: None,
                 asked: None,
                 wish: None,
+                deferred: None,
                 asking: None,
                 kill_asked: false,
                 broken: None,
@@ -172,6 +180,11 @@ impl Child {
         }
     }
 
+    /// Whether it was started in debug mode.
+    pub(crate) fn is_debugged(&self) -> bool {
+        self.birth.get().is_some_and(|birth| birth.debug)
+    }
+
     /// Whether `result::<E>()` makes sense for this child.
     pub(crate) fn check_main(&self, endpoint: &str) -> Result<()> {
         match self.main() {
@@ -204,7 +217,7 @@ impl Child {
     pub(crate) fn cancel(&self, by: Cancelled, budget: Duration) {
         self.fact(|state, now| {
             state.asked.get_or_insert(by);
-            state.end_within(&self.actor.asking, now, budget);
+            state.end_within(&self.actor, now, budget);
         });
     }
 

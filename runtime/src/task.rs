@@ -207,7 +207,7 @@ impl Scope {
     /// Has everything in this scope asked to end at `at` (P-C8).
     pub(crate) fn bound(&self, at: Instant, by: Cancelled, grace: Duration) {
         self.actor.keep_time();
-        self.actor.scopes(|scopes| scopes.bound(self.id, at, by, grace));
+        self.actor.scopes(|scopes| scopes.bound(self.id, clock::now(), at, by, grace));
     }
 
     /// Whether it was that which ended it.

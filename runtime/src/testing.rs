@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use linkme::distributed_slice;
 
+use crate::actor::Actor;
 use crate::driver::procfs;
 use crate::error::{Error, Result};
 use crate::options::Options;
@@ -26,6 +27,50 @@ pub const PARKER: bool = cfg!(all(feature = "parker", target_os = "linux"));
 #[doc(hidden)]
 pub fn last_steps() -> Vec<String> {
     crate::driver::link::recent::last_steps()
+}
+
+/// The terminal, taken for as long as this is held, as a debugger's prompt takes it.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct HeldTerminal(crate::debug::lock::Held);
+
+impl HeldTerminal {
+    /// Ends when it was lost from above.
+    pub async fn lost(&self) {
+        self.0.lost().await;
+    }
+}
+
+/// Waits for the terminal, in turn over the whole tree.
+///
+/// # Errors
+/// Where debug mode is off, or the parent is gone.
+#[doc(hidden)]
+pub async fn hold_terminal(task: &str) -> Result<HeldTerminal> {
+    let actor = Actor::running().ok_or_else(|| Error::misuse("holding the terminal: no actor"))?;
+    crate::debug::lock::acquire(&actor, task).await.map(HeldTerminal)
+}
+
+/// Whether anybody in this actor, or below it, has the terminal or waits for it.
+#[doc(hidden)]
+pub fn terminal_is_busy() -> bool {
+    Actor::running().is_some_and(|actor| crate::debug::lock::is_busy(&actor))
+}
+
+/// Ends once that many, in this actor and below it, have the terminal or wait for it.
+#[doc(hidden)]
+pub async fn terminal_is_wanted_by(count: usize) {
+    if let Some(actor) = Actor::running() {
+        actor.terminal.wanted_by(count).await;
+    }
+}
+
+/// Ends once nobody does.
+#[doc(hidden)]
+pub async fn terminal_is_idle() {
+    if let Some(actor) = Actor::running() {
+        crate::debug::lock::idle(&actor).await;
+    }
 }
 
 /// What a test returns to libtest.

@@ -9,6 +9,7 @@
 //! with a bound is cancelled when its time is over (P-C8).
 
 mod bounds;
+mod grace;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,7 +17,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::report::Cancelled;
-use crate::time::Instant;
+use crate::time::{Clock, Instant};
 use bounds::Bound;
 
 /// Names an open scope. Never reused.
@@ -37,7 +38,7 @@ pub enum ScopeKind {
 pub struct CancelState {
     /// Who asked first, and why; never replaced (P-C3).
     pub by: Cancelled,
-    /// When the scope has to be gone; a repeat may bring it forward.
+    /// When the scope has to be gone, by the scopes' clock; a repeat may bring it forward.
     pub deadline: Instant,
 }
 
@@ -100,7 +101,7 @@ impl Scope {
 /// - Looks: [`due`](Self::due), [`cancelled`](Self::cancelled), [`share`](Self::share),
 ///   [`left`](Self::left), [`expired`](Self::expired), [`len`](Self::len),
 ///   [`is_empty`](Self::is_empty).
-/// - Facts: [`handle_timeout`](Self::handle_timeout).
+/// - Facts: [`handle_timeout`](Self::handle_timeout), [`hold`](Self::hold), [`resume`](Self::resume).
 /// - Wishes: [`open`](Self::open), [`close`](Self::close), [`cancel`](Self::cancel),
 ///   [`bound`](Self::bound), [`set_holding`](Self::set_holding). What names a scope that is not open does nothing.
 /// - Out: [`poll_due`](Self::poll_due), [`poll_timeout`](Self::poll_timeout).
@@ -109,6 +110,8 @@ pub struct Scopes {
     scopes: BTreeMap<ScopeId, Scope>,
     next: u64,
     due: VecDeque<ScopeId>,
+    /// What every time here is told by.
+    clock: Clock,
     /// The shields that hold a cancel off, by when they have to be looked at.
     shields: BTreeSet<(Instant, ScopeId)>,
     /// The scopes that have a bound, by when it ends.
@@ -190,6 +193,11 @@ impl Scopes {
     /// Asks a scope and everything below it to end within `grace`. Again: the deadline may come
     /// forward; who asked first stays (P-C1, P-C3).
     pub fn cancel(&mut self, id: ScopeId, now: Instant, by: Cancelled, grace: Duration) {
+        self.cancel_at(id, self.clock.at(now), by, grace);
+    }
+
+    /// The same at what the clock shows.
+    fn cancel_at(&mut self, id: ScopeId, now: Instant, by: Cancelled, grace: Duration) {
         self.seen = self.seen.max(now);
         self.spread(id, Some(now), &CancelState { by, deadline: now + grace });
     }
@@ -224,25 +232,6 @@ impl Scopes {
         self.scopes.get(&id).is_some_and(Scope::due)
     }
 
-    /// The scope's own part of the grace that is left: `left / (1 + n)` with the `n` cancelled
-    /// scopes further out that hold children, for they need their part too (P-C2). A shield that
-    /// holds the cancel off counts those in it as well: their time comes when its own has ended.
-    /// Nothing for a scope that is not cancelled.
-    #[must_use]
-    pub fn share(&self, id: ScopeId, now: Instant) -> Duration {
-        let Some(state) = self.cancelled(id) else { return Duration::ZERO };
-        let left = state.deadline.since(now);
-        let mut parts = 1_u32.saturating_add(self.held_back(id));
-        let mut around = self.scopes.get(&id).and_then(|scope| scope.parent);
-        while let Some(scope) = around.and_then(|id| self.scopes.get(&id)) {
-            if scope.holding && scope.cancel.is_some() {
-                parts = parts.saturating_add(1);
-            }
-            around = scope.parent;
-        }
-        left.checked_div(parts).unwrap_or(left)
-    }
-
     /// A scope that became due, or whose deadline came forward while it was, once each.
     #[must_use]
     pub fn poll_due(&mut self) -> Option<ScopeId> {
@@ -268,12 +257,17 @@ impl Scopes {
             Some((*at, why))
         });
         let bound = self.bounds.first().map(|(at, _)| (*at, Why::Bound));
-        shield.into_iter().chain(bound).min_by_key(|(at, _)| *at)
+        let (at, why) = shield.into_iter().chain(bound).min_by_key(|(at, _)| *at)?;
+        Some((self.clock.due(at)?, why))
     }
 
     /// The time is `now`: scopes whose time is over are cancelled, and shields whose share has ended
     /// let the cancel through. Spurious calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.clock.stands() {
+            return;
+        }
+        let now = self.clock.at(now);
         self.seen = self.seen.max(now);
         self.end_bounds(now);
         // Each round either gives a shield a later time or takes it away.
@@ -282,7 +276,7 @@ impl Scopes {
                 return;
             }
             self.shields.pop_first();
-            let share = self.share(id, now);
+            let share = self.share_at(id, now);
             let Some(scope) = self.scopes.get_mut(&id) else { continue };
             if matches!(scope.shield, Shield::Begun(_)) && !share.is_zero() {
                 scope.shield = Shield::Until(now + share);
@@ -330,26 +324,9 @@ impl Scopes {
         }
     }
 
-    /// How many scopes that hold children end one after the other once a shield has let the cancel
-    /// through; 0 for what is no shield, or is one that does not hold anything off.
-    fn held_back(&self, id: ScopeId) -> u32 {
-        let mut deepest = 0_u32;
-        let mut reached: Vec<(ScopeId, u32)> = match self.scopes.get(&id) {
-            Some(scope) if scope.shield.holds() => scope.below.iter().map(|id| (*id, 0)).collect(),
-            _ => return 0,
-        };
-        while let Some((id, above)) = reached.pop() {
-            let Some(scope) = self.scopes.get(&id) else { continue };
-            let here = above.saturating_add(u32::from(scope.holding));
-            deepest = deepest.max(here);
-            reached.extend(scope.below.iter().map(|below| (*below, here)));
-        }
-        deepest
-    }
-
     /// Gives a shield that was cancelled its time, or less of it than before.
     fn hold_off(&mut self, id: ScopeId, now: Option<Instant>) {
-        let until = now.map(|now| now + self.share(id, now));
+        let until = now.map(|now| now + self.share_at(id, now));
         let seen = self.seen;
         let Some(scope) = self.scopes.get_mut(&id) else { return };
         let (shield, at) = match (scope.shield, until) {

@@ -10,7 +10,7 @@ use crate::nursery::FailureId;
 use crate::nursery::budget::Budget;
 use crate::report::Cancelled;
 use crate::table::table;
-use crate::time::Instant;
+use crate::time::{Clock, Instant};
 
 table! {
     /// Where an actor's end stands.
@@ -135,13 +135,15 @@ impl Default for Policy {
 ///
 /// - Looks: [`stage`](Self::stage), [`refuses`](Self::refuses), [`asked`](Self::asked),
 ///   [`failures`](Self::failures).
-/// - Facts: `handle_*`. Any order is legal: one that answers no step of its stage does nothing,
+/// - Facts: `handle_*`, `hold`, `resume`. Any order is legal: one that answers no step of its stage does nothing,
 ///   since what it says may be true no more when its stage comes; but the parent is gone for good.
 /// - Wish: [`cancel`](Self::cancel).
 /// - Out: [`poll_step`](Self::poll_step), [`poll_timeout`](Self::poll_timeout).
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     policy: Policy,
+    /// What every time below is told by.
+    clock: Clock,
     stage: Stage,
     asked: Option<Cancelled>,
     /// When the actor has to be gone, and what its last words get even if that has passed: its tasks
@@ -166,6 +168,7 @@ impl Shutdown {
     pub fn new(policy: Policy, has_parent: bool) -> Self {
         Self {
             policy,
+            clock: Clock::default(),
             stage: Stage::default(),
             asked: None,
             deadline: None,
@@ -208,6 +211,7 @@ impl Shutdown {
         if self.stage == Stage::Gone {
             return;
         }
+        let now = self.clock.at(now);
         let deadline = now + grace;
         let sooner = self.deadline.is_none_or(|(known, _)| deadline < known);
         self.asked.get_or_insert(by);
@@ -222,27 +226,27 @@ impl Shutdown {
             }
         }
         self.take(now, Turn::End);
-        self.handle_timeout(now);
+        self.pass(now);
     }
 
     /// The main task has ended by itself: so does the actor, in the same order.
     pub fn handle_main_ended(&mut self, now: Instant) {
-        self.take(now, Turn::End);
+        self.take(self.clock.at(now), Turn::End);
     }
 
     /// New links and `Start`s are refused from here on.
     pub fn handle_refused(&mut self, now: Instant) {
-        self.take(now, Turn::Refused);
+        self.take(self.clock.at(now), Turn::Refused);
     }
 
     /// No task is left, so every nursery has ended and reaped its children.
     pub fn handle_tasks_ended(&mut self, now: Instant) {
-        self.take(now, Turn::TasksEnded);
+        self.take(self.clock.at(now), Turn::TasksEnded);
     }
 
     /// Every registrar has answered, or there is none.
     pub fn handle_deregistered(&mut self, now: Instant) {
-        self.take(now, Turn::Deregistered);
+        self.take(self.clock.at(now), Turn::Deregistered);
     }
 
     /// An exit hook failed.
@@ -254,25 +258,34 @@ impl Shutdown {
 
     /// The last exit hook has run, or there is none.
     pub fn handle_hooks_ended(&mut self, now: Instant) {
-        self.take(now, Turn::HooksEnded);
+        self.take(self.clock.at(now), Turn::HooksEnded);
     }
 
     /// Every terminal and every ack is written.
     pub fn handle_flushed(&mut self, now: Instant) {
-        self.take(now, Turn::Flushed);
+        self.take(self.clock.at(now), Turn::Flushed);
     }
 
     /// The parent has answered the `Goodbye`, or is gone.
     pub fn handle_parent_gone(&mut self, now: Instant) {
-        self.parent = None;
-        self.parent_until = Instant::FAR_FUTURE;
-        self.look_around(now);
+        self.parent_gone(self.clock.at(now));
     }
 
     /// No peer other than the parent is linked.
     pub fn handle_peers_gone(&mut self, now: Instant) {
         self.peers_gone |= self.stage == Stage::Goodbye;
-        self.look_around(now);
+        self.look_around(self.clock.at(now));
+    }
+
+    /// Something in this actor, or below it, holds or waits for the terminal: no stage loses time from
+    /// now on (P-T2). Again: nothing.
+    pub fn hold(&mut self, now: Instant) {
+        self.clock.hold(now);
+    }
+
+    /// Nothing does any more. Where none stood: nothing.
+    pub fn resume(&mut self, now: Instant) {
+        self.clock.resume(now);
     }
 
     /// What is to be done now, each once.
@@ -289,6 +302,15 @@ impl Shutdown {
     /// ladder for them.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
+        self.next().and_then(|(at, why)| Some((self.clock.due(at)?, why)))
+    }
+
+    /// The time is `now`. Spurious calls do nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.pass(self.clock.at(now));
+    }
+
+    fn next(&self) -> Option<(Instant, Why)> {
         match self.stage {
             Stage::Cancelling if self.force < Instant::FAR_FUTURE => Some((self.force, Why::Tasks)),
             Stage::Deregistering => Some((self.until, Why::Registrars)),
@@ -301,15 +323,15 @@ impl Shutdown {
         }
     }
 
-    /// The time is `now`. Spurious calls do nothing.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// It is `now` by its clock.
+    fn pass(&mut self, now: Instant) {
         // Each round is one stage on, or one party less to wait for.
-        while let Some((at, why)) = self.poll_timeout() {
-            if at > now {
+        while let Some((at, why)) = self.next() {
+            if at > now || self.clock.stands() {
                 return;
             }
             match why {
-                Why::Parent => self.handle_parent_gone(now),
+                Why::Parent => self.parent_gone(now),
                 Why::Tasks => {
                     self.force = Instant::FAR_FUTURE;
                     self.steps.push_back(ShutdownStep::Force);
@@ -362,6 +384,12 @@ impl Shutdown {
         let left = left.saturating_sub(Budget::step(left));
         self.steps.retain(|step| !matches!(step, ShutdownStep::CancelTasks { .. }));
         self.steps.push_back(ShutdownStep::CancelTasks { grace: left });
+    }
+
+    fn parent_gone(&mut self, now: Instant) {
+        self.parent = None;
+        self.parent_until = Instant::FAR_FUTURE;
+        self.look_around(now);
     }
 
     /// Leaves once parent and peers have.

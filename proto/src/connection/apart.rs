@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::{Connection, LinkKind, Phase};
 use crate::limits::Limits;
 use crate::report::LostCause;
-use crate::time::Instant;
+use crate::time::{Clock, Instant};
 
 /// In so many parts is the patience counted on a link apart.
 const PARTS: u32 = 8;
@@ -21,6 +21,8 @@ pub(super) struct Apart {
     /// Parts of the patience that went by in silence.
     pub(super) over: u32,
     first: Vec<u8>,
+    /// What waits for a peer, and its silence, are told by.
+    pub(super) clock: Clock,
 }
 
 impl Connection {
@@ -66,7 +68,7 @@ impl Connection {
     /// When silence is to be broken, or the next part of the patience with it is over.
     pub(super) fn silence_due(&self) -> Option<Instant> {
         let heeded = self.config.kind == LinkKind::Peer || self.apart.on;
-        if self.phase != Phase::Open || !heeded {
+        if self.phase != Phase::Open || !heeded || self.apart.clock.stands() {
             return None;
         }
         let (period, patience) = self.config.limits.liveness?;

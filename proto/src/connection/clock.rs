@@ -22,14 +22,18 @@ impl Connection {
         if self.phase == Phase::Closed {
             return None;
         }
-        let wait = self.waits.first().map(|(at, id)| (*at, Why::CancelWait(*id)));
+        // Not while a debugger has the terminal (P-T2).
+        let clock = &self.apart.clock;
+        let wait =
+            self.waits.first().and_then(|(at, id)| Some((clock.due(*at)?, Why::CancelWait(*id))));
+        let peer_wait = self.peer_wait().and_then(|at| clock.due(at));
         [
             self.handshake.map(|at| (at, Why::Handshake)),
             self.hold.map(|at| (at, Why::HoldBack)),
             self.drain.map(|at| (at, Why::Drain)),
             self.silence_due().map(|at| (at, Why::Liveness)),
             wait,
-            self.peer_wait().map(|at| (at, Why::CancelWait(DialogId::ACTOR))),
+            peer_wait.map(|at| (at, Why::CancelWait(DialogId::ACTOR))),
         ]
         .into_iter()
         .flatten()
@@ -58,11 +62,24 @@ impl Connection {
                 Why::Liveness => self.silence_is_due(now),
                 Why::CancelWait(DialogId::ACTOR) => self.peer_is_late(),
                 Why::CancelWait(id) => {
-                    self.waits.remove(&(at, id));
+                    self.waits.pop_first();
                     self.unresponsive(id);
                 }
             }
         }
+    }
+
+    /// Something in this actor, or below it, holds or waits for the terminal: nobody is waited for in
+    /// vain, and no silence counts, from now on (P-T2). Again: nothing.
+    pub fn hold(&mut self, now: Instant) {
+        self.apart.clock.hold(now);
+    }
+
+    /// Nothing does any more. Where nothing stood: nothing.
+    pub fn resume(&mut self, now: Instant) {
+        let stood = self.apart.clock.resume(now);
+        self.heard = now.min(self.heard + stood);
+        self.pinged = self.pinged.map(|at| at + stood);
     }
 
     /// The wait for a cancel has ended, its slot has not (P-C1).
@@ -94,7 +111,8 @@ impl Connection {
         }
     }
 
-    /// Who cancels a dialog waits for its end no longer than until `at` (P-C1).
+    /// Who cancels a dialog waits for its end no longer than until `at`, by the clock that may stand
+    /// (P-C1).
     pub(super) fn cancel_wait(&mut self, id: DialogId, at: Instant) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let pending = dialog.cancel != Cancel::Settled && dialog.outcome.is_none();

@@ -108,7 +108,7 @@ impl Connection {
         if self.goodbye_sent {
             return Err(Misuse::Closing);
         }
-        let until = now + request.grace.saturating_add(BEYOND_GRACE);
+        let until = self.apart.clock.at(now) + request.grace.saturating_add(BEYOND_GRACE);
         let Some(known) = &mut self.ends.wanted else {
             self.ends.wanted = Some(Box::new(Wanted {
                 request: Request(request),

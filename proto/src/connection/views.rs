@@ -303,7 +303,7 @@ impl Connection {
         }
         dialog.drop_data();
         if !id.is_actor() {
-            self.cancel_wait(id, now + wait);
+            self.cancel_wait(id, self.apart.clock.at(now) + wait);
         }
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let grace = request.grace;

@@ -3,6 +3,8 @@
 //! Facts and deadlines come in; what is to be done is polled out, each step once. No state is ever
 //! left upwards (P-T1).
 
+mod looks;
+
 use core::time::Duration;
 
 use alloc::collections::VecDeque;
@@ -11,7 +13,7 @@ use alloc::vec::Vec;
 use super::budget::{self, Budget};
 pub use super::rungs::{End, Fact, State, Why};
 use crate::report::{ExitStatus, Rung};
-use crate::time::Instant;
+use crate::time::{Clock, Instant};
 
 /// The number of the signal that asks a process to end, on every system there is.
 const SIGTERM: i32 = 15;
@@ -61,13 +63,16 @@ pub enum Step {
 /// One child's life and teardown.
 ///
 /// - Looks: [`state`](Self::state), [`rung`](Self::rung), [`rung_of`](Self::rung_of),
-///   [`rungs`](Self::rungs), [`is_silent`](Self::is_silent).
-/// - Facts: `handle_*`. Any order is legal; what says nothing new does nothing.
+///   [`rungs`](Self::rungs), [`is_silent`](Self::is_silent), [`is_held`](Self::is_held).
+/// - Facts: `handle_*`, [`hold`](Self::hold), [`resume`](Self::resume). Any order is legal; what says
+///   nothing new does nothing.
 /// - Wishes: [`begin_within`](Self::begin_within), [`cancel`](Self::cancel).
 /// - Out: [`poll_step`](Self::poll_step), [`poll_timeout`](Self::poll_timeout).
 #[derive(Clone, Debug)]
 pub struct Ladder {
     policy: Policy,
+    /// What every time below is told by.
+    clock: Clock,
     state: State,
     rung: Rung,
     /// When each rung was come to.
@@ -101,6 +106,7 @@ impl Ladder {
     #[must_use]
     pub fn new(now: Instant, policy: Policy) -> Self {
         Self {
+            clock: Clock::default(),
             state: State::default(),
             rung: Rung::Unasked,
             climbed: Vec::new(),
@@ -123,51 +129,6 @@ impl Ladder {
         }
     }
 
-    /// Where it stands.
-    #[must_use]
-    pub const fn state(&self) -> State {
-        self.state
-    }
-
-    /// Which rung has been reached.
-    #[must_use]
-    pub const fn rung(&self) -> Rung {
-        self.rung
-    }
-
-    /// Whether the force by which it ends is none: it was asked to end before anything ran in it that
-    /// could have been asked, however far it has come since.
-    #[must_use]
-    pub const fn was_taken_back(&self) -> bool {
-        self.taken_back
-    }
-
-    /// Whether it was asked and has not answered.
-    #[must_use]
-    pub const fn is_silent(&self) -> bool {
-        matches!(self.state, State::Cancelling) && !self.acked
-    }
-
-    /// The rungs of its teardown that it has come to by `now`, and how long each has taken.
-    #[must_use]
-    pub fn rungs(&self, now: Instant) -> Vec<(Rung, Duration)> {
-        let ends = self.climbed.iter().skip(1).map(|(_, at)| *at).chain([now]);
-        self.climbed.iter().zip(ends).map(|((rung, at), end)| (*rung, end.since(*at))).collect()
-    }
-
-    /// Which rung ends it, if it ends now and so.
-    ///
-    /// A process that dies closes its link first, and may be sent SIGTERM for that before its exit
-    /// is known: only a death by that very signal is put down to it then.
-    #[must_use]
-    pub const fn rung_of(&self, status: ExitStatus) -> Rung {
-        match (self.rung, self.closed_on, status) {
-            (Rung::Terminated, Some(_), ExitStatus::Signal { number: SIGTERM, .. }) => self.rung,
-            (Rung::Terminated, Some(closed_on), _) => closed_on,
-            (rung, ..) => rung,
-        }
-    }
-
     /// There is a process.
     pub fn handle_spawned(&mut self, now: Instant) {
         if !self.spawned && self.state == State::Unkillable {
@@ -175,28 +136,28 @@ impl Ladder {
             self.spawned = true;
             self.steps.push_back(Step::Kill);
         }
-        self.take(now, Fact::Spawned);
+        self.take(self.clock.at(now), Fact::Spawned);
     }
 
     /// There is no process and there will be none.
     pub fn handle_spawn_failed(&mut self, now: Instant) {
-        self.take(now, Fact::SpawnFailed);
+        self.take(self.clock.at(now), Fact::SpawnFailed);
     }
 
     /// The greeting is done, and the child is to wait: from here on it has all the time (P-L7).
     pub fn handle_greeted(&mut self, now: Instant) {
-        self.take(now, Fact::Greeted);
+        self.take(self.clock.at(now), Fact::Greeted);
     }
 
     /// The first byte of `Start(0)` is on its way: from here on the child is asked first.
     pub fn handle_start_written(&mut self, now: Instant) {
-        self.take(now, Fact::Written);
+        self.take(self.clock.at(now), Fact::Written);
     }
 
     /// The child is up.
     pub fn handle_up(&mut self, now: Instant) {
         self.up |= !self.state.is_over();
-        self.take(now, Fact::Up);
+        self.take(self.clock.at(now), Fact::Up);
     }
 
     /// The child has heard the request.
@@ -206,16 +167,19 @@ impl Ladder {
 
     /// The child's last word: the terminal of dialog 0. Like `Goodbye`, it counts as the ack.
     pub fn handle_terminal(&mut self, now: Instant) {
-        self.take(now, Fact::Left);
+        self.take(self.clock.at(now), Fact::Left);
     }
 
     /// The child's `Goodbye`.
     pub fn handle_goodbye(&mut self, now: Instant) {
-        self.take(now, Fact::Left);
+        self.take(self.clock.at(now), Fact::Left);
     }
 
     /// The link has ended.
     pub fn handle_eof(&mut self, now: Instant) {
+        // Whatever held the terminal over it holds it no more (P-T2).
+        self.clock.resume(now);
+        let now = self.clock.at(now);
         if self.state.after(Fact::Eof) == Some(State::Terminating) {
             self.closed_on = Some(self.rung);
             if !self.asked {
@@ -238,7 +202,7 @@ impl Ladder {
         self.steps.retain(|step| matches!(step, Step::Unkillable | Step::Done(_)));
         // Told before the start was, it leaves nothing to be ended either.
         self.spawned |= self.state == State::Unkillable;
-        self.take(now, Fact::Exited);
+        self.take(self.clock.at(now), Fact::Exited);
     }
 
     /// The child is to end within `rest`. Again: the time may get shorter (P-C1).
@@ -246,10 +210,13 @@ impl Ladder {
         if self.state.is_over() {
             return;
         }
+        let now = self.clock.at(now);
         let before = self.terminate;
         self.hasten(now, &Budget::of(rest));
         let first = !core::mem::replace(&mut self.asked, true);
-        let fact = if self.kill <= now { Fact::Rush } else { Fact::Cancel };
+        // What was due before its clock stood is not due now; force is where it is asked for.
+        let rush = self.kill <= now && (!self.clock.stands() || rest < budget::LOWEST);
+        let fact = if rush { Fact::Rush } else { Fact::Cancel };
         self.take(now, fact);
         // A few milliseconds less are no reason to ask again.
         if self.state == State::Cancelling && (first || self.terminate + budget::LOWEST < before) {
@@ -258,13 +225,15 @@ impl Ladder {
         if self.state == State::Leaving {
             self.climb(now, Rung::Asked);
         }
-        self.handle_timeout(now);
+        if !self.clock.stands() {
+            self.pass(now);
+        }
     }
 
     /// It is to be something now, and has `connect` for being up, however long it has waited.
     pub fn begin_within(&mut self, now: Instant, connect: Duration) {
         self.policy.connect = connect;
-        self.connect = now + connect;
+        self.connect = self.clock.at(now) + connect;
     }
 
     /// What is to be done now, each once.
@@ -277,6 +246,18 @@ impl Ladder {
     /// the state.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
+        self.next().and_then(|(at, why)| Some((self.clock.due(at)?, why)))
+    }
+
+    /// The time is `now`. Spurious calls do nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if !self.clock.stands() {
+            self.pass(self.clock.at(now));
+        }
+    }
+
+    /// The next deadline by its clock.
+    fn next(&self) -> Option<(Instant, Why)> {
         Some(match self.state {
             State::Spawning | State::Waiting | State::Running => return None,
             State::Unkillable | State::Reaped => return None,
@@ -289,10 +270,10 @@ impl Ladder {
         })
     }
 
-    /// The time is `now`. Spurious calls do nothing.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// It is `now` by its clock.
+    fn pass(&mut self, now: Instant) {
         // Each round is one rung down, so there are few.
-        while let Some((at, why)) = self.poll_timeout() {
+        while let Some((at, why)) = self.next() {
             if at > now {
                 return;
             }

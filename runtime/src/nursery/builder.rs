@@ -222,7 +222,12 @@ impl ActorBuilder {
                 ..request
             };
         }
-        let birth = Arc::new(Birth { main, trace: Trace::carried(), spec: spec.to_vec() });
+        let birth = Arc::new(Birth {
+            main,
+            debug: self.spec.debug,
+            trace: Trace::carried(),
+            spec: spec.to_vec(),
+        });
         let plain = request.is_plain();
         let waited = plain.then(|| inner.take_waiting(&request.name, &birth, self.connect));
         let child = match waited.flatten() {

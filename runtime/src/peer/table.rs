@@ -231,6 +231,18 @@ impl Table {
         })
     }
 
+    /// Does it for each link with a peer that is no parent.
+    pub(crate) fn each(&self, mut tell: impl FnMut(&Arc<Link>)) {
+        let known: Vec<_> = lock(&self.known).values().cloned().collect();
+        for with in known {
+            if let With::Peer(peer) = with
+                && !peer.is_parent
+            {
+                tell(&peer.link);
+            }
+        }
+    }
+
     /// Takes no more links from here on.
     pub(crate) fn refuse(&self) {
         self.refuses.store(true, Ordering::Release);

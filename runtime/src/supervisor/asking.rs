@@ -9,6 +9,7 @@ use hatchery_proto::Instant;
 use hatchery_proto::nursery::{asking, budget};
 
 use super::{Child, State};
+use crate::actor::Actor;
 use crate::driver::link::lock;
 use crate::wait;
 
@@ -62,11 +63,17 @@ impl Wish {
 }
 
 impl State {
-    /// Has the child asked to end within `rest`, or notes that it is to be once it may.
-    pub(super) fn end_within(&mut self, asking: &Arc<Asking>, now: Instant, rest: Duration) {
+    /// Has the child asked to end within `rest`, or notes that it is to be once it may: not while anybody
+    /// here or below has the terminal or waits for it, and then it has that time from there on (P-T2).
+    pub(super) fn end_within(&mut self, actor: &Actor, now: Instant, rest: Duration) {
         let asks = self.ladder.state().can_be_asked() && rest >= budget::LOWEST;
+        if asks && actor.terminal.is_busy() {
+            self.deferred = Some(self.deferred.map_or(rest, |known| known.min(rest)));
+            return;
+        }
+        let rest = self.deferred.take().map_or(rest, |known| known.min(rest));
         if asks && self.asking.is_none() {
-            self.asking = asking.begin();
+            self.asking = actor.asking.begin();
             if self.asking.is_none() {
                 self.wish = Some(Wish::new(now, rest).and(self.wish));
                 return;
@@ -100,6 +107,9 @@ impl State {
     /// more has its time from here on.
     pub(super) fn settle_asking(&mut self, now: Instant) {
         if !self.ladder.state().can_be_asked() {
+            if let Some(rest) = self.deferred.take() {
+                self.ladder.cancel(now, rest);
+            }
             self.ask(now, None);
         }
         if !self.ladder.is_silent() {
@@ -109,9 +119,31 @@ impl State {
 }
 
 impl Child {
-    /// Ends once this child has been asked, where it waits for that.
+    /// Has its ladder's clock stand while anything in it, or below it, has the terminal or waits for it
+    /// (P-T2).
+    pub(crate) fn follow_terminal(&self) {
+        self.fact(|state, now| match self.actor.terminal.is_busy_below(self.number) {
+            true => state.ladder.hold(now),
+            false => state.ladder.resume(now),
+        });
+    }
+
+    /// Ends once this child has been asked, or is in the queue for that, where it waits for either.
     pub(super) async fn is_next(&self) {
-        if lock(&self.state).wish.is_none() {
+        let (deferred, wished) = {
+            let state = lock(&self.state);
+            (state.deferred, state.wish.is_some())
+        };
+        if deferred.is_some() {
+            self.actor.terminal.idle().await;
+            // Looked at again for each: what the last one was asked may have brought it to the terminal.
+            return self.fact(|state, now| {
+                if let Some(rest) = state.deferred {
+                    state.end_within(&self.actor, now, rest);
+                }
+            });
+        }
+        if !wished {
             return std::future::pending().await;
         }
         let asking = self.actor.asking.next().await;

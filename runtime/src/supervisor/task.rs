@@ -62,6 +62,8 @@ struct LetGo(Arc<Child>);
 
 impl Drop for LetGo {
     fn drop(&mut self) {
+        self.0.actor.terminal_lost_below(self.0.number);
+        self.0.actor.terminal.forget_child(self.0.number);
         let (link, _asking) = {
             let mut state = lock(&self.0.state);
             (state.link.take(), state.asking.take())
@@ -337,7 +339,8 @@ fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
     let ended = child.clone();
     let serving = Serving::new(
         child.actor.clone(),
-        Caller::Other,
+        // Of one apart nobody knows whose terminal it would be.
+        if apart { Caller::Other } else { Caller::Child(child.number) },
         Box::new(move |link, event| {
             watched.watch(link, event);
             if *event == Event::Started(DialogId::ACTOR) {
@@ -345,9 +348,13 @@ fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
             }
         }),
     )
-    .on_eof(Box::new(move || ended.fact(|state, now| state.ladder.handle_eof(now))));
+    .on_eof(Box::new(move || {
+        ended.actor.terminal_lost_below(ended.number);
+        ended.fact(|state, now| state.ladder.handle_eof(now));
+    }));
     let (link, loops) = Link::open(connection, spawned.link, &child.actor.executor(), serving)
         .map_err(|error| Error::os(format!("opening the link to actor `{name}`"), error))?;
+    child.actor.terminal.child_linked(child.number, child, &link);
     child.fact(|state, _| state.link = Some(link.clone()));
     child.tell().map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;
     let ended_for_memory = procfs::ended_for_memory();

@@ -84,6 +84,7 @@ mod tests {
             outcome,
             end: None,
             wish: None,
+            deferred: None,
             asking: None,
             kill_asked: false,
             broken: None,

@@ -101,7 +101,7 @@ impl Child {
             state.link = None;
             (state.greeted, state.told, state.waited) = (false, false, false);
             state.broken = None;
-            (state.wish, state.asking) = (None, None);
+            (state.wish, state.deferred, state.asking) = (None, None, None);
             tracing::debug!(
                 target: "hatchery::runtime",
                 actor = name,

@@ -14,7 +14,7 @@ fn p_c8_a_scope_is_cancelled_when_its_time_is_over_and_not_before() {
     let top = scopes.open(None, Body);
     let bounded = scopes.open(Some(top), Body);
     let inner = scopes.open(Some(bounded), Body);
-    scopes.bound(bounded, at(1000), by(1), GRACE);
+    scopes.bound(bounded, T0, at(1000), by(1), GRACE);
     assert_eq!(scopes.poll_timeout(), Some((at(1000), Why::Bound)));
     scopes.handle_timeout(at(999));
     assert_eq!((due(&mut scopes), canceller(&scopes, bounded)), (vec![], None));
@@ -31,7 +31,7 @@ fn p_c8_of_two_bounds_the_earlier_holds() {
         let mut scopes = Scopes::new();
         let id = scopes.open(None, Body);
         for bound in bounds {
-            scopes.bound(id, at(bound), by(1), GRACE);
+            scopes.bound(id, T0, at(bound), by(1), GRACE);
         }
         assert_eq!(scopes.poll_timeout(), Some((at(500), Why::Bound)));
         scopes.handle_timeout(at(500));
@@ -44,7 +44,7 @@ fn p_c8_of_two_bounds_the_earlier_holds() {
 fn p_c3_a_bound_that_ends_after_a_cancel_only_shortens_it() {
     let mut scopes = Scopes::new();
     let id = scopes.open(None, Body);
-    scopes.bound(id, at(100), by(1), GRACE);
+    scopes.bound(id, T0, at(100), by(1), GRACE);
     scopes.cancel(id, T0, by(7), ms(5000));
     scopes.handle_timeout(at(100));
     assert_eq!(canceller(&scopes, id), Some(7));
@@ -56,10 +56,10 @@ fn p_c3_a_bound_that_ends_after_a_cancel_only_shortens_it() {
 fn p_c8_a_scope_that_has_closed_is_not_waited_for() {
     let mut scopes = Scopes::new();
     let id = scopes.open(None, Body);
-    scopes.bound(id, at(100), by(1), GRACE);
+    scopes.bound(id, T0, at(100), by(1), GRACE);
     scopes.close(id);
     assert_eq!(scopes.poll_timeout(), None);
-    scopes.bound(id, at(100), by(1), GRACE);
+    scopes.bound(id, T0, at(100), by(1), GRACE);
     assert_eq!(scopes.poll_timeout(), None);
     scopes.handle_timeout(at(1000));
 }
@@ -71,8 +71,8 @@ fn p_c8_what_is_opened_gets_at_most_what_is_left_of_deadline_and_grace_around_it
     let outer = scopes.open(Some(top), Body);
     let inner = scopes.open(Some(outer), Body);
     assert_eq!(scopes.left(inner, T0), None, "no limit");
-    scopes.bound(outer, at(1000), by(1), GRACE);
-    scopes.bound(inner, at(3000), by(1), GRACE);
+    scopes.bound(outer, T0, at(1000), by(1), GRACE);
+    scopes.bound(inner, T0, at(3000), by(1), GRACE);
     assert_eq!(scopes.left(inner, at(200)), Some(ms(800)));
     assert_eq!(scopes.left(top, at(200)), None);
     assert_eq!(scopes.left(inner, at(2000)), Some(Duration::ZERO), "never less than nothing");
@@ -86,7 +86,7 @@ fn p_c8_what_is_opened_gets_at_most_what_is_left_of_deadline_and_grace_around_it
 fn p_c8_a_shield_keeps_a_deadline_off_until_it_has_been_broken() {
     let mut scopes = Scopes::new();
     let outer = scopes.open(None, Body);
-    scopes.bound(outer, at(100), by(1), GRACE);
+    scopes.bound(outer, T0, at(100), by(1), GRACE);
     let shield = scopes.open(Some(outer), Shield);
     let inner = scopes.open(Some(shield), Body);
     assert_eq!(scopes.left(inner, T0), None);
@@ -106,7 +106,7 @@ fn p_c8_after_a_timeout_the_next_is_later_whatever_is_due_at_once() {
         let kind = if offset == 3 { Shield } else { Body };
         let id = scopes.open(Some(top), kind);
         scopes.open(Some(id), Body);
-        scopes.bound(id, at(offset), by(1), ms(offset));
+        scopes.bound(id, T0, at(offset), by(1), ms(offset));
     }
     for now in 0..20 {
         scopes.handle_timeout(at(now));

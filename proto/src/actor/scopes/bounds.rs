@@ -16,8 +16,17 @@ pub(super) struct Bound {
 }
 
 impl Scopes {
-    /// At `at` the scope is cancelled by `by`, with `grace`. Again: the earlier one holds.
-    pub fn bound(&mut self, id: ScopeId, at: Instant, by: Cancelled, grace: Duration) {
+    /// It is `now`, and at `at` the scope is cancelled by `by`, with `grace`. Again: the earlier one
+    /// holds.
+    pub fn bound(
+        &mut self,
+        id: ScopeId,
+        now: Instant,
+        at: Instant,
+        by: Cancelled,
+        grace: Duration,
+    ) {
+        let at = self.clock.at(now) + at.since(now);
         let Some(scope) = self.scopes.get_mut(&id) else { return };
         if let Some(known) = &scope.bound {
             if known.at <= at {
@@ -53,10 +62,10 @@ impl Scopes {
             }
             inner = scope.parent;
         }
-        least.map(|end| end.since(now))
+        least.map(|end| end.since(self.clock.at(now)))
     }
 
-    /// Cancels the scopes whose time is over at `now`.
+    /// Cancels the scopes whose time is over at `now`, by the clock.
     pub(super) fn end_bounds(&mut self, now: Instant) {
         while let Some((at, id)) = self.bounds.first().copied() {
             if at > now {
@@ -67,7 +76,7 @@ impl Scopes {
             scope.expired = scope.cancel.is_none();
             if let Some(bound) = scope.bound.take() {
                 let Bound { by, grace, .. } = *bound;
-                self.cancel(id, now, by, grace);
+                self.cancel_at(id, now, by, grace);
             }
         }
     }

@@ -1,0 +1,7 @@
+//! Debugging a tree of processes from one terminal. Here is what follows from who holds it; the system
+//! is called by the driver alone.
+
+pub(crate) mod lock;
+mod served;
+
+pub(crate) use served::{ENTRIES, is_own};

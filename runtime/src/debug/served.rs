@@ -1,0 +1,28 @@
+//! What an actor does for its children's way to the terminal: the endpoint by which a child asks for it
+//! over the link that it has inherited. Nobody else may.
+
+use crate::context::{Context, Starts};
+use crate::debug::lock;
+use crate::endpoint::Entry;
+use crate::error::{Error, Result};
+
+/// What all their names begin with.
+const PREFIX: &str = "hatchery::terminal::";
+
+/// Whether an endpoint of this name is one of them.
+pub(crate) fn is_own(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// All of them, as the linker lists those of programs.
+pub(crate) const ENTRIES: &[Entry] = &[Entry::context::<acquire>()];
+
+/// Starts once `who`, in a child or below it, has the terminal, which it has until whoever opens this
+/// gives it up, or its link ends.
+#[hatchery_macros::context(crate = crate, unlisted, name = "hatchery::terminal::acquire")]
+pub(super) async fn acquire(cx: Context<Starts<()>>, who: String) -> Result<()> {
+    let grant = lock::pass_on(cx.dialog(), &who).await?;
+    let _started = cx.started(()).await?;
+    grant.lost().await;
+    Err(Error::message(format!("{who} has the terminal no more: the way to the root has ended")))
+}

@@ -82,6 +82,11 @@ proptest! {
     }
 
     #[test]
+    fn p_t2_no_calls_part_a_terminals_lock_from_its_model(bytes in vec(any::<u8>(), 0..300)) {
+        target("tty")(&bytes);
+    }
+
+    #[test]
     fn p_t1_no_dice_break_a_world(bytes in vec(any::<u8>(), 0..300)) {
         target("world")(&bytes);
     }

@@ -29,9 +29,12 @@ pub(crate) struct Terminal {
     core: Mutex<Tty>,
     /// Requests of this actor's own, and children.
     next: AtomicU64,
-    below: Mutex<BTreeMap<LinkId, (Weak<Child>, Weak<Link>)>>,
+    below: Mutex<BTreeMap<LinkId, Below>>,
     changed: Signal,
 }
+
+/// A child that may ask, and its link.
+type Below = (Weak<Child>, Weak<Link>);
 
 impl Terminal {
     pub(crate) fn new(is_root: bool) -> Self {

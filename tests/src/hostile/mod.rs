@@ -3,8 +3,8 @@
 //! `world`, so that the targets can include these two folders alone.
 //!
 //! No input may make the core panic, stall, grow beyond its limits or leave a dialog without its one
-//! outcome (P-A1 to P-A7, P-D4, P-L4). What is checked holds for every input whatever. The registrar and
-//! the table of links stand beside naive models of them.
+//! outcome (P-A1 to P-A7, P-D4, P-L4). What is checked holds for every input whatever. The registrar,
+//! the table of links and the terminal's lock stand beside naive models of them.
 
 mod bodies;
 mod deframer;
@@ -13,6 +13,7 @@ mod one;
 mod peers;
 mod registrar;
 mod reports;
+mod tty;
 mod two;
 mod worlds;
 
@@ -23,6 +24,7 @@ pub use one::connection_against;
 pub use peers::peers_against;
 pub use registrar::registrar_against;
 pub use reports::reports_against;
+pub use tty::tty_against;
 pub use two::pair_against;
 pub use worlds::world_against;
 
@@ -37,7 +39,7 @@ use hatchery_proto::{
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its file.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("bodies", bodies_against),
     ("connection", connection_against),
     ("deframer", deframer_against),
@@ -46,6 +48,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("peers", peers_against),
     ("registrar", registrar_against),
     ("reports", reports_against),
+    ("tty", tty_against),
     ("world", world_against),
 ];
 

@@ -5,7 +5,6 @@
 //!
 //! | row | shown by, or why there is nothing to show |
 //! | --- | --- |
-//! | F-24 | with the debugger |
 //! | F-25 | with the debugger |
 
 use std::os::fd::{AsFd as _, OwnedFd};

@@ -16,7 +16,7 @@ use hatchery_tests::build::workspace;
 use hatchery_tests::tidy::{self, Source};
 
 /// Rules whose code or proof comes with a later part, and with which.
-const LATER: &[(&str, &str)] = &[("P-T2", "there is no debugger on the terminal yet")];
+const LATER: &[(&str, &str)] = &[];
 
 /// The groups of rules.
 const GROUPS: &str = "FLDCWATR";

@@ -9,8 +9,8 @@ use hatchery::testing::{
     HeldTerminal, hold_terminal, terminal_is_busy, terminal_is_idle, terminal_is_wanted_by,
 };
 use hatchery::{
-    CancelStatus, Context, Error, ErrorKind, Nursery, Options, Portal, Result, Rung, Starts,
-    cancel_scope, open_nursery,
+    CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Options, Portal, Result, Rung, Starts,
+    cancel_scope, open_nursery, shield, timeout,
 };
 use hatchery_tests::procfs::{Process, descriptors};
 use hatchery_tests::programs::Signal;
@@ -226,13 +226,13 @@ async fn next_is_served(end: impl AsyncFnOnce(&Portal, &Sign)) -> Result<()> {
             aside(&outer, &other, &next);
             terminal_is_wanted_by(2).await;
             end(&middle, &pid).await;
-            next.has.raised().await;
-            next.gives.raise();
             pending().await
         })
         .await;
         let error = ended.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Died(_)), "{error:?}");
+        next.has.raised().await;
+        next.gives.raise();
         terminal_is_idle().await;
         other.cancel().await
     })
@@ -441,6 +441,73 @@ async fn dbg_01_nobody_asks_but_a_child_over_its_own_link() -> Result<()> {
         let error = worker.call_named::<()>(name, ("a parent",)).await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Refused(..)), "{error:?}");
         assert!(error.to_string().contains("the link that it has inherited"), "{error}");
+        worker.cancel().await
+    })
+    .await
+}
+
+/// Wants the terminal once it is cancelled.
+#[hatchery::endpoint]
+async fn wants_it_when_it_is_asked(up: String, signs: [String; 3]) -> Result<()> {
+    let waited = cancel_scope(async |_scope| {
+        raise(&up, "");
+        pending::<Result<()>>().await
+    })
+    .await;
+    shield(has_it_for_a_while(signs)).await?;
+    waited.map(drop)
+}
+
+/// Starts an actor that does, and waits.
+#[hatchery::endpoint]
+async fn below_wants_it(up: String, signs: [String; 3]) -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        nursery.run_in_actor("leaf", wants_it_when_it_is_asked(up, signs)).await?;
+        pending().await
+    })
+    .await
+}
+
+#[hatchery::test(options = debugged())]
+async fn p_c7_an_actor_that_is_ending_passes_on_what_its_children_ask_for() -> Result<()> {
+    let signs = Signs::new();
+    let up = Sign::new("up");
+    open_nursery(async |nursery: Nursery| {
+        let call = below_wants_it(up.path(), signs.paths());
+        let middle = nursery.run_in_actor("middle", call).await?;
+        up.raised().await;
+        let cancelled = middle.cancel_actor().or_while(async {
+            signs.has.raised().await;
+            past_the_budget().await;
+            assert!(!signs.gone.is_raised() && terminal_is_busy());
+            signs.gives.raise();
+        });
+        assert_eq!(cancelled.await?, CancelStatus::Done);
+        assert_eq!(middle.ended().await.rung, Rung::Asked);
+        assert!(signs.gone.is_raised() && !terminal_is_busy());
+        Ok(())
+    })
+    .await
+}
+
+#[hatchery::test(options = debugged())]
+async fn p_t2_a_bound_in_time_stands_while_what_is_below_has_the_terminal() -> Result<()> {
+    let signs = Signs::new();
+    open_nursery(async |nursery: Nursery| {
+        let worker = nursery.start_actor("worker").await?;
+        aside(&nursery, &worker, &signs);
+        signs.has.raised().await;
+        let mut given_back = false;
+        let bounded: Result<()> = timeout(BUDGET, pending())
+            .or_while(async {
+                past_the_budget().await;
+                given_back = true;
+                signs.gives.raise();
+            })
+            .await;
+        assert!(given_back, "no time has gone by until then");
+        let error = bounded.unwrap_err();
+        assert!(error.cancelled().is_some_and(|by| by.cause == Cause::Deadline), "{error:?}");
         worker.cancel().await
     })
     .await

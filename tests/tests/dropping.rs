@@ -37,6 +37,8 @@ mod parents;
 mod sources;
 #[path = "dropping/streams.rs"]
 mod streams;
+#[path = "dropping/terminal.rs"]
+mod terminal;
 #[path = "dropping/topics.rs"]
 mod topics;
 

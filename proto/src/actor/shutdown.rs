@@ -277,8 +277,7 @@ impl Shutdown {
         self.look_around(self.clock.at(now));
     }
 
-    /// Something in this actor, or below it, holds or waits for the terminal: no stage loses time from
-    /// now on (P-T2). Again: nothing.
+    /// Something here or below holds or waits for the terminal: no stage loses time (P-T2).
     pub fn hold(&mut self, now: Instant) {
         self.clock.hold(now);
     }

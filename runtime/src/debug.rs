@@ -4,4 +4,4 @@
 pub(crate) mod lock;
 mod served;
 
-pub(crate) use served::{ENTRIES, is_own};
+pub(crate) use served::{ENTRIES, asks_for_it, is_own};

@@ -15,7 +15,8 @@ use hatchery_proto::{
 use crate::actor::{Actor, Busy, Caller, Exposed};
 use crate::context::by_us;
 use crate::current::Within;
-use crate::debug::{self, lock::Request};
+use crate::debug;
+use crate::debug::lock::{self as terminal_lock, Request};
 use crate::dialog::{Dialog, Side};
 use crate::discovery;
 use crate::driver::clock;
@@ -90,7 +91,7 @@ impl Serving {
         }
         let exposed = &self.actor.settings().exposed;
         let request = match terminal {
-            true => Some(self.request(id)?),
+            true => self.request(id, &incoming.endpoint)?,
             false => None,
         };
         let prepared = prepare(exposed, self.caller, incoming, |entry| {
@@ -109,14 +110,17 @@ impl Serving {
         }
     }
 
-    /// A child asks for the terminal.
-    fn request(&self, id: DialogId) -> Result<Request, (Refusal, String)> {
+    /// A child asks for the terminal, or for something that goes with it.
+    fn request(&self, id: DialogId, name: &str) -> Result<Option<Request>, (Refusal, String)> {
         let child = match self.caller {
             Caller::Child(child) => Some(child),
             Caller::Parent | Caller::Other | Caller::Own => None,
         };
-        Request::of_child(&self.actor, child, id.number())
-            .map_err(|message| (Refusal::NotExposed, message))
+        let request = terminal_lock::may_ask(&self.actor, child).and_then(|child| {
+            let asks = debug::asks_for_it(name);
+            asks.then(|| Request::of_child(&self.actor, child, id.number())).transpose()
+        });
+        request.map_err(|message| (Refusal::NotExposed, message))
     }
 
     /// Runs the task to its end and sends its terminal, and that only when it is gone (P-C2).

@@ -77,7 +77,10 @@ fn killing() -> Ladder {
     ladder
 }
 
-const PHASES: [(&str, fn() -> Ladder); 7] = [
+/// A phase, and how a ladder comes to it.
+type Phase = (&'static str, fn() -> Ladder);
+
+const PHASES: [Phase; 7] = [
     ("connecting", connecting),
     ("starting", starting),
     ("running", running),

@@ -71,6 +71,16 @@ fn dbg_11_a_sigterm_to_the_root_or_to_an_actor_on_the_way_waits_for_who_has_the_
 }
 
 #[test]
+fn p_t2_a_second_sigterm_is_force_and_waits_for_nobody() {
+    let tree = held("waits");
+    tree.running.signal(Signal::TERM);
+    thread::sleep(PAST_THE_BUDGET);
+    assert_eq!(tree.running.tree().len(), 3, "nobody has ended");
+    tree.running.signal(Signal::TERM);
+    tree.running.wait().assert_exit(143).assert_nothing_left();
+}
+
+#[test]
 fn f_24_a_root_that_is_killed_takes_who_has_the_terminal_along() {
     let tree = held("waits");
     tree.running.signal(Signal::KILL);

@@ -122,6 +122,14 @@ struct Tree {
     said: VecDeque<Said>,
 }
 
+/// What that number is called in the middle.
+fn come(number: u64) -> RequestId {
+    match number % 3 {
+        0 => own(number),
+        leaf => below(leaf, number),
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Said {
     Request(u64),
@@ -136,13 +144,13 @@ impl Tree {
 
     /// Leaf 2 or 3 asks, or the middle itself.
     fn ask(&mut self, number: u64) {
-        let id = if number % 3 == 0 { own(number) } else { below(number % 3, number) };
+        let id = come(number);
         self.middle.request(id).unwrap();
         self.said.push_back(Said::Request(number));
     }
 
     fn leave(&mut self, number: u64) {
-        let id = if number % 3 == 0 { own(number) } else { below(number % 3, number) };
+        let id = come(number);
         assert!(self.middle.release(id) || self.middle.withdraw(id));
         self.holders.retain(|holder| *holder != number);
         self.said.push_back(Said::Over(number));
@@ -161,7 +169,7 @@ impl Tree {
         // A grant may cross its request's end, and finds nobody then.
         for step in steps(&mut self.root) {
             if let TtyStep::Granted(RequestId { number, .. }) = step {
-                let id = if number % 3 == 0 { own(number) } else { below(number % 3, number) };
+                let id = come(number);
                 self.middle.handle_granted(id);
                 if self.middle.is_granted(id) {
                     self.holders.push(number);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use event_listener::Event as Signal;
 use hatchery_proto::actor::scopes::ScopeKind;
-use hatchery_proto::tty::{RequestId, Tty, Via};
+use hatchery_proto::tty::{Refused, RequestId, Tty, Via};
 use hatchery_proto::{Kind, LinkId, Misuse, StartWish};
 
 use super::served;
@@ -165,7 +165,13 @@ impl Request {
     fn new(actor: &Arc<Actor>, id: RequestId, who: &str) -> Result<Self> {
         let made = actor.tell_terminal(&[id.via], |core| core.request(id));
         made.map_err(|refused| {
-            Error::misuse(format!("asking for the terminal for {who}: {refused:?}"))
+            let why = match refused {
+                Refused::Double => "it has been asked for under the same number",
+                Refused::Cut => {
+                    "the link to this actor's parent, which is the way to it, has ended"
+                }
+            };
+            Error::misuse(format!("asking for the terminal for {who}: {why}"))
         })?;
         Ok(Self { actor: actor.clone(), id })
     }
@@ -173,25 +179,29 @@ impl Request {
     /// That of a child, which is heard of as soon as it has come: no clock is to run behind it.
     ///
     /// # Errors
-    /// Why it is not for this child.
-    pub(crate) fn of_child(
-        actor: &Arc<Actor>,
-        child: Option<LinkId>,
-        dialog: u64,
-    ) -> Result<Self, String> {
-        let Some(number) = child else {
-            return Err("the terminal is for the tree's own actors, each over the link that it \
-                        has inherited"
-                .to_owned());
-        };
-        let known = actor.terminal.child(number);
-        if !known.is_some_and(|(child, _)| child.is_debugged()) {
-            return Err("this actor was not started in debug mode; see `Options::debug` and \
-                        `ActorBuilder::debug`"
-                .to_owned());
-        }
-        let id = RequestId::new(Via::Child(number), dialog);
+    /// Why it cannot be made.
+    pub(crate) fn of_child(actor: &Arc<Actor>, child: LinkId, dialog: u64) -> Result<Self, String> {
+        let id = RequestId::new(Via::Child(child), dialog);
         Self::new(actor, id, "a child").map_err(|error| error.to_string())
+    }
+}
+
+/// Whether what is about the terminal may be asked for over a link: the number of the child that it
+/// leads to.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn may_ask(actor: &Actor, child: Option<LinkId>) -> Result<LinkId, String> {
+    let Some(number) = child else {
+        return Err("the terminal is for the tree's own actors, each over the link that it has \
+                    inherited"
+            .to_owned());
+    };
+    match actor.terminal.child(number) {
+        Some((child, _)) if child.is_debugged() => Ok(number),
+        _ => Err("this actor was not started in debug mode; see `Options::debug` and \
+                  `ActorBuilder::debug`"
+            .to_owned()),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::context::{Context, Starts};
 use crate::debug::lock;
-use crate::endpoint::Entry;
+use crate::endpoint::{Endpoint as _, Entry};
 use crate::error::{Error, Result};
 
 /// What all their names begin with.
@@ -12,6 +12,11 @@ const PREFIX: &str = "hatchery::terminal::";
 /// Whether an endpoint of this name is one of them.
 pub(crate) fn is_own(name: &str) -> bool {
     name.starts_with(PREFIX)
+}
+
+/// Whether it is the one that asks for the terminal.
+pub(crate) fn asks_for_it(name: &str) -> bool {
+    name == acquire::NAME
 }
 
 /// All of them, as the linker lists those of programs.

@@ -84,7 +84,9 @@ impl ActorBuilder {
         self
     }
 
-    /// Debug mode of its own; see [`Options::debug`](crate::Options::debug).
+    /// Debug mode of its own, for it and what is below it; see [`Options::debug`](crate::Options::debug).
+    /// The terminal is the root's to give: below an actor that was not started in debug mode itself,
+    /// nobody gets it.
     pub fn debug(mut self, on: bool) -> Self {
         self.spec.debug = on;
         self

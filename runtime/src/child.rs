@@ -40,7 +40,7 @@ use crate::supervisor::WAITING;
 use crate::task::{self, Scope};
 use crate::trace::Trace;
 use crate::ward::OwnActor;
-use crate::{dialog, log};
+use crate::{debug, dialog, log};
 use parting::{Parting, Words};
 
 /// Must come first in the `main` of a program that starts actors: in a process that was started as
@@ -48,6 +48,7 @@ use parting::{Parting, Words};
 ///
 /// `#[hatchery::main]` begins with it.
 pub fn init() {
+    debug::on_own_threads();
     enter(readiness::block_on, Greets::First);
 }
 
@@ -308,6 +309,7 @@ impl Told {
         log::begin_child(&actor.id().name, &mut settings.log)
             .map_err(|error| (Refusal::BadArguments, error.to_string()))?;
         task::set_backtraces(settings.debug);
+        debug::set_on(settings.debug);
         actor.set_settings(settings);
         Ok((parent, main))
     }
@@ -352,7 +354,6 @@ impl Life {
         };
         let Told { incoming, role } = told;
         let parent = role.as_ref().ok().map(|(parent, _)| parent.clone());
-        let name = role.as_ref().ok().and_then(|(_, main)| main.as_ref()).and_then(MainTask::name);
         let prepared = async {
             let (parent, main) = role?;
             self.prepare(parent, main).await
@@ -363,7 +364,7 @@ impl Life {
         };
         let mut parting =
             Parting { link: &self.link, loops, words: refused.map(Words::Refused), code: 1 };
-        if let Some(main) = main {
+        if let Some((name, main)) = main {
             if !up {
                 // From here on its standard error is its own.
                 entry.settle_stderr();
@@ -372,8 +373,8 @@ impl Life {
             let trace = Trace::received(incoming.trace.as_deref());
             let caller = || parent.map_or_else(String::new, |parent| parent.to_string());
             let scope = Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body);
-            let scope = scope.of_task(name, caller, trace);
-            let terminal = serving::run(&scope, main, &incoming.endpoint).or(self.obey()).await;
+            let scope = scope.of_task((!name.is_empty()).then_some(name), caller, trace);
+            let terminal = serving::run(&scope, main, name).or(self.obey()).await;
             drop(scope);
             parting.words = Some(Words::Ended(terminal));
         }
@@ -411,13 +412,13 @@ impl Life {
         &self,
         parent: ActorId,
         main: Option<MainTask>,
-    ) -> std::result::Result<Job, (Refusal, String)> {
+    ) -> std::result::Result<(&'static str, Job), (Refusal, String)> {
         self.actor.peers().parent_up(&self.actor, &self.link, &parent, self.parent_pid);
         self.actor.set_parent(self.link.clone(), parent);
         self.take_place().await.map_err(|error| (Refusal::BadArguments, error.to_string()))?;
         match main {
             // A daemon serves until it is cancelled.
-            None => Ok(Job::once(std::future::pending())),
+            None => Ok(("", Job::once(std::future::pending()))),
             Some(MainTask { endpoint, schema, args }) => {
                 let codec = endpoint::find(&endpoint).map_or(Postcard::NUMBER, |entry| entry.codec);
                 let mut call = Incoming {
@@ -441,7 +442,7 @@ impl Life {
                             self.actor.id().clone(),
                         )
                     });
-                prepared.map(|(_, job)| job)
+                prepared.map(|(entry, job)| (entry.name, job))
             }
         }
     }

@@ -76,7 +76,12 @@ pub enum ErrorKind {
     /// More values were sent than their receiver keeps for its reader: see
     /// [`Overrun::Fail`](crate::Overrun::Fail).
     Overrun,
+    /// A person has quit at a prompt: see [`pause!`](crate::pause).
+    Quit,
 }
+
+/// The type that reports of it name: they have no code of its own.
+const QUIT: &str = "hatchery::Quit";
 
 impl Error {
     /// An error around any other, as a task of this actor would report it.
@@ -257,6 +262,13 @@ impl Error {
         Self::from_parts(ErrorKind::Lost(LostCause::Closed), report, None)
     }
 
+    pub(crate) fn quit(task: &str) -> Self {
+        let message = format!("a person quit at the prompt of task `{task}`");
+        let mut report = Report::new(fresh_id(), Code::Error, task::current_actor_id(), message);
+        report.type_name = QUIT.to_owned();
+        Self::from_parts(ErrorKind::Quit, report, None)
+    }
+
     pub(crate) fn cancelled_by(by: Cancelled) -> Self {
         let mut report =
             Report::new(fresh_id(), Code::Cancelled, task::current_actor_id(), by.to_string());
@@ -341,6 +353,7 @@ impl Error {
             (Code::Misuse, ..) => ErrorKind::Misuse,
             (Code::Os, ..) => ErrorKind::Os,
             (Code::Overrun, ..) => ErrorKind::Overrun,
+            (Code::Error, ..) if report.type_name == QUIT => ErrorKind::Quit,
             _ => ErrorKind::Failed,
         };
         Self::from_parts(kind, report, None)
@@ -438,6 +451,22 @@ pub(crate) fn of_block<E: fmt::Display + 'static>(error: &E) -> Error {
     }
     let mut report =
         Report::new(fresh_id(), Code::Error, task::current_actor_id(), error.to_string());
+    report.type_name = std::any::type_name::<E>().to_owned();
+    Error::from_parts(ErrorKind::Failed, report, None)
+}
+
+/// The same for an error of which not even that is known.
+pub(crate) fn of_any<E: 'static>(error: &E) -> Error {
+    let any = error as &dyn Any;
+    if let Some(known) = any.downcast_ref::<Error>() {
+        return known.clone();
+    }
+    let boxed = any.downcast_ref::<Box<dyn StdError + Send + Sync>>().map(ToString::to_string);
+    let plain = any.downcast_ref::<Box<dyn StdError>>().map(ToString::to_string);
+    let message = boxed.or(plain).unwrap_or_else(|| {
+        format!("an error of type {}, of which no more can be told", std::any::type_name::<E>())
+    });
+    let mut report = Report::new(fresh_id(), Code::Error, task::current_actor_id(), message);
     report.type_name = std::any::type_name::<E>().to_owned();
     Error::from_parts(ErrorKind::Failed, report, None)
 }

@@ -235,6 +235,7 @@ pub use context::{
 #[cfg(feature = "tls")]
 pub use credentials::Credentials;
 pub use current::CurrentContext;
+pub use debug::{debug_filter, post_mortem};
 pub use discovery::{
     Registry, Watching, connect, find_actor, get_registry, local_address, query_actor, unregister,
     wait_for_actor, with_actor,
@@ -282,6 +283,10 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use linkme;
+
+    pub mod debug {
+        pub use crate::debug::{Taken, Value, is_on, pause, pause_blocking, taken};
+    }
 
     pub use crate::endpoint::{ENDPOINTS, Entry, Plain, schema};
     pub mod kind {

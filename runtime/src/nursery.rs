@@ -21,6 +21,7 @@ use hatchery_proto::{Cancelled, Cause};
 
 use crate::actor::Actor;
 use crate::context::by_us;
+use crate::debug;
 use crate::driver::clock;
 use crate::driver::link::lock;
 pub use builder::ActorBuilder;
@@ -441,7 +442,6 @@ impl Nursery {
         let task = inner.actor.spawn(async move {
             let ended = task::run_in(&scope, Box::pin(task::catch_panic(future))).await;
             let asked = scope.cancelled();
-            drop(scope);
             let failure = match ended {
                 Ended::Dropped => None,
                 Ended::Returned(Err(panic)) => Some(panic),
@@ -453,6 +453,10 @@ impl Nursery {
                 error.is_absorbed() || (asked.is_some() && error.cancelled().is_some())
             };
             let failure = failure.filter(|error| !echo(error));
+            if let Some(error) = &failure {
+                debug::fails_in(&scope, error).await;
+            }
+            drop(scope);
             of_task.member_ended(id, failure, asked.is_some());
         });
         // The task may have ended already; then it is not a member any more.

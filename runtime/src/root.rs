@@ -18,16 +18,16 @@ use crate::actor::{Actor, Reign};
 use crate::driver::adopter::{self, Adopter};
 use crate::driver::cgroup::Group;
 use crate::driver::entry;
-use crate::driver::signal::Signals;
+use crate::driver::signal::{SIGINT, Signals};
 #[cfg(feature = "tls")]
 use crate::driver::transport::proofs::Proofs;
 use crate::driver::{identity, process, readiness, spawner};
 use crate::ending::LastWords;
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::log;
 use crate::options::{Containment, Options};
 use crate::task::{self, Ended, Scope};
 use crate::trace::Trace;
+use crate::{debug, log};
 
 /// The root actor, as the body of [`open_root_actor`] gets it.
 #[derive(Clone, Debug)]
@@ -98,7 +98,8 @@ where
     Fut: Future<Output = Result<T, E>>,
     E: From<Error> + 'static,
 {
-    let Begun { reign, signals, adopter, group, containment } = begin(options).map_err(E::from)?;
+    let Begun { reign, signals, adopter, group, containment, keeper } =
+        begin(options).map_err(E::from)?;
     let actor = reign.actor().clone();
     let root = Root { actor: actor.clone(), containment };
     let mut last = Above::default();
@@ -120,6 +121,7 @@ where
     actor.discovery().sweep();
     let cancelled = actor.asked();
     drop(reign);
+    drop(keeper);
     let mut hooks = last.failures.into_iter();
     match ended {
         Ended::Returned(Ok(Ok(value))) => match (hooks.next(), cancelled) {
@@ -170,6 +172,7 @@ struct Begun {
     adopter: Option<Adopter>,
     group: Option<Group>,
     containment: Containment,
+    keeper: debug::Keeper,
 }
 
 fn begin(mut options: Options) -> Result<Begun> {
@@ -193,6 +196,7 @@ fn begin(mut options: Options) -> Result<Begun> {
         );
     }
     task::set_backtraces(options.settings.debug);
+    let keeper = debug::Keeper::begin(options.settings.debug);
     let reign = Actor::begin(id, uuid, Some(options.settings))?;
     #[cfg(feature = "tls")]
     reign.actor().set_proofs(match &options.credentials {
@@ -240,7 +244,7 @@ fn begin(mut options: Options) -> Result<Begun> {
         actor = %reign.actor().id(), ?containment,
         "a root actor"
     );
-    Ok(Begun { reign, signals, adopter, group, containment })
+    Ok(Begun { reign, signals, adopter, group, containment, keeper })
 }
 
 /// There is nobody above a root: what its exit hooks came to is its own error.
@@ -266,13 +270,13 @@ async fn live<F, Fut, T, E>(root: Root, body: F, last: &mut Above) -> Ended<Caug
 where
     F: FnOnce(Root) -> Fut,
     Fut: Future<Output = Result<T, E>>,
-    E: From<Error>,
+    E: From<Error> + 'static,
 {
     let actor = root.actor.clone();
     let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body);
     // What it is part of where it is opened is what its tasks are part of.
     let came = Trace::carried();
-    let scope = scope.of_task(Some("main"), || "nobody".to_owned(), came);
+    let scope = scope.of_task(Some(BODY), || "nobody".to_owned(), came);
     // A panic waits until the tree has ended; then it goes on.
     let placed = async {
         let places = &actor.settings().places;
@@ -286,8 +290,26 @@ where
     };
     let ended = task::run_in(&scope, body).or(stuck).await;
     drop(scope);
+    // Taken out first: what it is in may not be looked at from several threads.
+    let failure = failure(&ended);
+    if let Some(error) = failure {
+        debug::ends_here(&actor, &error, BODY).await;
+    }
     actor.end(last).await;
     ended
+}
+
+/// What a root's body is called where a task has a name.
+const BODY: &str = "main";
+
+/// What the body has failed with, for whoever debugs it.
+fn failure<T, E: 'static>(ended: &Ended<Caught<Result<T, E>>>) -> Option<Error> {
+    match ended {
+        _ if !debug::is_on() => None,
+        Ended::Returned(Ok(Err(error))) => Some(error::of_any(error)),
+        Ended::Returned(Err(panic)) => Some(task::panic_error(panic.as_ref())),
+        Ended::Returned(Ok(Ok(_))) | Ended::Dropped => None,
+    }
 }
 
 static INTERRUPTED: AtomicI32 = AtomicI32::new(0);
@@ -296,6 +318,10 @@ static INTERRUPTED: AtomicI32 = AtomicI32::new(0);
 async fn obey(mut signals: Signals, actor: Arc<Actor>) {
     loop {
         let number = signals.next().await;
+        if number == SIGINT && debug::takes_interrupt(&actor) {
+            tracing::debug!(target: "hatchery::debugger", "Ctrl-C is the prompt's");
+            continue;
+        }
         let by = Cancelled { canceller: actor.id().clone(), cause: Cause::Signal(number) };
         let first = INTERRUPTED.swap(number, Ordering::AcqRel) == 0;
         let grace = if first { actor.settings().grace() } else { Duration::ZERO };
@@ -328,6 +354,7 @@ where
 {
     // Before anything that would use it, whatever becomes of that.
     task::start_reactor()?;
+    debug::on_own_threads();
     let main = Box::pin(main);
     readiness::block_on(open_root_actor(options.signals(true), |_root| main))
 }

@@ -15,8 +15,8 @@ use hatchery_proto::{
 use crate::actor::{Actor, Busy, Caller, Exposed};
 use crate::context::by_us;
 use crate::current::Within;
-use crate::debug;
 use crate::debug::lock::{self as terminal_lock, Request};
+use crate::debug::{self, Crash};
 use crate::dialog::{Dialog, Side};
 use crate::discovery;
 use crate::driver::clock;
@@ -141,7 +141,7 @@ impl Serving {
         let within = entry
             .is_told()
             .then(|| Within::task_of(entry.name, link.number(), peer_of(link), &actor, scope.id()));
-        let scope = scope.of_context(within);
+        let scope = scope.of_context(within).of_task(entry.name);
         lock(&self.tasks).insert(id, scope.id());
         // A report of this process's death says what was begun: it is told before the task runs, but
         // for one that is over as soon as that could be read.
@@ -166,6 +166,7 @@ impl Serving {
         let mut served = Served {
             scope: Some(scope),
             job: Some(job),
+            crash: None,
             known: entry,
             began: None,
             link,
@@ -212,6 +213,8 @@ impl Serving {
 struct Served {
     scope: Option<Scope>,
     job: Option<Job>,
+    /// What it has come to, and what has to end before that is said.
+    crash: Option<(Terminal, Option<Crash>)>,
     known: &'static Known,
     began: Option<Instant>,
     link: Arc<Link>,
@@ -225,8 +228,23 @@ impl Served {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(scope) = &self.scope else { return Poll::Ready(()) };
         let began = *self.began.get_or_insert_with(clock::now);
-        let ended = ready!(task::poll_in(scope, &mut self.job, Job::poll, || (), cx));
-        let terminal = terminal(ended, scope.cancelled(), self.known.name);
+        if let Some((_, crash)) = &mut self.crash {
+            ready!(task::poll_in(scope, crash, task::poll, || (), cx));
+        }
+        let terminal = match self.crash.take() {
+            Some((terminal, _)) => terminal,
+            None => {
+                let ended = ready!(task::poll_in(scope, &mut self.job, Job::poll, || (), cx));
+                let terminal = terminal(ended, scope.cancelled(), self.known.name);
+                if let Terminal::Failed { report, .. } = &terminal
+                    && let Some(crash) = debug::crashed(scope.actor(), report, self.known.name)
+                {
+                    self.crash = Some((terminal, Some(crash)));
+                    return self.poll(cx);
+                }
+                terminal
+            }
+        };
         task_ended(scope, &terminal);
         self.known.took(clock::now().since(began));
         lock(&self.tasks).remove(&self.id);
@@ -316,6 +334,11 @@ pub(crate) async fn run(scope: &Scope, job: Job, name: &str) -> Terminal {
     let mut job = Some(job);
     let ended = poll_fn(|cx| task::poll_in(scope, &mut job, Job::poll, || (), cx)).await;
     let terminal = terminal(ended, scope.cancelled(), name);
+    if let Terminal::Failed { report, .. } = &terminal
+        && let Some(crash) = debug::crashed(scope.actor(), report, name)
+    {
+        let _ = task::run_in(scope, crash).await;
+    }
     task_ended(scope, &terminal);
     terminal
 }

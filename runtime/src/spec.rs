@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::actor::{Actor, Exposed, Settings};
 use crate::discovery::Places;
 use crate::driver::transport::proofs::TreeSecret;
-use crate::endpoint;
 
 /// The specification of a child's life.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,13 +32,6 @@ pub(crate) struct MainTask {
     pub(crate) endpoint: String,
     pub(crate) schema: u64,
     pub(crate) args: Vec<u8>,
-}
-
-impl MainTask {
-    /// What the endpoint is called, where there is such a one.
-    pub(crate) fn name(&self) -> Option<&'static str> {
-        endpoint::find(&self.endpoint).ok().map(|known| known.name)
-    }
 }
 
 /// The limits that a child takes over for links of its own.

@@ -61,14 +61,26 @@ pub(crate) fn current_scope() -> Option<ScopeId> {
     scope.ok().flatten()
 }
 
+/// What is said of a task that nobody has named.
+const NAMELESS: &str = "a task without a name";
+
 /// What the remote task is called that the running code is part of.
-#[cfg(feature = "log")]
 pub(crate) fn current_task() -> Option<&'static str> {
     let task = CURRENT.try_with(|current| {
         // Whoever asks may do so from anywhere.
         current.try_borrow().ok().and_then(|current| current.as_ref().and_then(|now| now.task))
     });
     task.ok().flatten()
+}
+
+/// The same, to be shown.
+pub(crate) fn current_name() -> &'static str {
+    current_task().unwrap_or(NAMELESS)
+}
+
+/// Whether this thread is the one that runs the actor's executor, right now.
+pub(crate) fn is_driven() -> bool {
+    DRIVEN.try_with(Cell::get).unwrap_or(false)
 }
 
 /// Whether the code that is running right now was asked to end.
@@ -193,6 +205,15 @@ impl Scope {
     pub(crate) fn of_context(mut self, within: Option<Arc<Within>>) -> Self {
         self.within = within;
         self
+    }
+
+    /// What is in it is called that.
+    pub(crate) fn name(&self) -> &'static str {
+        self.task.unwrap_or(NAMELESS)
+    }
+
+    pub(crate) fn actor(&self) -> &Arc<Actor> {
+        &self.actor
     }
 
     pub(crate) fn id(&self) -> ScopeId {
@@ -425,7 +446,8 @@ pub(crate) fn start_reactor() -> Result<(), Error> {
     })
 }
 
-fn panic_error(payload: &(dyn Any + Send)) -> Error {
+/// The error that a panic is, with its place where the hook has noted that.
+pub(crate) fn panic_error(payload: &(dyn Any + Send)) -> Error {
     let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),
@@ -451,8 +473,13 @@ pub(crate) fn hook_panics() {
         panic::set_hook(Box::new(move |info| {
             // Also where it is caught: it may be one that aborts.
             entry::leave_note(info);
-            if !CAUGHT.try_with(Cell::get).unwrap_or(false) {
-                return before(info);
+            let caught = CAUGHT.try_with(Cell::get).unwrap_or(false);
+            if !caught {
+                before(info);
+            }
+            // A prompt may show it where it ends a root, whatever becomes of it then.
+            if !caught && !BACKTRACES.load(Ordering::Acquire) {
+                return;
             }
             let location = info.location().map(|at| Location {
                 file: at.file().to_owned(),
@@ -465,7 +492,8 @@ pub(crate) fn hook_panics() {
             };
             let backtrace = (backtrace.status() == std::backtrace::BacktraceStatus::Captured)
                 .then(|| backtrace.to_string());
-            PANIC.with(|note| *note.borrow_mut() = Some(PanicNote { location, backtrace }));
+            let _ =
+                PANIC.try_with(|note| *note.borrow_mut() = Some(PanicNote { location, backtrace }));
         }));
     });
 }

@@ -18,6 +18,7 @@
 //! | [`rows`] | tables of rows that have no test, and why |
 //! | [`ssh`] | an ssh daemon of its own, and trees whose actors it starts |
 //! | [`sign`] | files by which actors tell how far they are, or are held there |
+//! | [`terminal`] | programs on a terminal of their own, prompt by prompt |
 //! | [`spot`] | folders for the sockets that tests listen at |
 //! | [`cells`] | contexts whose streams one side opens, or both, or none |
 //! | [`world`] | whole trees of actors in one thread, with faults from a seed |
@@ -45,6 +46,7 @@ pub mod spot;
 pub mod ssh;
 pub mod strike;
 pub mod sweep;
+pub mod terminal;
 pub mod tidy;
 pub mod worker;
 pub mod world;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, kill_process_group};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 pub use rustix::process::Signal;
@@ -55,6 +55,7 @@ pub struct Program {
     timeout: Duration,
     settle: Duration,
     terminal: bool,
+    session: bool,
 }
 
 impl Program {
@@ -79,6 +80,7 @@ impl Program {
             timeout: TIMEOUT,
             settle: SETTLE,
             terminal: false,
+            session: false,
         }
     }
 
@@ -137,6 +139,13 @@ impl Program {
         self
     }
 
+    /// The same, and leaves it to the program to make that the terminal of a session of its own:
+    /// [`terminal::take`](crate::terminal::take).
+    pub fn on_own_terminal(mut self) -> Self {
+        self.session = true;
+        self.on_terminal()
+    }
+
     /// Runs it to its end.
     pub fn run(self) -> Finished {
         self.start().wait()
@@ -148,7 +157,10 @@ impl Program {
         let mut command = Command::new(&self.path);
         let steps = Steps::new(&run);
         command.args(&self.arguments).env(RUN_VARIABLE, &run).env(STEPS, &steps.0);
-        command.process_group(0);
+        // Who leads a group cannot begin a session.
+        if !self.session {
+            command.process_group(0);
+        }
         for (name, value) in &self.variables {
             match value {
                 Some(value) => command.env(name, value),
@@ -181,6 +193,9 @@ impl Program {
             // A program that does not read its input is not the fault of the one who gave it.
             pipe.write_all(&self.input).ok();
         }
+        let screen = terminal.as_ref().map(|(master, _)| {
+            File::from(master.try_clone().expect("a descriptor for the terminal"))
+        });
         let (stdout, stderr) = match terminal {
             Some((master, _peer)) => (Some(master), None),
             None => {
@@ -196,6 +211,7 @@ impl Program {
             exit,
             baseline,
             started,
+            screen,
             stdout: Output::new(stdout),
             stderr: Output::new(stderr),
             ended: false,
@@ -223,6 +239,8 @@ pub struct Running {
     exit: OwnedFd,
     baseline: Baseline,
     started: Instant,
+    /// Its terminal.
+    screen: Option<File>,
     stdout: Output,
     stderr: Output,
     ended: bool,
@@ -287,6 +305,50 @@ impl Running {
         &self.stdout.bytes
     }
 
+    /// Waits until its standard output holds `text` behind the first `from` bytes; gives where the text
+    /// ends there. Nothing where it has ended or timed out before.
+    #[must_use = "the text may never have come"]
+    pub fn wait_for_text(&mut self, from: usize, text: &str) -> Option<usize> {
+        loop {
+            // Before it is looked at whether more can come.
+            let exited = self.has_exited();
+            self.stdout.take();
+            let behind = self.stdout.bytes.get(from..).unwrap_or_default();
+            let found = behind.windows(text.len().max(1)).position(|part| part == text.as_bytes());
+            if let Some(found) = found {
+                return Some(from + found + text.len());
+            }
+            if exited || self.left().is_zero() {
+                return None;
+            }
+            self.wait_for_something();
+        }
+    }
+
+    /// What it has written to its standard output, as far as that was taken.
+    pub fn written(&self) -> &[u8] {
+        &self.stdout.bytes
+    }
+
+    /// Its terminal, which stays when it has ended.
+    ///
+    /// # Panics
+    ///
+    /// Panics where it has none.
+    pub fn screen(&self) -> File {
+        let screen = self.screen.as_ref().expect("it is on no terminal");
+        screen.try_clone().expect("a descriptor for the terminal")
+    }
+
+    /// The modes of its terminal.
+    ///
+    /// # Panics
+    ///
+    /// Panics where it has none.
+    pub fn modes(&self) -> Termios {
+        tcgetattr(self.screen.as_ref().expect("it is on no terminal")).expect("modes of a terminal")
+    }
+
     /// Types these bytes into its terminal.
     ///
     /// # Panics
@@ -302,6 +364,7 @@ impl Running {
     pub fn hang_up(&mut self) {
         self.stdout.source = None;
         self.stderr.source = None;
+        self.screen = None;
     }
 
     /// Sends a signal to its first process only.

@@ -11,7 +11,7 @@ use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::tty::{Refused, RequestId, Tty, Via};
 use hatchery_proto::{Kind, LinkId, Misuse, StartWish};
 
-use super::served;
+use super::{served, station};
 use crate::actor::{Actor, Busy};
 use crate::context::OpenContext;
 use crate::dialog::{Dialog, Side};
@@ -144,7 +144,19 @@ impl Actor {
         if !self.terminal.is_busy_below(child) {
             return;
         }
+        self.calm_terminal(|id| id.via == Via::Child(child));
         self.tell_terminal(&[Via::Child(child)], |core| core.handle_child_gone(child));
+    }
+
+    /// Puts a root's terminal in order, where one of these has had it until now, and before the next has.
+    fn calm_terminal(&self, of: impl Fn(RequestId) -> bool) {
+        let has_it = {
+            let core = lock(&self.terminal.core);
+            core.is_root() && core.requests().any(|(id, granted)| granted && of(id))
+        };
+        if has_it {
+            station::restore();
+        }
     }
 
     /// The link to the parent has ended: so has every hold, and nobody waits in earnest.
@@ -207,6 +219,7 @@ pub(crate) fn may_ask(actor: &Actor, child: Option<LinkId>) -> Result<LinkId, St
 
 impl Drop for Request {
     fn drop(&mut self) {
+        self.actor.calm_terminal(|id| id == self.id);
         self.actor.tell_terminal(&[self.id.via], |core| {
             if !core.release(self.id) {
                 core.withdraw(self.id);
@@ -237,6 +250,8 @@ async fn granted(actor: &Arc<Actor>, id: RequestId, who: &str) -> Result<Grant> 
     if lock(&terminal.core).is_root() {
         let has = || lock(&terminal.core).is_granted(id).then_some(());
         wait::until(&terminal.changed, has).await;
+        // Its modes are to be what they were, whatever becomes of who has it now.
+        station::keep()?;
         return Ok(Grant { up: None });
     }
     let (up, ()) = OpenContext::start(open(actor, who).await?).await?;

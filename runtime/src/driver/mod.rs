@@ -18,6 +18,7 @@ pub(crate) mod reactor;
 pub(crate) mod readiness;
 pub(crate) mod signal;
 pub(crate) mod spawner;
+pub(crate) mod terminal;
 #[cfg_attr(
     not(feature = "quic"),
     allow(

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_signal::{Signal, Signals as Source};
 use futures_lite::StreamExt;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+pub(crate) use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGHUP, SIGTERM};
 
 /// Listens to SIGINT, SIGTERM and SIGHUP for as long as it lives. Once it is dropped they do again
 /// what they do by default.

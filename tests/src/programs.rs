@@ -181,6 +181,11 @@ impl Program {
                 command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
             }
         }
+        let screen = terminal.as_ref().map(|(master, _)| {
+            let master = File::from(master.try_clone().expect("a descriptor for the terminal"));
+            let modes = tcgetattr(&master).expect("modes of a terminal");
+            (master, modes)
+        });
         let baseline = Baseline::tree();
         let started = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.path));
@@ -193,9 +198,6 @@ impl Program {
             // A program that does not read its input is not the fault of the one who gave it.
             pipe.write_all(&self.input).ok();
         }
-        let screen = terminal.as_ref().map(|(master, _)| {
-            File::from(master.try_clone().expect("a descriptor for the terminal"))
-        });
         let (stdout, stderr) = match terminal {
             Some((master, _peer)) => (Some(master), None),
             None => {
@@ -239,8 +241,8 @@ pub struct Running {
     exit: OwnedFd,
     baseline: Baseline,
     started: Instant,
-    /// Its terminal.
-    screen: Option<File>,
+    /// Its terminal, and that one's modes before it began.
+    screen: Option<(File, Termios)>,
     stdout: Output,
     stderr: Output,
     ended: bool,
@@ -325,6 +327,15 @@ impl Running {
         }
     }
 
+    /// The modes of its terminal before it began.
+    ///
+    /// # Panics
+    ///
+    /// Panics where it has none.
+    pub fn modes_before(&self) -> &Termios {
+        &self.screen.as_ref().expect("it is on no terminal").1
+    }
+
     /// What it has written to its standard output, as far as that was taken.
     pub fn written(&self) -> &[u8] {
         &self.stdout.bytes
@@ -336,7 +347,7 @@ impl Running {
     ///
     /// Panics where it has none.
     pub fn screen(&self) -> File {
-        let screen = self.screen.as_ref().expect("it is on no terminal");
+        let (screen, _) = self.screen.as_ref().expect("it is on no terminal");
         screen.try_clone().expect("a descriptor for the terminal")
     }
 
@@ -346,7 +357,7 @@ impl Running {
     ///
     /// Panics where it has none.
     pub fn modes(&self) -> Termios {
-        tcgetattr(self.screen.as_ref().expect("it is on no terminal")).expect("modes of a terminal")
+        tcgetattr(self.screen()).expect("modes of a terminal")
     }
 
     /// Types these bytes into its terminal.

@@ -45,7 +45,7 @@ impl Screen {
     /// Starts the program.
     pub fn of(program: Program) -> Self {
         let running = program.on_own_terminal().start();
-        let before = Modes::of(&running.modes());
+        let before = Modes::of(running.modes_before());
         Self { running, before, at: 0, prompt: String::new() }
     }
 
@@ -98,6 +98,51 @@ impl Screen {
         read
     }
 
+    /// Reads on until anybody stands at a prompt; gives what was read.
+    ///
+    /// # Panics
+    ///
+    /// Panics where nobody comes.
+    #[track_caller]
+    pub fn any(&mut self) -> String {
+        let read = self.expect("\nhatchery(");
+        let name = self.expect(")> ");
+        self.prompt = format!("hatchery({name}");
+        read + &name
+    }
+
+    /// Who stands at the prompt that is open.
+    pub fn actor(&self) -> &str {
+        self.prompt.trim_start_matches("hatchery(").trim_end_matches(")> ")
+    }
+
+    /// Waits until this text is anywhere in what was written, read or not.
+    ///
+    /// # Panics
+    ///
+    /// Panics where it does not come.
+    #[track_caller]
+    pub fn holds(&mut self, text: &str) {
+        assert!(self.running.wait_for_output(text), "expected `{text}` somewhere in:\n{self}");
+    }
+
+    /// Types these bytes, and waits for nothing.
+    pub fn type_in(&mut self, bytes: &[u8]) {
+        self.running.type_in(bytes);
+    }
+
+    /// Kills a process of its tree.
+    ///
+    /// # Panics
+    ///
+    /// Panics where there is none of that id.
+    #[track_caller]
+    pub fn kill(&mut self, pid: i32) {
+        let tree = self.running.tree();
+        let process = tree.iter().find(|process| process.pid == pid);
+        process.expect("a process of the tree").signal(Signal::KILL);
+    }
+
     /// Types a line at the prompt that is open, and reads it as it is shown.
     ///
     /// # Panics
@@ -141,9 +186,9 @@ impl Screen {
         }
     }
 
-    /// The same by the signal, as from elsewhere: to the whole group.
-    pub fn signal_interrupt(&mut self) {
-        self.running.signal_group(Signal::INT);
+    /// Sends a signal to the whole group, as a terminal does.
+    pub fn signal(&mut self, signal: Signal) {
+        self.running.signal_group(signal);
     }
 
     /// Whether the terminal is as it was before the program began.

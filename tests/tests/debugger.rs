@@ -29,13 +29,8 @@ fn dbg_p02_a_pause_in_the_root_goes_on_or_fails() {
     let mut screen = debugged("root-pause");
     let shown = screen.shown("paused", "root");
     assert!(!shown.contains("rror"), "{shown}");
-    for what in [
-        "debugged.rs:",
-        "hatchery::pause!(count",
-        "count = 7",
-        "name = \"seven\"",
-        "name.len() = 5",
-    ] {
+    for what in ["debugged.rs:", "pause!(count", "count = 7", "name = \"seven\"", "name.len() = 5"]
+    {
         assert!(shown.contains(what), "`{what}` in {shown}");
     }
     assert!(!screen.is_as_before(), "keys do not come as they are typed");
@@ -74,9 +69,87 @@ fn a_panic_of_the_root_is_shown_with_its_place() {
     let shown = screen.shown("crashed", "root");
     assert!(shown.contains("the root's own panic") && shown.contains("debugged.rs:"), "{shown}");
     let frames = screen.ask("backtrace");
-    assert!(frames.contains("debugged::root_panic"), "{frames}");
+    assert!(frames.contains("debugged::main"), "{frames}");
     assert!(!frames.contains("hatchery::driver"), "{frames}");
     assert!(screen.ask("bt all").contains("hatchery::"));
     screen.say("c");
     screen.finish().assert_exit(101);
+}
+
+#[test]
+fn a_prompt_helps_completes_and_remembers() {
+    let history = std::env::temp_dir().join(format!("history-{}", std::process::id()));
+    let program = || Program::bin("debugged").arg("root-pause").env("HATCHERY_HISTORY", &history);
+    let mut screen = Screen::of(program());
+    screen.shown("paused", "root");
+    let help = screen.ask("help");
+    assert!(
+        ["where", "backtrace", "continue", "detach"].iter().all(|name| help.contains(name)),
+        "{help}"
+    );
+    assert!(screen.ask("nonsense").contains("is no command"));
+    assert!(screen.ask("print").contains("name = \"seven\""));
+    assert!(screen.ask("print nothing").contains("no value `nothing`"));
+    assert!(screen.ask("error").contains("there is no error here"));
+    assert!(screen.ask("backtrace").contains("debugged::root_pause"));
+    screen.type_in(b"pr\tco\t\r");
+    screen.expect("print count \x1b[K");
+    screen.expect("count = 7");
+    screen.prompt("root");
+    screen.say("c");
+    screen.finish().assert_exit(0);
+
+    let mut screen = Screen::of(program());
+    screen.shown("paused", "root");
+    screen.type_in(b"\x1b[A\x1b[A\r");
+    screen.expect("print count \x1b[K");
+    screen.expect("count = 7");
+    screen.prompt("root");
+    // The end of input leaves the prompt as well.
+    screen.type_in(b"\x04");
+    screen.finish().assert_exit(0);
+    std::fs::remove_file(&history).expect("a history that was kept");
+}
+
+#[test]
+fn an_actor_that_is_let_go_asks_no_more() {
+    let mut screen = debugged("root-pauses");
+    screen.shown("paused", "root");
+    screen.say("detach");
+    screen.expect("asks no more");
+    // It does nothing but pause, and is ended by what no prompt takes now.
+    screen.type_in(b"\x03");
+    screen.finish().assert_exit(1);
+}
+
+#[test]
+fn an_error_that_is_not_worth_it_opens_no_prompt() {
+    let ended = debugged("not-worth-it").finish();
+    ended.assert_exit(1);
+    assert!(!ended.out().contains("crashed: "), "{ended}");
+}
+
+#[test]
+fn without_a_terminal_it_says_so_once_and_goes_on() {
+    for (which, code) in [("root-pause", 0), ("child-pause", 0), ("child-error", 1)] {
+        let ended = Program::bin("debugged").arg(which).env("NO_TERMINAL", "1").run();
+        ended.assert_exit(code);
+        assert_eq!(ended.err().matches("no prompt can be shown").count(), 1, "{ended}");
+        assert!(!ended.out().contains("hatchery("), "{ended}");
+    }
+}
+
+#[test]
+fn a_debugger_of_native_code_has_the_terminal_meanwhile() {
+    let mut screen = debugged("root-pause");
+    screen.shown("paused", "root");
+    screen.say("gdb");
+    screen.expect("(gdb) ");
+    screen.type_in(b"set confirm off\nquit\n");
+    screen.expect("gdb has ended");
+    screen.prompt("root");
+    screen.interrupt();
+    assert!(screen.ask("lldb").contains("lldb could not be started"));
+    screen.say("c");
+    screen.finish().assert_exit(0);
 }

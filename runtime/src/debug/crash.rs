@@ -54,7 +54,8 @@ pub(crate) async fn ends_here(actor: &Arc<Actor>, error: &Error, task: &str) {
 
 fn begin(actor: &Arc<Actor>, error: Error, task: &str) -> Option<Crash> {
     // What the library serves by itself is nobody's to debug.
-    if task.starts_with("hatchery::") || !is_worth(&error, actor.id()) || !is_new(error.report().id) {
+    if task.starts_with("hatchery::") || !is_worth(&error, actor.id()) || !is_new(error.report().id)
+    {
         return None;
     }
     let (actor, occasion) = (actor.clone(), occasion(What::Crashed, actor, error, task));

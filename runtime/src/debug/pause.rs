@@ -144,8 +144,11 @@ impl Taken {
 pub async fn pause(taken: Option<Taken>) -> Result<()> {
     let Some((taken, actor)) = taken.zip(Actor::running()) else { return Ok(()) };
     let scope = actor.current_scope();
-    let cancelled = actor.look(|scopes| scopes.cancelled(scope).map(|state| state.by.clone()));
-    if let Some(by) = cancelled {
+    let due = actor.look(|scopes| match scopes.due(scope) {
+        true => scopes.cancelled(scope).map(|state| state.by.clone()),
+        false => None,
+    });
+    if let Some(by) = due {
         let (file, line) = &taken.place;
         tracing::warn!(
             target: "hatchery::debugger",

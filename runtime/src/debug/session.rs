@@ -11,6 +11,7 @@ use futures_lite::FutureExt;
 use super::commands::{self, Command};
 use super::editor::{Editor, Heard};
 use super::lock::{self, Held};
+use super::served;
 use super::set_on;
 use super::shown::Occasion;
 use crate::actor::Actor;
@@ -53,6 +54,7 @@ pub(crate) async fn open(
     tell: Option<Sender<Verdict>>,
 ) -> Verdict {
     let held = match lock::acquire(actor, &occasion.task).await {
+        Ok(held) if !held.is_attended() => return Verdict::Continue,
         Ok(held) => Arc::new(held),
         Err(error) => {
             tracing::debug!(
@@ -121,6 +123,10 @@ async fn answer(actor: &Arc<Actor>, command: Command) -> String {
             actor.cancel_itself();
             format!("actor {} is cancelled; it ends once the prompt is left\n", actor.id())
         }
+        Command::CancelRoot => match served::cancel_root().await {
+            Ok(()) => "the whole tree is cancelled; it ends once all prompts are left\n".to_owned(),
+            Err(error) => format!("the tree could not be cancelled: {error}\n"),
+        },
         _ => String::new(),
     }
 }

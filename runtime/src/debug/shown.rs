@@ -115,53 +115,40 @@ impl Occasion {
     }
 }
 
-/// Frames of programs, and of crates that are neither the standard library nor what runs tasks.
+/// Frames of programs: those of the standard library, of this one and of what runs tasks are left out, and
+/// those of any crate that was fetched.
 fn own_frames(whole: &str) -> String {
-    const HIDDEN: &[&str] = &[
-        "std::",
-        "core::",
-        "alloc::",
-        "hatchery::",
-        "hatchery_proto::",
-        "async_executor::",
-        "async_task::",
-        "async_io::",
-        "futures_lite::",
-        "futures_util::",
-        "smol::",
-        "_start",
-        "__libc_start",
-        "__rust",
-        "rust_begin_unwind",
-        "main",
-        "linkme::",
-        "test::",
-    ];
-    let is_hidden = |name: &str| {
-        let name = name.trim_start_matches('<');
-        HIDDEN.iter().any(|hidden| match hidden.strip_suffix("::") {
-            Some(_) => name.starts_with(hidden),
-            None => name == *hidden || (hidden.starts_with('_') && name.starts_with(hidden)),
-        })
-    };
-    let (mut text, mut hides, mut hidden) = (String::new(), false, 0_usize);
+    let is_number = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit());
+    let mut frames: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in whole.lines() {
-        let frame = line.trim_start().split_once(": ");
-        match frame.filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit())) {
-            Some((_, name)) => {
-                hides = is_hidden(name);
-                hidden += usize::from(hides);
-            }
-            None => {}
-        }
-        if !hides {
-            let _ = writeln!(text, "{line}");
+        match (line.trim_start().split_once(": "), frames.last_mut()) {
+            (Some((number, name)), _) if is_number(number) => frames.push((name, vec![line])),
+            (_, Some((_, lines))) => lines.push(line),
+            (_, None) => {}
         }
     }
-    if hidden > 0 {
-        let _ = writeln!(text, "({hidden} frames of the runtime are hidden: `backtrace all`)");
+    let shown = frames.iter().filter(|(name, lines)| !is_runtime(name, lines));
+    let shown: Vec<_> = shown.flat_map(|(_, lines)| lines).copied().collect();
+    let count = frames.iter().filter(|(name, lines)| is_runtime(name, lines)).count();
+    let mut text = shown.iter().fold(String::new(), |text, line| format!("{text}{line}\n"));
+    if count > 0 {
+        let _ = writeln!(text, "({count} frames of the runtime are hidden: `backtrace all`)");
     }
     text
+}
+
+fn is_runtime(name: &str, lines: &[&str]) -> bool {
+    const CRATES: &[&str] = &["std::", "core::", "alloc::", "hatchery::", "hatchery_proto::"];
+    const ENTRIES: &[&str] = &["_start", "__libc_start", "__rust", "rust_begin_unwind", "clone3"];
+    let name = name.trim_start_matches(['<', '&']);
+    let plain = name.split('<').next().unwrap_or_default();
+    // What was inlined has no path in front, but says of what it was made.
+    let of_runtime = !plain.contains("::") && CRATES.iter().any(|part| name.contains(part));
+    let fetched = |line: &&str| line.contains("/rustc/") || line.contains("/registry/src/");
+    plain == "main"
+        || of_runtime
+        || CRATES.iter().chain(ENTRIES).any(|begin| name.starts_with(begin))
+        || lines.iter().any(fetched)
 }
 
 /// Without what a terminal would take for an order.

@@ -5,20 +5,17 @@ use std::sync::{Mutex, Once};
 
 use crate::driver::link::lock;
 use crate::driver::terminal::{self, Modes, Terminal};
-use crate::error::{Error, Result};
 
 /// What it was like.
 static KEPT: Mutex<Option<(Terminal, Modes)>> = Mutex::new(None);
 
-/// Keeps the terminal's modes, unless they are kept already.
-///
-/// # Errors
-/// `Misuse` where there is none, or nobody at it: which is said once.
-pub(crate) fn keep() -> Result<()> {
+/// Keeps the terminal's modes, unless they are kept already. Says whether there is one with somebody at
+/// it; where there is not, that is logged once.
+pub(crate) fn keep() -> bool {
     static SAID: Once = Once::new();
     let mut kept = lock(&KEPT);
     if kept.is_some() {
-        return Ok(());
+        return true;
     }
     let opened = match terminal::is_attended() {
         true => Terminal::open().and_then(|terminal| {
@@ -30,7 +27,7 @@ pub(crate) fn keep() -> Result<()> {
     match opened {
         Ok(opened) => {
             *kept = Some(opened);
-            Ok(())
+            true
         }
         Err(error) => {
             SAID.call_once(|| {
@@ -39,7 +36,7 @@ pub(crate) fn keep() -> Result<()> {
                     "no prompt can be shown, since there is no terminal; everything goes on"
                 );
             });
-            Err(Error::misuse(format!("opening a prompt: there is no terminal: {error}")))
+            false
         }
     }
 }

@@ -309,7 +309,7 @@ impl Told {
         log::begin_child(&actor.id().name, &mut settings.log)
             .map_err(|error| (Refusal::BadArguments, error.to_string()))?;
         task::set_backtraces(settings.debug);
-        debug::set_on(settings.debug);
+        debug::set_on_in_child(settings.debug);
         actor.set_settings(settings);
         Ok((parent, main))
     }

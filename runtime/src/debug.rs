@@ -13,6 +13,7 @@ mod session;
 mod shown;
 mod station;
 
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +25,8 @@ pub(crate) use crate::debug::crash::{Crash, crashed, ends_here, fails_in};
 pub use crate::debug::pause::{Taken, Value, pause, pause_blocking, taken};
 pub(crate) use crate::debug::served::{ENTRIES, asks_for_it, is_own};
 pub(crate) use crate::debug::station::Keeper;
+#[cfg(feature = "test-support")]
+pub(crate) use crate::debug::station::leave_alone;
 use crate::error::{Error, ErrorKind};
 
 /// Whether this actor is in debug mode, and asks.
@@ -43,6 +46,18 @@ pub fn is_on() -> bool {
 /// Has this actor ask from here on, or ask no more.
 pub(crate) fn set_on(on: bool) {
     ON.store(on, Ordering::Relaxed);
+}
+
+/// The same for a child that was told whether it is in debug mode.
+pub(crate) fn set_on_in_child(debug: bool) {
+    set_on(debug && station::is_attended(false));
+}
+
+/// What a child's environment has to say, beside what it inherits of this process's.
+pub(crate) fn told_child(actor: &Actor, child_is_debugged: bool) -> Option<(OsString, OsString)> {
+    let wanted = child_is_debugged || actor.settings().debug;
+    let alone = wanted && !station::is_attended(actor.parent().is_none());
+    alone.then(|| (station::VARIABLE.into(), station::NONE.into()))
 }
 
 /// Says that the library runs this process's actor on a thread of its own.

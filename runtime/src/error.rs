@@ -3,6 +3,7 @@
 //! Turns outcomes of the core into errors and errors into reports. Decides nothing about who is
 //! told what: that is the verdict's and the context's business.
 
+mod debugged;
 mod render;
 mod typed;
 
@@ -14,6 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hatchery_proto::actor::peers::Stranger;
+use debugged::QUIT;
+pub(crate) use debugged::of_any;
 use hatchery_proto::{
     ActorId, Also, Cancelled, Code, ExitReport, Hop, Location, LostCause, Outcome, Refusal, Report,
 };
@@ -79,9 +82,6 @@ pub enum ErrorKind {
     /// A person has quit at a prompt: see [`pause!`](crate::pause).
     Quit,
 }
-
-/// The type that reports of it name: they have no code of its own.
-const QUIT: &str = "hatchery::Quit";
 
 impl Error {
     /// An error around any other, as a task of this actor would report it.
@@ -260,13 +260,6 @@ impl Error {
         let mut report = Report::new(fresh_id(), Code::Lost, actor.clone(), message);
         report.location = Some(located(Caller::caller()));
         Self::from_parts(ErrorKind::Lost(LostCause::Closed), report, None)
-    }
-
-    pub(crate) fn quit(task: &str) -> Self {
-        let message = format!("a person quit at the prompt of task `{task}`");
-        let mut report = Report::new(fresh_id(), Code::Error, task::current_actor_id(), message);
-        report.type_name = QUIT.to_owned();
-        Self::from_parts(ErrorKind::Quit, report, None)
     }
 
     pub(crate) fn cancelled_by(by: Cancelled) -> Self {
@@ -451,22 +444,6 @@ pub(crate) fn of_block<E: fmt::Display + 'static>(error: &E) -> Error {
     }
     let mut report =
         Report::new(fresh_id(), Code::Error, task::current_actor_id(), error.to_string());
-    report.type_name = std::any::type_name::<E>().to_owned();
-    Error::from_parts(ErrorKind::Failed, report, None)
-}
-
-/// The same for an error of which not even that is known.
-pub(crate) fn of_any<E: 'static>(error: &E) -> Error {
-    let any = error as &dyn Any;
-    if let Some(known) = any.downcast_ref::<Error>() {
-        return known.clone();
-    }
-    let boxed = any.downcast_ref::<Box<dyn StdError + Send + Sync>>().map(ToString::to_string);
-    let plain = any.downcast_ref::<Box<dyn StdError>>().map(ToString::to_string);
-    let message = boxed.or(plain).unwrap_or_else(|| {
-        format!("an error of type {}, of which no more can be told", std::any::type_name::<E>())
-    });
-    let mut report = Report::new(fresh_id(), Code::Error, task::current_actor_id(), message);
     report.type_name = std::any::type_name::<E>().to_owned();
     Error::from_parts(ErrorKind::Failed, report, None)
 }

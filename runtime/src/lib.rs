@@ -109,6 +109,8 @@
 //!   since the kernel takes the thread that has started a child for the child's parent.
 //! - `hatchery-watch`, in children only: sees the parent's end, and SIGTERM, though the actor's own
 //!   thread hears nothing. From before the actor's first task.
+//! - `hatchery-prompt`, in [debug mode](Options::debug), while a prompt of this process is open, and
+//!   `hatchery-aside` while [`pause_blocking!`] waits for one: that runs the actor meanwhile.
 //!
 //! A task that blocks its thread holds up the others of that thread, and what they have said and was
 //! not written yet. First values, errors, cancels and the ends of streams are written where they are
@@ -156,6 +158,12 @@
 //! # Traces
 //! [`with_trace`] has a [`Trace`], such as a `traceparent`, travel with all that is begun in a block,
 //! from process to process.
+//!
+//! # Debugging
+//! In [debug mode](Options::debug), [`pause!`] stops a task anywhere in the tree and opens a prompt on the
+//! one terminal; an error or a panic that is about to leave a task does the same. [`pause_blocking!`] is
+//! for code that is not async, [`pause_shielded!`] for the clean-up of what is cancelled, and
+//! [`post_mortem`] shows an error that is handled.
 //!
 //! # Features
 //! - `log` (on by default): [`Options::log`] and `HATCHERY_LOG` print `tracing` events to standard error.

@@ -91,8 +91,18 @@ impl Options {
         self
     }
 
-    /// Debug mode, which every actor below inherits: for now, panics carry a backtrace whatever
-    /// `RUST_BACKTRACE` says.
+    /// Debug mode, which every actor below inherits. Off by default: a prompt is a person at the
+    /// controls, and nobody's time runs while one is open.
+    ///
+    /// [`pause!`](crate::pause) stops a task and opens a prompt on the terminal of the root; so does an
+    /// error or a panic that is about to leave a task, in the actor where it happened, then in each that
+    /// it comes through, before it goes on. Prompts open one at a time over the whole tree, in the order
+    /// in which they were asked for, and while there are any, nothing is ended by a clock: what is
+    /// cancelled ends once they are left. Ctrl-C is the prompt's own then.
+    ///
+    /// Cancels, links that are lost and what a person has quit open none; which others do not is said by
+    /// [`debug_filter`](crate::debug_filter). Where the root's standard input is no terminal it is said
+    /// once, in the log, and everything goes on. Panics carry a backtrace whatever `RUST_BACKTRACE` says.
     #[must_use]
     pub fn debug(mut self, on: bool) -> Self {
         self.settings.debug = on;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use linkme::distributed_slice;
 
 use crate::actor::Actor;
+use crate::debug;
 use crate::driver::procfs;
 use crate::error::{Error, Result};
 use crate::options::Options;
@@ -110,6 +111,8 @@ where
     /// A process is one actor, so its tests take turns.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // What they show is taken by the harness.
+    debug::leave_alone();
     let before = Owned::now();
     let result = root::run_with(options.name(name), async { body().await.into_result() });
     result.and_then(|()| before.nothing_new(name))

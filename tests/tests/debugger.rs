@@ -1,10 +1,27 @@
 //! Prompts on a real terminal, one after the other, of a root alone (DBG).
+//!
+//! The rows of the debugger's behaviours that no test has in its name:
+//!
+//! | row | shown by, or why there is nothing to show |
+//! | --- | --- |
+//! | DBG-04 | nobody has it whose link has ended: `f_24_a_holder_that_is_killed_…` in `debugger_children.rs` |
+//! | DBG-14 | what it says are warnings, which a filter has to leave out to hide |
+//! | DBG-15 | nothing of the language is replaced |
 
 use hatchery_tests::programs::Program;
+use hatchery_tests::rows::{Group, complaints, sources};
+use hatchery_tests::sign::Sign;
 use hatchery_tests::terminal::Screen;
 
 fn debugged(which: &str) -> Screen {
     Screen::of(Program::bin("debugged").arg(which))
+}
+
+#[test]
+fn every_behaviour_of_the_debugger_is_accounted_for() {
+    let group = Group { name: "DBG", last: 16, others: &[], file: "debugger.rs" };
+    let wrong = complaints(&[group], &sources());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -91,7 +108,7 @@ fn a_prompt_helps_completes_and_remembers() {
     assert!(screen.ask("print").contains("name = \"seven\""));
     assert!(screen.ask("print nothing").contains("no value `nothing`"));
     assert!(screen.ask("error").contains("there is no error here"));
-    assert!(screen.ask("backtrace").contains("debugged::root_pause"));
+    assert!(screen.ask("backtrace").contains("src/bin/debugged.rs"));
     screen.type_in(b"pr\tco\t\r");
     screen.expect("print count \x1b[K");
     screen.expect("count = 7");
@@ -109,6 +126,21 @@ fn a_prompt_helps_completes_and_remembers() {
     screen.type_in(b"\x04");
     screen.finish().assert_exit(0);
     std::fs::remove_file(&history).expect("a history that was kept");
+}
+
+#[test]
+fn a_pause_that_is_dropped_ends_its_prompt_and_the_next_has_the_terminal() {
+    let sign = Sign::new("break");
+    let program = Program::bin("debugged").arg("dropped").env("BREAK", sign.path());
+    let mut screen = Screen::of(program);
+    screen.shown("paused", "root");
+    screen.type_in(b"half a li");
+    sign.raise();
+    let shown = screen.shown("paused", "root");
+    assert!(shown.contains("again = \"again\""), "{shown}");
+    screen.interrupt();
+    screen.say("c");
+    screen.finish().assert_exit(0);
 }
 
 #[test]

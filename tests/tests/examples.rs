@@ -22,6 +22,11 @@ fn echo() {
 }
 
 #[test]
+fn paused_without_a_terminal() {
+    prints("paused", "be 2\nnot 1\nor 1\nto 2\n");
+}
+
+#[test]
 fn nested() {
     prints(
         "nested",

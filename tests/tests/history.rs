@@ -28,8 +28,8 @@
 //! | L23 | `p_l4_what_a_dead_child_…` in `link_end.rs` |
 //! | L24 | `l_24_…` |
 //! | L25 | `l_25_…` |
-//! | L26 | with the debugger |
-//! | L27 | with the debugger |
+//! | L26 | a waiter leaves with its task: `dbg_02_…` in `terminal_lock.rs` |
+//! | L27 | no key is a signal then: `dbg_12_sig_08_…` in `debugger_children.rs` |
 //! | L28 | `sig_01_05_10_…` in `trees.rs` |
 //! | L29 | `p_c2_a_shield_holds_a_cancel_off_…` in `bounds.rs` |
 //! | L30 | `pub_08_l_30_…` in `topics.rs` |
@@ -42,10 +42,10 @@
 //! | L37 | `ctx_16_…` in `life.rs` |
 //! | L38 | `l_38_…` |
 //! | L39 | nothing is changed while it is gone through: the borrow checker refuses it |
-//! | L40 | with the debugger |
-//! | L41 | with the debugger |
+//! | L40 | `dbg_p08_…` in `debugger_children.rs` |
+//! | L41 | no wait for it is shielded: `dbg_02_…` in `terminal_lock.rs` |
 //! | L42 | `can_04_a_failure_while_joining_…` in `nursery_verdict.rs` |
-//! | L43 | with the debugger |
+//! | L43 | `f_24_a_holder_that_is_killed_…` in `debugger_children.rs` |
 //! | L44 | `a_receive_that_is_dropped_loses_nothing` in `streams.rs` |
 //! | L45 | `brd_05_l_45_…` in `broadcast.rs` |
 //! | L46 | `can_13_…` in `cancelling.rs` |
@@ -62,12 +62,12 @@
 //! | L57 | `l_57_…` |
 //! | L58 | `can_15_…` in `cancelling.rs` |
 //! | L59 | `f_06_f_07_…` in `faults.rs` |
-//! | L60 | with the debugger |
+//! | L60 | `f_24_a_holder_that_is_killed_…` in `debugger_children.rs` |
 //! | L61 | `ctx_15_…` in `contexts.rs` |
 //! | L62 | `p_c6_cancel_that_crosses_a_terminal_…` in `link.rs` |
 //! | L63 | `ctx_14_…` in `contexts.rs` |
 //! | L64 | the end of a stream is a value, `None`, and no error that could leave a block |
-//! | L65 | with the debugger |
+//! | L65 | `dbg_p08_…` in `debugger_children.rs` |
 //! | L66 | `l_66_…` |
 //! | L67 | `l_08_l_67_…` |
 //! | L68 | `p_c7_other_peers_are_waited_for_…` in `shutdown.rs` |

@@ -19,7 +19,7 @@
 //! | T12 | `p_l1_no_greeting_in_time_…` in `link.rs` |
 //! | T13 | the user's: `p_c8_a_far_task_…` in `bounds.rs`; a start has 10 s, see L74 |
 //! | T14 | with the registrar |
-//! | T15 | with the debugger |
+//! | T15 | no polls: `dbg_p08_…` in `debugger_children.rs` |
 //! | T16 | there is one way to start a process (SPN-21), with the ladder for its end |
 //! | T17 | a window: `p_w1_streams_run_for_ever_…` in `link.rs` |
 //! | T18 | no queue drops anything: `p_w1_a_fast_sender_…` in `streams.rs` |

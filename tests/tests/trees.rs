@@ -5,7 +5,6 @@
 //!
 //! | row | shown by, or why there is nothing to show |
 //! | --- | --- |
-//! | SIG-08 | with the debugger |
 //! | SIG-11 | with the dump of a tree |
 
 use std::fs;

@@ -232,16 +232,9 @@ impl Drop for Request {
 pub(super) struct Grant {
     /// A root has none.
     up: Option<OpenContext<served::acquire>>,
-    /// There is one, with a person at it.
-    attended: bool,
 }
 
 impl Grant {
-    /// Whether the root has a terminal with a person at it.
-    pub(super) fn is_attended(&self) -> bool {
-        self.attended
-    }
-
     /// Ends when the terminal was lost from above.
     pub(super) async fn lost(&self) {
         match &self.up {
@@ -258,11 +251,12 @@ async fn granted(actor: &Arc<Actor>, id: RequestId, who: &str) -> Result<Grant> 
         let has = || lock(&terminal.core).is_granted(id).then_some(());
         wait::until(&terminal.changed, has).await;
         // Its modes are to be what they were, whatever becomes of who has it now.
-        return Ok(Grant { up: None, attended: station::keep() });
+        let _ = station::keep();
+        return Ok(Grant { up: None });
     }
-    let (up, attended) = OpenContext::start(open(actor, who).await?).await?;
+    let (up, ()) = OpenContext::start(open(actor, who).await?).await?;
     actor.tell_terminal(&[], |core| core.handle_granted(id));
-    Ok(Grant { up: Some(up), attended })
+    Ok(Grant { up: Some(up) })
 }
 
 /// Asks the parent. Unlike what a task asks for, this has all the time there is: whatever has less is
@@ -315,11 +309,6 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Whether there is anybody to ask.
-    pub(crate) fn is_attended(&self) -> bool {
-        self.grant.is_attended()
-    }
-
     /// Ends when the hold has ended from above: the parent's link is gone.
     pub(crate) async fn lost(&self) {
         self.grant.lost().await;

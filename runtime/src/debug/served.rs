@@ -24,12 +24,12 @@ pub(crate) fn asks_for_it(name: &str) -> bool {
 /// All of them, as the linker lists those of programs.
 pub(crate) const ENTRIES: &[Entry] = &[Entry::context::<acquire>(), Entry::call::<cancel>()];
 
-/// Starts once `who`, in a child or below it, has the terminal, with whether a person sits at it, which it has until whoever opens this
+/// Starts once `who`, in a child or below it, has the terminal, which it has until whoever opens this
 /// gives it up, or its link ends.
 #[hatchery_macros::context(crate = crate, unlisted, name = "hatchery::terminal::acquire")]
-pub(super) async fn acquire(cx: Context<Starts<bool>>, who: String) -> Result<()> {
+pub(super) async fn acquire(cx: Context<Starts<()>>, who: String) -> Result<()> {
     let grant = lock::pass_on(cx.dialog(), &who).await?;
-    let _started = cx.started(grant.is_attended()).await?;
+    let _started = cx.started(()).await?;
     grant.lost().await;
     Err(Error::message(format!("{who} has the terminal no more: the way to the root has ended")))
 }

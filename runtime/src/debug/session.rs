@@ -54,7 +54,6 @@ pub(crate) async fn open(
     tell: Option<Sender<Verdict>>,
 ) -> Verdict {
     let held = match lock::acquire(actor, &occasion.task).await {
-        Ok(held) if !held.is_attended() => return Verdict::Continue,
         Ok(held) => Arc::new(held),
         Err(error) => {
             tracing::debug!(

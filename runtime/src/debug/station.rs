@@ -1,6 +1,8 @@
 //! The root's part: whether there is a terminal with somebody at it, and what its modes were before
 //! anybody was asked, so that they are so again after any end of whoever was.
 
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once};
 
 use crate::driver::link::lock;
@@ -9,27 +11,33 @@ use crate::driver::terminal::{self, Modes, Terminal};
 /// What it was like.
 static KEPT: Mutex<Option<(Terminal, Modes)>> = Mutex::new(None);
 
-/// Keeps the terminal's modes, unless they are kept already. Says whether there is one with somebody at
-/// it; where there is not, that is logged once.
-pub(crate) fn keep() -> bool {
-    static SAID: Once = Once::new();
-    let mut kept = lock(&KEPT);
-    if kept.is_some() {
-        return true;
+/// Nobody is asked, whatever there is.
+static NOBODY: AtomicBool = AtomicBool::new(false);
+
+/// By it a root tells the actors below that nobody is asked; or a person does.
+pub(crate) const VARIABLE: &str = "HATCHERY_TERMINAL";
+pub(crate) const NONE: &str = "none";
+
+/// Whether this was said to this process.
+fn is_told_none() -> bool {
+    NOBODY.load(Ordering::Relaxed) || std::env::var_os(VARIABLE).is_some_and(|said| said == NONE)
+}
+
+/// Has nobody asked in this process, and below it.
+#[cfg(feature = "test-support")]
+pub(crate) fn leave_alone() {
+    NOBODY.store(true, Ordering::Relaxed);
+}
+
+/// Whether anybody can be asked: in a root, that it has a terminal with somebody at it, whose modes are
+/// kept from here on. Where it is wanted and there is none, that is logged once.
+pub(crate) fn is_attended(is_root: bool) -> bool {
+    if is_told_none() {
+        return false;
     }
-    let opened = match terminal::is_attended() {
-        true => Terminal::open().and_then(|terminal| {
-            let modes = terminal.modes()?;
-            Ok((terminal, modes))
-        }),
-        false => Err(std::io::Error::other("the standard input of the root is none")),
-    };
-    match opened {
-        Ok(opened) => {
-            *kept = Some(opened);
-            true
-        }
-        Err(error) => {
+    match is_root.then(keep) {
+        Some(Err(error)) => {
+            static SAID: Once = Once::new();
             SAID.call_once(|| {
                 tracing::warn!(
                     target: "hatchery::debugger", %error,
@@ -38,7 +46,22 @@ pub(crate) fn keep() -> bool {
             });
             false
         }
+        Some(Ok(())) | None => true,
     }
+}
+
+/// Keeps the terminal's modes, unless they are kept already.
+pub(crate) fn keep() -> io::Result<()> {
+    let mut kept = lock(&KEPT);
+    if kept.is_none() {
+        if !terminal::is_attended() {
+            return Err(io::Error::other("the standard input of the root is none"));
+        }
+        let terminal = Terminal::open()?;
+        let modes = terminal.modes()?;
+        *kept = Some((terminal, modes));
+    }
+    Ok(())
 }
 
 /// Puts the modes back, whoever has changed them.
@@ -56,11 +79,7 @@ pub(crate) struct Keeper(());
 
 impl Keeper {
     pub(crate) fn begin(debug: bool) -> Self {
-        super::set_on(debug);
-        if debug {
-            // What is missing is said by that, once.
-            let _ = keep();
-        }
+        super::set_on(debug && is_attended(true));
         Self(())
     }
 }

@@ -19,6 +19,7 @@ use super::unborn::{never_up, said_first};
 use super::{Child, ChildEnd, State};
 use crate::actor::Caller;
 use crate::context::by_us;
+use crate::debug;
 use crate::driver::clock;
 use crate::driver::handover::{LIMITS_VARIABLE, told_limits};
 use crate::driver::link::{Link, Loops, lock};
@@ -106,6 +107,9 @@ async fn attend(child: &Arc<Child>, mut request: SpawnRequest) -> Attended {
     // It greets before it could be told on the link; one that has the usual bounds inherits no others.
     let limits = told_limits(&child.actor.settings().limits).map(OsString::from);
     request.env.push((LIMITS_VARIABLE.into(), limits));
+    if let Some((name, value)) = debug::told_child(&child.actor, child.is_debugged()) {
+        request.env.push((name, Some(value)));
+    }
     let started = match start(child, request).await {
         Ok(spawned) => begin(child, spawned),
         Err(NotStarted::Over(end)) => {

@@ -175,6 +175,17 @@ async fn root_pause() -> Result<()> {
     Ok(())
 }
 
+/// Is not polled any more while its prompt is open.
+async fn drops_a_pause() -> Result<()> {
+    let told = async {
+        raised(&std::env::var("BREAK").expect("a sign")).await;
+        Ok(())
+    };
+    futures_lite::future::or(async { pause!().await }, told).await?;
+    let again = "again";
+    pause!(again).await
+}
+
 async fn root_pauses_for_ever() -> Result<()> {
     for round in 0_u64.. {
         pause!(round).await?;
@@ -202,7 +213,12 @@ async fn one_pauses_one_fails() -> Result<()> {
         nursery.run_in_actor("pauser", pauses(u32::MAX)).await?;
         let failer = nursery.start_actor("failer").await?;
         hatchery::testing::terminal_is_wanted_by(1).await;
-        failer.run(fails()).await
+        let watch = async {
+            hatchery::testing::terminal_is_wanted_by(2).await;
+            println!("both");
+            pending().await
+        };
+        futures_lite::future::or(failer.run(fails()), watch).await
     })
     .await
 }
@@ -313,6 +329,7 @@ fn main() -> Result<()> {
         "root-panic" => run(options, async { panic!("the root's own panic") }),
         "root-pause" => run(options, root_pause()),
         "root-pauses" => run(options, root_pauses_for_ever()),
+        "dropped" => run(options, drops_a_pause()),
         "waits" => run(options, async {
             println!("it waits");
             pending().await

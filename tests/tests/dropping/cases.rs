@@ -41,6 +41,8 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("ParentPortal::open_stream_from", Case::InRoot(parents::open_stream_from)),
     ("ParentPortal::with_stream_from", Case::InRoot(parents::with_stream_from)),
     ("ActorLife as Future", Case::Not("it is the whole life of a process, which ends with it")),
+    ("pause", Case::Not("it needs a terminal: `a_pause_that_is_dropped_…` in `debugger.rs`")),
+    ("post_mortem", Case::Not("as `pause`")),
     ("Context::started", Case::InRoot(started)),
     ("OpenContext::result", Case::InRoot(context_result)),
     ("OpenContext::cancel", Case::InRoot(context_cancel)),

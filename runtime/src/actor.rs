@@ -1,6 +1,8 @@
 //! The actor that this process is: its executor, its scopes, its settings, and the order in which
 //! it ends. One at a time; everything that users hold leads back here.
 
+mod looks;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -24,12 +26,14 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 pub(crate) use crate::exposed::{Caller, Exposed};
 use crate::hooks;
+use crate::inspect::What;
 use crate::options::Containment;
 use crate::peer::Table;
-use crate::supervisor::Asking;
+use crate::supervisor::{Asking, Brood};
 use crate::task::{self, Bell};
 use crate::turn::Runners;
 use crate::wait;
+pub(crate) use looks::{MemberLook, Members, ScopeLook};
 
 /// What an actor was opened with, and what its children inherit.
 #[derive(Clone, Debug)]
@@ -66,7 +70,7 @@ impl Settings {
 /// The bells of the open scopes, and some for the next.
 #[derive(Default)]
 struct Bells {
-    hung: BTreeMap<ScopeId, Arc<Bell>>,
+    hung: BTreeMap<ScopeId, (Arc<Bell>, What)>,
     spare: Vec<Arc<Bell>>,
 }
 
@@ -107,8 +111,9 @@ pub(crate) struct Actor {
     /// Those of its children that are being asked to end.
     pub(crate) asking: Arc<Asking>,
     idle: Signal,
-    /// How to end the children of each nursery where nobody polls it.
-    nurseries: Mutex<BTreeMap<ScopeId, Force>>,
+    /// What is in each nursery, to be ended where nobody polls it.
+    nurseries: Mutex<BTreeMap<ScopeId, Arc<dyn Members>>>,
+    brood: Brood,
     /// Who has the terminal, for debugging.
     pub(crate) terminal: Terminal,
     /// Of a root.
@@ -201,6 +206,7 @@ impl Actor {
             idle: Signal::new(),
             nurseries: Mutex::new(BTreeMap::new()),
             terminal: Terminal::new(!is_child),
+            brood: Brood::default(),
             containment: OnceLock::new(),
             own_link: Mutex::new(OwnLink::Unused),
             parent: Mutex::new(None),
@@ -309,18 +315,14 @@ impl Actor {
         self.top
     }
 
-    pub(crate) fn open_scope(
-        &self,
-        parent: Option<ScopeId>,
-        kind: ScopeKind,
-    ) -> (ScopeId, Arc<Bell>) {
+    pub(crate) fn open_scope(&self, parent: Option<ScopeId>, what: What) -> (ScopeId, Arc<Bell>) {
         // The bell hangs before the scope can become due: both under the lock of the scopes.
         let mut scopes = lock(&self.scopes);
-        let id = scopes.open(parent, kind);
+        let id = scopes.open(parent, what.kind());
         let bell = {
             let Bells { hung, spare } = &mut *lock(&self.bells);
             let bell = spare.pop().unwrap_or_default();
-            hung.insert(id, bell.clone());
+            hung.insert(id, (bell.clone(), what));
             bell
         };
         self.ring_due(&mut scopes);
@@ -333,7 +335,7 @@ impl Actor {
         {
             // Nobody polls the scope any more, and who rings holds the lock of the scopes.
             let Bells { hung, spare } = &mut *lock(&self.bells);
-            if let Some(bell) = hung.remove(&id)
+            if let Some((bell, _)) = hung.remove(&id)
                 && spare.len() < SPARE_BELLS
             {
                 bell.reset();
@@ -392,7 +394,7 @@ impl Actor {
 
     fn ring_due(&self, scopes: &mut Scopes) {
         while let Some(id) = scopes.poll_due() {
-            let bell = lock(&self.bells).hung.get(&id).cloned();
+            let bell = lock(&self.bells).hung.get(&id).map(|(bell, _)| bell.clone());
             if let Some(bell) = bell {
                 bell.ring();
             }
@@ -433,9 +435,9 @@ impl Actor {
         .await;
     }
 
-    /// Notes how to end a nursery's children by force, until it has ended.
-    pub(crate) fn add_nursery(&self, scope: ScopeId, force: Force) {
-        lock(&self.nurseries).insert(scope, force);
+    /// Notes how a nursery's members are reached, until it has ended.
+    pub(crate) fn add_nursery(&self, scope: ScopeId, members: Arc<dyn Members>) {
+        lock(&self.nurseries).insert(scope, members);
     }
 
     pub(crate) fn remove_nursery(&self, scope: ScopeId) {
@@ -445,14 +447,11 @@ impl Actor {
     /// Ends every child by force. Nurseries opened from here on are on their own.
     pub(crate) fn force_children(&self) {
         let nurseries = std::mem::take(&mut *lock(&self.nurseries));
-        for force in nurseries.into_values() {
-            force();
+        for members in nurseries.into_values() {
+            members.force();
         }
     }
 }
-
-/// Ends a nursery's children by force.
-pub(crate) type Force = Box<dyn FnOnce() + Send>;
 
 /// Something that its actor's end waits for.
 pub(crate) struct Busy {

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use event_listener::Event as Signal;
 use futures_lite::FutureExt;
 use hatchery_proto::Cause;
-use hatchery_proto::actor::scopes::ScopeKind;
 
 use crate::actor::Actor;
 use crate::context::by_us;
@@ -18,6 +17,7 @@ use crate::driver::clock;
 use crate::driver::link::lock;
 use crate::error::{self, Error, Result};
 use crate::gather::{Board, Held};
+use crate::inspect::What;
 use crate::nursery::{Nursery, open_nursery};
 use crate::task::{self, Ended, Scope};
 use crate::wait;
@@ -137,7 +137,7 @@ where
         let up = async { Ok(entry.board.first().await) };
         let not_up = async { Err(entry.ended().await.err().unwrap_or_else(closed)) };
         let value = up.or(not_up).await?;
-        let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
+        let scope = Scope::open(&actor, Some(actor.current_scope()), What::Cached);
         scope.set_holding(true);
         let ended = task::run_in(&scope, Box::pin(body(value))).await;
         // Asked now: what follows has what is left of it.

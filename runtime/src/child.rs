@@ -13,7 +13,6 @@ use std::task::{Context, Poll};
 
 use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
-use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::nursery::budget;
 use hatchery_proto::{
     ActorId, Cancelled, Cause, Config, Connection, DialogId, Event, Incoming, Kind, LinkKind,
@@ -34,6 +33,7 @@ use crate::driver::way::Way;
 use crate::endpoint::{self, Job};
 use crate::error::{Error, Result};
 use crate::hooks;
+use crate::inspect::What;
 use crate::serving::{self, Serving};
 use crate::spec::{MainTask, Spec};
 use crate::supervisor::WAITING;
@@ -372,7 +372,7 @@ impl Life {
             }
             let trace = Trace::received(incoming.trace.as_deref());
             let caller = || parent.map_or_else(String::new, |parent| parent.to_string());
-            let scope = Scope::open(&self.actor, Some(self.actor.top()), ScopeKind::Body);
+            let scope = Scope::open(&self.actor, Some(self.actor.top()), What::Main);
             let scope = scope.of_task((!name.is_empty()).then_some(name), caller, trace);
             let terminal = serving::run(&scope, main, name).or(self.obey()).await;
             drop(scope);

@@ -95,7 +95,8 @@ impl Dialog {
         task: Arc<str>,
         peer: ActorId,
     ) -> Arc<Self> {
-        let signal = link.signal(id, Name::Other(task.clone()));
+        let by = if side == Side::Opener { task::current_scope() } else { None };
+        let signal = link.signal(id, Name::Other(task.clone()), by);
         Arc::new(Self {
             link,
             id,

@@ -13,6 +13,7 @@ use hatchery_proto::{Cancelled, Cause};
 use crate::actor::Actor;
 use crate::driver::clock;
 use crate::driver::link::lock;
+use crate::driver::patience::Patience;
 use crate::driver::readiness;
 use crate::error::Error;
 use crate::hooks;
@@ -234,6 +235,25 @@ impl Actor {
             }
         }
         self.ending.turned.notify(usize::MAX);
+    }
+
+    /// How far its end is and who has asked for it, in words, where it is ending; `None` where that
+    /// cannot be told in time.
+    pub(crate) fn ending_by(&self, patience: Patience) -> Option<Option<String>> {
+        let Some(machine) = self.ending.machine.get() else { return Some(None) };
+        let machine = patience.lock(machine)?;
+        let stage = match machine.stage() {
+            Stage::Running => return Some(None),
+            Stage::Refusing => "ends, and shuts out what is new",
+            Stage::Cancelling => "ends, and waits for its tasks and children",
+            Stage::Deregistering => "ends, and takes its name back",
+            Stage::Hooks => "ends, and runs its exit hooks",
+            Stage::Draining => "ends, and says its last words",
+            Stage::Goodbye => "ends, and waits for its peers to leave",
+            Stage::Gone => "has ended",
+        };
+        let by = machine.asked().map(|by| format!(", {by}")).unwrap_or_default();
+        Some(Some(format!("{stage}{by}")))
     }
 
     fn itself(&self) -> Cancelled {

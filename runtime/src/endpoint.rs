@@ -20,6 +20,7 @@ use crate::debug;
 use crate::dialog::Dialog;
 use crate::discovery;
 use crate::error::{EndpointError, Error, Never, Result};
+use crate::inspect;
 use crate::source;
 use crate::task;
 
@@ -317,7 +318,8 @@ pub static ENDPOINTS: [Entry];
 pub(crate) fn find(name: &str) -> std::result::Result<&'static Known, (Refusal, String)> {
     static BY_NAME: OnceLock<BTreeMap<&'static str, Known>> = OnceLock::new();
     let by_name = BY_NAME.get_or_init(|| {
-        let all = ENDPOINTS.iter().chain(discovery::ENTRIES).chain(debug::ENTRIES);
+        let own = [discovery::ENTRIES, debug::ENTRIES, inspect::ENTRIES];
+        let all = ENDPOINTS.iter().chain(own.into_iter().flatten());
         all.map(|entry| (entry.name, Known::of(entry))).collect()
     });
     by_name.get(name).ok_or_else(|| {

@@ -14,9 +14,9 @@ use std::panic::Location as Caller;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hatchery_proto::actor::peers::Stranger;
 use debugged::QUIT;
 pub(crate) use debugged::of_any;
+use hatchery_proto::actor::peers::Stranger;
 use hatchery_proto::{
     ActorId, Also, Cancelled, Code, ExitReport, Hop, Location, LostCause, Outcome, Refusal, Report,
 };

@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex};
 
 use event_listener::Event as Signal;
 use hatchery_proto::Cause;
-use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
+use hatchery_proto::actor::scopes::ScopeId;
 
 use crate::actor::Actor;
 use crate::context::by_us;
 use crate::driver::clock;
 use crate::driver::link::lock;
 use crate::error::{Error, Result};
+use crate::inspect::What;
 use crate::root;
 use crate::task::{self, Ended, Scope};
 use crate::wait;
@@ -83,7 +84,7 @@ where
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
     root::in_actor(async |actor| {
-        let scope = Arc::new(Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body));
+        let scope = Arc::new(Scope::open(&actor, Some(actor.current_scope()), What::Foreign));
         let _end = EndWhenDropped { actor, scope: scope.id() };
         let shared = Arc::new(Shared { answer: Mutex::new(None), changed: Signal::new() });
         // Each holds the scope: a task around it that is cancelled is not dropped before the answer

@@ -204,6 +204,8 @@ mod fleet;
 mod foreign;
 mod gather;
 mod hooks;
+#[allow(dead_code, reason = "what is told in words is for dumps and prompts")]
+mod inspect;
 mod intake;
 mod kind;
 mod local;
@@ -264,6 +266,8 @@ pub use hatchery_proto::{
     Location, LostCause, NoAddress, Overrun, Refusal, Report, Rung, Usage,
 };
 pub use hooks::on_exit;
+pub use inspect::live::tree;
+pub use inspect::{TreeActor, TreeView};
 pub use local::LocalPortal;
 pub use log::set_log_filter;
 pub use nursery::{ActorBuilder, Nursery, TaskReturn, open_nursery};

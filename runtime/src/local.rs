@@ -7,7 +7,6 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::{
     ActorId, Config, Connection, Kind, Limits, LinkKind, Misuse, Outcome, Refusal, Role, Terminal,
 };
@@ -21,6 +20,7 @@ use crate::endpoint::{
     self, Call, CallEndpoint, ContextEndpoint, Endpoint, ErrorOf, StreamEndpoint, ValueOf,
 };
 use crate::error::{Error, Result};
+use crate::inspect::What;
 use crate::portal;
 use crate::serving::{self, Serving};
 use crate::source::{self, Source};
@@ -74,7 +74,7 @@ impl LocalPortal {
             failure::<E>(&refused, self.actor.id())
         })?;
         let terminal = {
-            let scope = Scope::open(&self.actor, Some(self.actor.current_scope()), ScopeKind::Body);
+            let scope = Scope::open(&self.actor, Some(self.actor.current_scope()), What::Local);
             let scope = scope.of_task(Some(E::NAME), || self.id().to_string(), Trace::carried());
             serving::run(&scope, job, E::NAME).await
         };

@@ -4,18 +4,20 @@
 //! started, ended and waited for.
 
 mod builder;
+mod looks;
 mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_executor::Task;
 use event_listener::Event as Signal;
 use futures_lite::FutureExt;
-use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
+use hatchery_proto::actor::scopes::ScopeId;
 use hatchery_proto::nursery::{self as core, MemberEnd, MemberId, MemberKind, NurseryStep};
 use hatchery_proto::{Cancelled, Cause};
 
@@ -28,11 +30,13 @@ pub use builder::ActorBuilder;
 
 use crate::endpoint::{Call, CallEndpoint};
 use crate::error::{self, Error, Result};
+use crate::inspect::What;
 use crate::portal::Portal;
 use crate::root;
 use crate::supervisor::Child;
 use crate::task::{self, Ended, Scope};
 use crate::wait;
+use looks::Reach;
 use waiting::Queue;
 
 /// A handle to an open nursery: starts actors and tasks in it.
@@ -141,7 +145,7 @@ where
         let parent = actor.current_scope();
         // Declared before the inner half, so that an unwinding or dropped block closes its scope
         // after its members were told.
-        let scope = Scope::open(&actor, Some(parent), ScopeKind::Body);
+        let scope = Scope::open(&actor, Some(parent), What::Nursery);
         let _busy = actor.busy();
         let inner = Arc::new(Inner {
             actor: actor.clone(),
@@ -155,15 +159,7 @@ where
             changed: Signal::new(),
         });
         let mut abandon = Abandon(Some(inner.clone()));
-        let forced = Arc::downgrade(&inner);
-        actor.add_nursery(
-            scope.id(),
-            Box::new(move || {
-                if let Some(inner) = forced.upgrade() {
-                    inner.abandon();
-                }
-            }),
-        );
+        actor.add_nursery(scope.id(), Arc::new(Reach(Arc::downgrade(&inner))));
         let nursery = Nursery { inner: inner.clone() };
         let ended = task::run_in(&scope, Box::pin(body(nursery))).await;
         let result = inner.body_ended(&scope, ended);
@@ -417,6 +413,7 @@ impl Nursery {
     ///
     /// In a nursery that has ended, or whose block was cancelled or has failed, the future is dropped
     /// unpolled, and that is logged.
+    #[track_caller]
     pub fn spawn<F>(&self, future: F)
     where
         F: Future + Send + 'static,
@@ -428,6 +425,7 @@ impl Nursery {
     }
 
     /// The same, and says why where the future was dropped.
+    #[track_caller]
     pub(crate) fn try_spawn<F>(&self, future: F) -> Result<()>
     where
         F: Future + Send + 'static,
@@ -435,7 +433,8 @@ impl Nursery {
     {
         let inner = self.inner.clone();
         let id = inner.add(MemberKind::Task, "a task")?;
-        let scope = Scope::open(&inner.actor, None, ScopeKind::Body).in_current_span();
+        let task = What::Task(Location::caller());
+        let scope = Scope::open(&inner.actor, None, task).in_current_span();
         let member = Member::Task { scope: scope.id(), task: None };
         lock(&inner.state).members.insert(id, member);
         let of_task = inner.clone();

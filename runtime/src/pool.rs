@@ -16,7 +16,7 @@ use async_executor::Task;
 use event_listener::{Event as Signal, listener};
 use futures_core::Stream;
 use hatchery_proto::Cause;
-use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
+use hatchery_proto::actor::scopes::ScopeId;
 
 use crate::actor::Actor;
 use crate::context::by_us;
@@ -24,6 +24,7 @@ use crate::driver::link::lock;
 use crate::endpoint::{Call, CallEndpoint, ErrorOf, ValueOf};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fleet::Fleet;
+use crate::inspect::What;
 use crate::nursery::{Nursery, open_nursery};
 use crate::portal::Portal;
 use crate::task::{self, Ended, Scope};
@@ -364,7 +365,7 @@ where
             let Some(call) = self.calls.next() else { return };
             let (place, pool, results) = (self.begun, self.pool.clone(), self.sender.clone());
             // Here, where it is known on whose behalf.
-            let scope = Scope::open(&actor, Some(scope), ScopeKind::Body);
+            let scope = Scope::open(&actor, Some(scope), What::Job);
             let scope = scope.of_trace(self.trace.clone());
             let job = async move {
                 let ended = task::run_in(&scope, Box::pin(async move { pool.run(call).await }));

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use async_executor::Task;
 use futures_lite::{FutureExt, future};
-use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::{ActorId, Cancelled, Cause};
 
 use crate::actor::{Actor, Reign};
@@ -24,6 +23,7 @@ use crate::driver::transport::proofs::Proofs;
 use crate::driver::{identity, process, readiness, spawner};
 use crate::ending::LastWords;
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::inspect::What;
 use crate::options::{Containment, Options};
 use crate::task::{self, Ended, Scope};
 use crate::trace::Trace;
@@ -273,7 +273,7 @@ where
     E: From<Error> + 'static,
 {
     let actor = root.actor.clone();
-    let scope = Scope::open(&actor, Some(actor.top()), ScopeKind::Body);
+    let scope = Scope::open(&actor, Some(actor.top()), What::Root);
     // What it is part of where it is opened is what its tasks are part of.
     let came = Trace::carried();
     let scope = scope.of_task(Some(BODY), || "nobody".to_owned(), came);

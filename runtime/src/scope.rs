@@ -7,13 +7,14 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
+use hatchery_proto::actor::scopes::ScopeId;
 use hatchery_proto::{Cancelled, Cause};
 
 use crate::actor::Actor;
 use crate::context::by_us;
 use crate::driver::clock;
 use crate::error::{self, Error, Result};
+use crate::inspect::What;
 use crate::root;
 use crate::task::{self, Ended, Scope};
 
@@ -45,7 +46,7 @@ use crate::task::{self, Ended, Scope};
 pub async fn shield<F: Future>(body: F) -> F::Output {
     let Some(actor) = Actor::running() else { return body.await };
     let ended = {
-        let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Shield);
+        let scope = Scope::open(&actor, Some(actor.current_scope()), What::Shield);
         actor.keep_time();
         task::run_in(&scope, Box::pin(body)).await
     };
@@ -113,7 +114,7 @@ where
     E: From<Error> + fmt::Display + 'static,
 {
     root::in_actor(async |actor| {
-        let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
+        let scope = Scope::open(&actor, Some(actor.current_scope()), What::Bound);
         scope.bound(at, by_us(Cause::Deadline), actor.settings().grace());
         let ended = task::run_in(&scope, Box::pin(body)).await;
         match resolve(ended, scope.cancelled(), scope.expired())? {
@@ -180,7 +181,7 @@ where
     E: From<Error> + fmt::Display + 'static,
 {
     root::in_actor(async |actor| {
-        let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
+        let scope = Scope::open(&actor, Some(actor.current_scope()), What::Cancellable);
         let handle = CancelScope { actor, scope: scope.id(), ours: Arc::default() };
         let ended = task::run_in(&scope, Box::pin(body(handle.clone()))).await;
         let ours = handle.ours.load(std::sync::atomic::Ordering::Acquire);

@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 
-use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
+use hatchery_proto::actor::scopes::ScopeId;
 use hatchery_proto::{
     ActorId, CancelRequest, Cancelled, Cause, Code, DialogId, Event, Incoming, Instant, Kind,
     Refusal, StartWish, Terminal,
@@ -20,20 +20,27 @@ use crate::debug::{self, Crash};
 use crate::dialog::{Dialog, Side};
 use crate::discovery;
 use crate::driver::clock;
+use crate::driver::link::roll::ServedTask;
 use crate::driver::link::{Handler, Leaves, Link, lock};
+use crate::driver::patience::Patience;
 use crate::endpoint::{self, Ending, Failed, Job, Known};
 use crate::error::Error;
+use crate::inspect;
+use crate::inspect::What;
 use crate::task::{self, Ended, Scope};
 use crate::trace::Trace;
 
 /// What a link's owner wants to know besides the peer's tasks.
 pub(crate) type Watch = Box<dyn Fn(&Arc<Link>, &Event) + Send + Sync>;
 
+/// What a peer has asked for and runs: in which scope, and by what name.
+type Tasks = BTreeMap<DialogId, (ScopeId, &'static str)>;
+
 /// The handler of every link: runs what the peer asks for, and tells the owner of the rest.
 pub(crate) struct Serving {
     actor: Arc<Actor>,
     caller: Caller,
-    tasks: Arc<Mutex<BTreeMap<DialogId, ScopeId>>>,
+    tasks: Arc<Mutex<Tasks>>,
     watch: Watch,
     on_eof: Box<dyn Fn() + Send + Sync>,
 }
@@ -136,13 +143,13 @@ impl Serving {
         let trace = Trace::received(incoming.trace.as_deref());
         // What is asked for below is no task of this actor's: it ends with whoever asks, and not before.
         let around = (!debug::is_own(entry.name)).then(|| actor.top());
-        let scope = Scope::open(&actor, around, ScopeKind::Body);
+        let scope = Scope::open(&actor, around, What::Served);
         let scope = scope.of_task(Some(entry.name), || peer_of(link).to_string(), trace);
         let within = entry
             .is_told()
             .then(|| Within::task_of(entry.name, link.number(), peer_of(link), &actor, scope.id()));
-        let scope = scope.of_context(within).of_task(entry.name);
-        lock(&self.tasks).insert(id, scope.id());
+        let scope = scope.of_context(within);
+        lock(&self.tasks).insert(id, (scope.id(), entry.name));
         // A report of this process's death says what was begun: it is told before the task runs, but
         // for one that is over as soon as that could be read.
         let leaves = if entry.is_quick() { Leaves::Later } else { Leaves::Promptly };
@@ -186,7 +193,7 @@ impl Serving {
     }
 
     fn apply_cancel(&self, link: &Arc<Link>, id: DialogId) {
-        let Some(scope) = lock(&self.tasks).get(&id).copied() else { return };
+        let Some((scope, _)) = lock(&self.tasks).get(&id).copied() else { return };
         let request = link.tell(|connection| {
             connection.callee(id).map(|callee| callee.cancel_request().cloned())
         });
@@ -202,7 +209,7 @@ impl Serving {
     }
 
     fn link_lost(&self, id: DialogId) {
-        let Some(scope) = lock(&self.tasks).get(&id).copied() else { return };
+        let Some((scope, _)) = lock(&self.tasks).get(&id).copied() else { return };
         let by = Cancelled { canceller: self.actor.id().clone(), cause: Cause::LinkLost };
         let grace = self.actor.settings().grace();
         self.actor.scopes(|scopes| scopes.cancel(scope, clock::now(), by, grace));
@@ -219,7 +226,7 @@ struct Served {
     began: Option<Instant>,
     link: Arc<Link>,
     id: DialogId,
-    tasks: Arc<Mutex<BTreeMap<DialogId, ScopeId>>>,
+    tasks: Arc<Mutex<Tasks>>,
     _busy: Busy,
 }
 
@@ -286,6 +293,14 @@ impl Handler for Serving {
     fn handle_eof(&self, _link: &Arc<Link>) {
         (self.on_eof)();
     }
+
+    fn serves(&self, patience: Patience) -> Option<Vec<ServedTask>> {
+        let tasks = patience.lock(&self.tasks)?;
+        let served = |(dialog, (scope, endpoint)): (&DialogId, &(ScopeId, &'static str))| {
+            ServedTask { dialog: *dialog, scope: *scope, endpoint }
+        };
+        Some(tasks.iter().map(served).collect())
+    }
 }
 
 fn peer_of(link: &Link) -> ActorId {
@@ -301,7 +316,11 @@ pub(crate) fn prepare(
 ) -> Result<(&'static Known, Job), (Refusal, String)> {
     let name = incoming.endpoint.as_str();
     let entry = endpoint::find(name)?;
-    if !exposed.allows(name, caller) && !discovery::is_own(name) && !debug::is_own(name) {
+    let allowed = match inspect::is_own(name) {
+        true => inspect::allows(name, caller),
+        false => exposed.allows(name, caller) || discovery::is_own(name) || debug::is_own(name),
+    };
+    if !allowed {
         let message = "it is not exposed to this actor; name it in `.expose()` where the actor \
                        is started"
             .to_owned();

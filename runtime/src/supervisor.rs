@@ -4,6 +4,7 @@
 //! ladder, and what the ladder says is done.
 
 mod asking;
+mod looks;
 mod task;
 mod unborn;
 mod waiting;
@@ -20,6 +21,7 @@ use hatchery_proto::{
 };
 
 pub(crate) use asking::Asking;
+pub(crate) use looks::{Brood, ChildLook};
 pub(crate) use task::supervise;
 pub(crate) use waiting::NAME as WAITING;
 
@@ -103,7 +105,7 @@ impl Child {
     ) -> Arc<Self> {
         let policy = Policy { connect, ..Policy::default() };
         let id = ActorId { name: name.to_owned(), uuid: 0, pid: 0 };
-        Arc::new(Self {
+        let child = Arc::new(Self {
             actor: actor.clone(),
             number: actor.terminal.number_child(),
             birth: birth.map_or_else(OnceLock::new, OnceLock::from),
@@ -127,7 +129,9 @@ impl Child {
                 broken: None,
             }),
             changed: Signal::new(),
-        })
+        });
+        actor.brood().enter(&child);
+        child
     }
 
     /// The actor that started it.

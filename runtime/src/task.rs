@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hatchery_proto::actor::scopes::{ScopeId, ScopeKind};
+use hatchery_proto::actor::scopes::ScopeId;
 use hatchery_proto::{ActorId, Cancelled, Instant, Location};
 
 use crate::actor::Actor;
@@ -22,6 +22,7 @@ use crate::driver::link::{Gathering, lock};
 use crate::driver::readiness::Sharing;
 use crate::driver::{clock, entry, identity, reactor};
 use crate::error::Error;
+use crate::inspect::What;
 use crate::span::TaskSpan;
 use crate::trace::{self, Trace};
 use crate::turn::{Running, Turn};
@@ -155,8 +156,8 @@ impl Bell {
 }
 
 impl Scope {
-    pub(crate) fn open(actor: &Arc<Actor>, parent: Option<ScopeId>, kind: ScopeKind) -> Self {
-        let (id, bell) = actor.open_scope(parent, kind);
+    pub(crate) fn open(actor: &Arc<Actor>, parent: Option<ScopeId>, what: What) -> Self {
+        let (id, bell) = actor.open_scope(parent, what);
         let (within, task) = current().map_or((None, None), |now| (now.within, now.task));
         let trace = Trace::carried();
         Self { actor: actor.clone(), id, bell, trace, within, task, span: None }

@@ -27,7 +27,7 @@ pub const PARKER: bool = cfg!(all(feature = "parker", target_os = "linux"));
 /// into a process that hangs; waits for nobody.
 #[doc(hidden)]
 pub fn last_steps() -> Vec<String> {
-    crate::driver::link::recent::last_steps()
+    crate::driver::link::roll::last_steps()
 }
 
 /// The terminal, taken for as long as this is held, as a debugger's prompt takes it.

@@ -20,6 +20,11 @@ pub(crate) struct Runners {
 }
 
 impl Runners {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
     /// Whether there is no other beside whoever asks from in one.
     pub(crate) fn is_one(&self) -> bool {
         self.count.load(Ordering::SeqCst) <= 1

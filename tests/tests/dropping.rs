@@ -27,6 +27,8 @@ mod cases;
 mod discovery;
 #[path = "dropping/linked.rs"]
 mod linked;
+#[path = "dropping/looks.rs"]
+mod looks;
 #[path = "dropping/many.rs"]
 mod many;
 #[path = "dropping/oneself.rs"]

@@ -10,6 +10,7 @@
 
 mod bounds;
 mod grace;
+mod looks;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +20,8 @@ use core::time::Duration;
 use crate::report::Cancelled;
 use crate::time::{Clock, Instant};
 use bounds::Bound;
+
+pub use looks::{ScopeLook, Shielded};
 
 /// Names an open scope. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
-use hatchery_proto::actor::scopes::ScopeKind;
 use hatchery_proto::{Cancelled, Cause, Outcome};
 
 use super::{First, OpenContext, body, by_us};
@@ -16,6 +15,7 @@ use crate::current::Within;
 use crate::dialog::Dialog;
 use crate::endpoint::ContextEndpoint;
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::inspect::What;
 use crate::task::{self, Ended, Scope};
 
 /// What the end of a block comes to, given its value and the far task's outcome: the one place that
@@ -61,7 +61,7 @@ where
     X: From<Error> + fmt::Display + 'static,
 {
     let Some(actor) = Actor::running() else { return Err(X::from(Error::gone(&dialog.peer))) };
-    let mut scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
+    let mut scope = Scope::open(&actor, Some(actor.current_scope()), What::Context);
     if is_context {
         scope = scope.of_context(Some(Within::block_of(&dialog)));
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use event_listener::Event as Signal;
-use hatchery_proto::actor::scopes::ScopeKind;
+
 use hatchery_proto::tty::{Refused, RequestId, Tty, Via};
 use hatchery_proto::{Kind, LinkId, Misuse, StartWish};
 
@@ -19,6 +19,7 @@ use crate::driver::clock;
 use crate::driver::link::{Leaves, Link, lock};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
+use crate::inspect::What;
 use crate::portal;
 use crate::supervisor::Child;
 use crate::task::Scope;
@@ -339,7 +340,7 @@ pub(crate) async fn acquire(actor: &Arc<Actor>, task: &str) -> Result<Held> {
     let id = RequestId::new(Via::Own, actor.terminal.number());
     let request = Request::new(actor, id, &who)?;
     let grant = granted(actor, id, &who).await?;
-    let shield = Scope::open(actor, Some(actor.current_scope()), ScopeKind::Shield);
+    let shield = Scope::open(actor, Some(actor.current_scope()), What::Shield);
     Ok(Held { grant, request, _shield: shield, _busy: actor.busy() })
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn new(link: Arc<Link>, id: DialogId, name: Name) -> Self {
-        let signal = link.signal(id, name);
+        let signal = link.signal(id, name, task::current_scope());
         Self { link, id, signal, over: false }
     }
 

@@ -9,12 +9,12 @@ use std::task::{Context, Waker};
 
 use futures_lite::FutureExt;
 use hatchery_proto::Cause;
-use hatchery_proto::actor::scopes::ScopeKind;
 
 use super::lookup::{find_actor, running};
 use crate::context::by_us;
 use crate::driver::{clock, readiness};
 use crate::error::{Error, Result};
+use crate::inspect::What;
 use crate::portal::Portal;
 use crate::task::{self, Ended, Scope};
 
@@ -74,7 +74,7 @@ where
     let actor = running(&format!("looking for actor `{name}`"))?;
     let Some(portal) = find_actor(name).await? else { return Ok(None) };
     // Declared first, so that a block that goes away closes its scope last.
-    let scope = Scope::open(&actor, Some(actor.current_scope()), ScopeKind::Body);
+    let scope = Scope::open(&actor, Some(actor.current_scope()), What::Visit);
     let mut lets_go = LetsGo(Some(portal.clone()));
     scope.set_holding(true);
     let ended = task::run_in(&scope, Box::pin(body(portal))).await;

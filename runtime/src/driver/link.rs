@@ -14,21 +14,22 @@ use event_listener::{Event as Signal, listener};
 use futures_lite::{FutureExt, future};
 use hatchery_proto::{Connection, Event, Instant, LinkId};
 
+use super::patience::Patience;
 use super::transport::carrier::{Carrier, Line};
 use super::{clock, readiness};
 use dialogs::{Dialogs, Events};
 use gathered::Marks;
+use roll::ServedTask;
 use writing::Outgoing;
 
-pub(crate) use dialogs::Name;
+pub(crate) use dialogs::{Name, Named};
 pub(crate) use gathered::{Gathering, Leaves};
 
 mod dialogs;
 mod frames;
 mod gathered;
 mod inner;
-#[cfg(feature = "test-support")]
-pub(crate) mod recent;
+pub(crate) mod roll;
 mod writing;
 
 /// How much is encoded for writing at a time.
@@ -45,6 +46,12 @@ pub(crate) trait Handler: Send + Sync {
 
     /// Called once when nothing more will be read, before what follows from it.
     fn handle_eof(&self, link: &Arc<Link>);
+
+    /// What it runs for the peer, for whoever looks into this process; nothing where that cannot be told
+    /// in time.
+    fn serves(&self, _patience: Patience) -> Option<Vec<ServedTask>> {
+        Some(Vec::new())
+    }
 }
 
 /// The number of the link that is opened next.
@@ -158,8 +165,7 @@ impl Link {
             prompt: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
         });
-        #[cfg(feature = "test-support")]
-        recent::remember(&link);
+        roll::enter(&link);
         link
     }
 

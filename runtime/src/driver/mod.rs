@@ -12,6 +12,7 @@ pub(crate) mod launcher;
 pub(crate) mod link;
 #[cfg(all(feature = "parker", target_os = "linux"))]
 pub(crate) mod parker;
+pub(crate) mod patience;
 pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod reactor;

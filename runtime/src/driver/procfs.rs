@@ -2,6 +2,7 @@
 //!
 //! A process may end between any two reads: what is gone is left out, never an error.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
 #[cfg(feature = "test-support")]
@@ -93,6 +94,34 @@ pub(crate) fn variable(pid: u32, name: &str) -> Option<String> {
 /// Whether a process calls itself an actor.
 pub(crate) fn is_actor(pid: u32) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"hatchery: "))
+}
+
+/// What an actor's process is called by itself, where it is one.
+pub(crate) fn actor_name(pid: u32) -> Option<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let name = line.strip_prefix(b"hatchery: ")?.split(|byte| *byte == 0).next()?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
+/// What a process, or a thread of one (`PID/task/THREAD`), is doing, in words: the kernel's state, and
+/// where in the kernel it waits, where that is told.
+pub(crate) fn shown(which: impl fmt::Display) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{which}/stat")).ok()?;
+    let state = match stat.rsplit_once(") ")?.1.chars().next()? {
+        'R' => "runs",
+        'S' => "sleeps",
+        'D' => "waits for a device or a file system and takes no signal",
+        'T' => "is stopped by a signal",
+        't' => "is stopped by a debugger",
+        'Z' | 'X' => "has ended and was not waited for",
+        'I' => "is idle",
+        _ => "is in a state that is not known",
+    };
+    let place = fs::read_to_string(format!("/proc/{which}/wchan")).unwrap_or_default();
+    Some(match place.as_str() {
+        "" | "0" => state.to_owned(),
+        place => format!("{state} in {place}"),
+    })
 }
 
 /// Every process that this one can see.

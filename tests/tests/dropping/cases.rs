@@ -25,6 +25,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("Portal::kill", Case::InRoot(kill)),
     ("Portal::ended", Case::InRoot(linked::portal_ended)),
     ("Portal::close", Case::InRoot(discovery::closes)),
+    ("tree", Case::InRoot(looks::seen)),
     ("connect", Case::InRoot(discovery::connects)),
     ("find_actor", Case::InRoot(discovery::finds_actor)),
     ("wait_for_actor", Case::InRoot(discovery::waits_for_actor)),

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use event_listener::Event as Signal;
+use hatchery_proto::actor::scopes::ScopeId;
 use hatchery_proto::dialog::STARTED;
 use hatchery_proto::{Connection, DialogId, Event};
 
@@ -35,19 +36,33 @@ impl fmt::Display for Name {
     }
 }
 
+/// What is known here of a dialog that somebody waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) name: Name,
+    /// The scope that has opened it, of one that was opened in a scope of this actor.
+    pub(crate) by: Option<ScopeId>,
+}
+
 /// The dialogs of a link that somebody waits for.
 #[derive(Debug, Default)]
 pub(super) struct Dialogs {
-    named: BTreeMap<DialogId, (Arc<Signal>, Name)>,
+    named: BTreeMap<DialogId, (Arc<Signal>, Named)>,
     spare: Vec<Arc<Signal>>,
+}
+
+impl Dialogs {
+    pub(super) fn named(&self) -> Vec<(DialogId, Named)> {
+        self.named.iter().map(|(id, (_, named))| (*id, named.clone())).collect()
+    }
 }
 
 impl Link {
     /// The signal that fires at every event of this dialog, until [`Link::forget`]. The name is
-    /// what reports call it.
-    pub(crate) fn signal(&self, dialog: DialogId, name: Name) -> Arc<Signal> {
+    /// what reports call it, and `by` who has opened it here.
+    pub(crate) fn signal(&self, dialog: DialogId, name: Name, by: Option<ScopeId>) -> Arc<Signal> {
         let Dialogs { named, spare } = &mut *lock(&self.dialogs);
-        let signal = || (spare.pop().unwrap_or_default(), name);
+        let signal = || (spare.pop().unwrap_or_default(), Named { name, by });
         named.entry(dialog).or_insert_with(signal).0.clone()
     }
 
@@ -55,7 +70,7 @@ impl Link {
     pub(super) fn notify(&self, dialog: DialogId, event: &Event) {
         let begun = matches!(event, Event::Accepted(_));
         let signal = match lock(&self.dialogs).named.get(&dialog) {
-            Some((_, Name::Call(_))) | None if begun => return,
+            Some((_, Named { name: Name::Call(_), .. })) | None if begun => return,
             Some((signal, _)) => signal.clone(),
             None => return,
         };
@@ -87,7 +102,7 @@ impl Link {
         let dialogs = lock(&self.dialogs);
         let names = &dialogs.named;
         let name = |(id, phase): (DialogId, &'static str)| match (names.get(&id), own) {
-            (Some((_, name)), _) => Some(format!("`{name}` ({phase})")),
+            (Some((_, named)), _) => Some(format!("`{}` ({phase})", named.name)),
             (None, Some(name)) if id.is_actor() => Some(format!("`{name}` ({phase})")),
             // A daemon that is up does nothing of its own.
             (None, None) if id.is_actor() && phase == STARTED => None,

@@ -33,7 +33,7 @@ use crate::driver::way::Way;
 use crate::endpoint::{self, Job};
 use crate::error::{Error, Result};
 use crate::hooks;
-use crate::inspect::What;
+use crate::inspect::{self, What};
 use crate::serving::{self, Serving};
 use crate::spec::{MainTask, Spec};
 use crate::supervisor::WAITING;
@@ -141,6 +141,8 @@ fn run(
     host: impl FnOnce(ActorLife) -> ActorEnd,
     greets: Greets,
 ) -> i32 {
+    // As long as this process is there.
+    let _hears = inspect::hear_if_asked();
     let mut watch = entry.tie.take().map(|tie| (tie, Listening::begin()));
     task::hook_panics();
     let newborn = Newborn::new(entry, link).and_then(|newborn| match greets {

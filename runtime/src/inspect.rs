@@ -3,6 +3,7 @@
 //! looked at may hang, and changes nothing.
 
 mod contexts;
+mod dump;
 mod links;
 pub(crate) mod live;
 mod served;
@@ -13,6 +14,7 @@ mod what;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use dump::{hear_if_asked, hear_in_root};
 pub(crate) use served::{ENTRIES, allows, is_own};
 pub use view::{TreeActor, TreeView};
 pub(crate) use what::What;
@@ -25,17 +27,20 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// This actor's tasks and scopes as a tree: what each is, where it was spawned, whether it was cancelled
 /// and what it has asked of others.
+#[allow(dead_code, reason = "for the debugger's prompt")]
 pub(crate) fn tasks(actor: &Arc<Actor>) -> String {
     let patience = Patience::of(PATIENCE);
     tasks::told(actor, &links::all(patience), patience)
 }
 
 /// What is open on each link of this actor.
+#[allow(dead_code, reason = "for the debugger's prompt")]
 pub(crate) fn contexts(_actor: &Arc<Actor>) -> String {
     contexts::told(&links::all(Patience::of(PATIENCE)))
 }
 
 /// The tree that this actor is in, from its root.
+#[allow(dead_code, reason = "for the debugger's prompt")]
 pub(crate) async fn tree(actor: &Arc<Actor>) -> String {
     live::whole(actor.clone()).await.to_string()
 }

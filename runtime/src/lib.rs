@@ -109,6 +109,10 @@
 //!   since the kernel takes the thread that has started a child for the child's parent.
 //! - `hatchery-watch`, in children only: sees the parent's end, and SIGTERM, though the actor's own
 //!   thread hears nothing. From before the actor's first task.
+//! - `hatchery-resolve`, one for each name of a host that is looked up, until the system has answered.
+//! - `hatchery-dump`, where [`Options::dump_on_signal`] or its variable asks for it: waits for SIGUSR1, and
+//!   says then what this process is doing. From the opening of the root, or the start of the child, until
+//!   the process ends.
 //! - `hatchery-prompt`, in [debug mode](Options::debug), while a prompt of this process is open, and
 //!   `hatchery-aside` while [`pause_blocking!`] waits for one: that runs the actor meanwhile.
 //!
@@ -204,7 +208,6 @@ mod fleet;
 mod foreign;
 mod gather;
 mod hooks;
-#[allow(dead_code, reason = "what is told in words is for dumps and prompts")]
 mod inspect;
 mod intake;
 mod kind;

@@ -16,6 +16,7 @@ pub struct Options {
     pub(crate) name: String,
     pub(crate) settings: Settings,
     pub(crate) signals: bool,
+    pub(crate) dumps: bool,
     pub(crate) containment: Containment,
     #[cfg(feature = "tls")]
     pub(crate) credentials: Option<Credentials>,
@@ -57,6 +58,7 @@ impl Default for Options {
             name: "root".to_owned(),
             settings: Settings::default(),
             signals: false,
+            dumps: false,
             containment: Containment::default(),
             #[cfg(feature = "tls")]
             credentials: None,
@@ -208,6 +210,26 @@ impl Options {
     #[must_use]
     pub fn signals(mut self, on: bool) -> Self {
         self.signals = on;
+        self
+    }
+
+    /// Whether every actor of the tree says what it is doing when it gets SIGUSR1, for a tree that hangs:
+    /// sent to the root, it is passed on from parents to children. Off by default: the signal ends a
+    /// process then. The variable `HATCHERY_DUMP` turns it on as well, with a folder for the files or `1`
+    /// for the system's temporary one.
+    ///
+    /// Each writes its tasks and scopes, what is open on each of its links and their last frames, its
+    /// children and its threads to standard error, and to the file `hatchery-NAME-PID.txt`, which this user
+    /// alone may read and which further dumps are added to. It does so on a thread of its own and waits for
+    /// no other: of what is behind a lock that is held, it says so. What a thread is at is told by the
+    /// kernel; stacks by `gdb`, where that is installed, which stops the process for a moment, one process
+    /// after the other and none for more than 5 s.
+    ///
+    /// Where what it is was not told to an actor yet, or it is behind a [`Launcher`](crate::Launcher), its
+    /// parent does not pass it on.
+    #[must_use]
+    pub fn dump_on_signal(mut self, on: bool) -> Self {
+        self.dumps = on;
         self
     }
 }

@@ -16,6 +16,7 @@ use hatchery_proto::{ActorId, Cancelled, Cause};
 use crate::actor::{Actor, Reign};
 use crate::driver::adopter::{self, Adopter};
 use crate::driver::cgroup::Group;
+use crate::driver::dump::Hears;
 use crate::driver::entry;
 use crate::driver::signal::{SIGINT, Signals};
 #[cfg(feature = "tls")]
@@ -23,7 +24,7 @@ use crate::driver::transport::proofs::Proofs;
 use crate::driver::{identity, process, readiness, spawner};
 use crate::ending::LastWords;
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::inspect::What;
+use crate::inspect::{self, What};
 use crate::options::{Containment, Options};
 use crate::task::{self, Ended, Scope};
 use crate::trace::Trace;
@@ -98,7 +99,7 @@ where
     Fut: Future<Output = Result<T, E>>,
     E: From<Error> + 'static,
 {
-    let Begun { reign, signals, adopter, group, containment, keeper } =
+    let Begun { reign, signals, adopter, group, containment, keeper, hears } =
         begin(options).map_err(E::from)?;
     let actor = reign.actor().clone();
     let root = Root { actor: actor.clone(), containment };
@@ -122,6 +123,7 @@ where
     let cancelled = actor.asked();
     drop(reign);
     drop(keeper);
+    drop(hears);
     let mut hooks = last.failures.into_iter();
     match ended {
         Ended::Returned(Ok(Ok(value))) => match (hooks.next(), cancelled) {
@@ -173,6 +175,7 @@ struct Begun {
     group: Option<Group>,
     containment: Containment,
     keeper: debug::Keeper,
+    hears: Option<Hears>,
 }
 
 fn begin(mut options: Options) -> Result<Begun> {
@@ -198,6 +201,7 @@ fn begin(mut options: Options) -> Result<Begun> {
     task::set_backtraces(options.settings.debug);
     let keeper = debug::Keeper::begin(options.settings.debug);
     let reign = Actor::begin(id, uuid, Some(options.settings))?;
+    let hears = inspect::hear_in_root(options.dumps)?;
     #[cfg(feature = "tls")]
     reign.actor().set_proofs(match &options.credentials {
         Some(given) => Proofs::given(given.kept()),
@@ -244,7 +248,7 @@ fn begin(mut options: Options) -> Result<Begun> {
         actor = %reign.actor().id(), ?containment,
         "a root actor"
     );
-    Ok(Begun { reign, signals, adopter, group, containment, keeper })
+    Ok(Begun { reign, signals, adopter, group, containment, keeper, hears })
 }
 
 /// There is nobody above a root: what its exit hooks came to is its own error.

@@ -360,6 +360,12 @@ impl Running {
         tcgetattr(self.screen()).expect("modes of a terminal")
     }
 
+    /// What it has written to its standard error so far.
+    pub fn error_output(&mut self) -> &[u8] {
+        self.stderr.take();
+        &self.stderr.bytes
+    }
+
     /// Types these bytes into its terminal.
     ///
     /// # Panics

@@ -1,11 +1,12 @@
 //! The live tree as any actor of it is shown it: from the root down, and never a wait for one that does
 //! not answer.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_lite::future;
 use hatchery::{ErrorKind, Nursery, Result, TreeActor, TreeView, open_nursery, tree};
-use hatchery_tests::procfs::own_pid;
+use hatchery_tests::procfs::{self, Process, own_pid};
 use hatchery_tests::sign::{Sign, raise, raised, soon};
 use hatchery_tests::worker::alive;
 
@@ -104,6 +105,58 @@ async fn one_that_does_not_answer_is_shown_as_its_parent_and_the_system_know_it(
         }
         until.raise();
         assert!(stuck.run(alive()).await?);
+        nursery.cancel();
+        Ok(())
+    })
+    .await
+}
+
+/// What `ps` shows of a process: its name, and what it was started with.
+fn shown(pid: u32) -> (String, String) {
+    let process = Process::of(pid.cast_signed()).expect("it lives");
+    (process.name.clone(), process.command_line())
+}
+
+#[hatchery::endpoint]
+async fn shown_here() -> (String, String) {
+    shown(std::process::id())
+}
+
+/// The names of the threads of a process.
+fn threads(pid: u32) -> BTreeSet<String> {
+    procfs::threads_of(pid.cast_signed()).into_iter().map(|(_, name)| name).collect()
+}
+
+/// Shows what is below as well.
+#[hatchery::endpoint]
+async fn shown_below() -> Result<Vec<(String, String)>> {
+    open_nursery(async |nursery: Nursery| {
+        let below = nursery.start_actor("a-leaf-of-a-long-name").await?;
+        let shown = vec![shown_here().await, below.run(shown_here()).await?];
+        below.cancel().await?;
+        Ok(shown)
+    })
+    .await
+}
+
+#[hatchery::test]
+async fn ps_tells_actors_and_their_threads_apart_by_name() -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        let worker = nursery.start_actor("worker").await?;
+        // The kernel keeps 15 bytes of a process's own name.
+        let said = |name: &str, all: &str| (name.to_owned(), format!("hatchery: {all}"));
+        let expected = [said("worker", "worker"), said("a-leaf-of-a-lon", "a-leaf-of-a-long-name")];
+        assert_eq!(worker.run(shown_below()).await?, expected);
+        let threads = threads(worker.id().pid);
+        let known = ["worker", "async-io", "hatchery-spawne", "hatchery-watch"];
+        assert!(threads.iter().all(|name| known.contains(&name.as_str())), "{threads:?}");
+        // One that has waited is called what it is from when it is told.
+        nursery.warm(1)?;
+        nursery.warmed().await?;
+        let told = nursery.start_actor("told").await?;
+        assert_eq!(shown(told.id().pid), said("told", "waiting"));
+        assert_eq!(named(&tree().await?, "told").id(), &told.id());
+        nursery.warm(0)?;
         nursery.cancel();
         Ok(())
     })

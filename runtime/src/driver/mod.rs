@@ -4,6 +4,7 @@
 pub(crate) mod adopter;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
+pub(crate) mod dump;
 pub(crate) mod entry;
 pub(crate) mod greeting;
 pub(crate) mod handover;
@@ -19,6 +20,7 @@ pub(crate) mod reactor;
 pub(crate) mod readiness;
 pub(crate) mod signal;
 pub(crate) mod spawner;
+mod stacks;
 pub(crate) mod terminal;
 #[cfg_attr(
     not(feature = "quic"),

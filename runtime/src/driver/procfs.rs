@@ -100,7 +100,21 @@ pub(crate) fn is_actor(pid: u32) -> bool {
 pub(crate) fn actor_name(pid: u32) -> Option<String> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let name = line.strip_prefix(b"hatchery: ")?.split(|byte| *byte == 0).next()?;
+    if name == b"waiting" {
+        // It may have been told since, and names itself so far as the kernel keeps it.
+        let now = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        return Some(now.trim_end().to_owned());
+    }
     Some(String::from_utf8_lossy(name).into_owned())
+}
+
+/// Whether a process has a handler for a signal.
+pub(crate) fn catches(pid: u32, signal: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let bit = u32::try_from(signal).ok().and_then(|signal| 1_u64.checked_shl(signal - 1));
+    caught.zip(bit).is_some_and(|(caught, bit)| caught & bit != 0)
 }
 
 /// What a process, or a thread of one (`PID/task/THREAD`), is doing, in words: the kernel's state, and

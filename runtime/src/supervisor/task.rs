@@ -20,7 +20,6 @@ use super::{Child, ChildEnd, State};
 use crate::actor::Caller;
 use crate::context::by_us;
 use crate::debug;
-use crate::driver::clock;
 use crate::driver::handover::{LIMITS_VARIABLE, told_limits};
 use crate::driver::link::{Link, Loops, lock};
 use crate::driver::process::{
@@ -29,6 +28,7 @@ use crate::driver::process::{
 use crate::driver::procfs;
 use crate::driver::readiness::Alarm;
 use crate::driver::spawner::{self, Pending};
+use crate::driver::{clock, dump};
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::serving::Serving;
@@ -110,6 +110,8 @@ async fn attend(child: &Arc<Child>, mut request: SpawnRequest) -> Attended {
     if let Some((name, value)) = debug::told_child(&child.actor, child.is_debugged()) {
         request.env.push((name, Some(value)));
     }
+    // What was said for this child alone comes behind it.
+    request.env.splice(0..0, dump::told_children());
     let started = match start(child, request).await {
         Ok(spawned) => begin(child, spawned),
         Err(NotStarted::Over(end)) => {

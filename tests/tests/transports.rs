@@ -37,6 +37,7 @@ mod driver {
     pub(crate) mod clock;
     pub(crate) mod identity;
     pub(crate) mod link;
+    pub(crate) mod patience;
     pub(crate) mod readiness;
     pub(crate) mod transport;
     pub(crate) mod way;

@@ -42,7 +42,8 @@ const DEEPEST: u32 = 64;
 ///
 /// Takes no longer than about a second. An actor that does not answer by then, since a task blocks its
 /// thread, is among them with what its parent knows of it, and what the system does; so are those below
-/// it. One that another program is in between, by a [`Launcher`](crate::Launcher), is asked as any other.
+/// it. One that is reached by a [`Launcher`](crate::Launcher) is asked as any other, and sees itself no
+/// more than what is below it.
 ///
 /// # Errors
 /// `Misuse` where this process is no actor.

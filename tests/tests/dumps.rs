@@ -362,3 +362,10 @@ fn a_standard_error_that_takes_nothing_holds_no_dump_up() {
     drop(running);
     clear(&spot);
 }
+
+#[test]
+fn a_program_that_is_no_actor_is_in_no_tree() {
+    let seen = futures_lite::future::block_on(hatchery::tree());
+    let error = seen.expect_err("no actor runs here");
+    assert!(matches!(error.kind(), hatchery::ErrorKind::Misuse), "{error:?}");
+}

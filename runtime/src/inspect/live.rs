@@ -28,9 +28,6 @@ use crate::task;
 /// How long the whole tree is waited for.
 const WITHIN: Duration = Duration::from_secs(1);
 
-/// What a level keeps for itself at most.
-const STEP: Duration = Duration::from_millis(100);
-
 /// Of what one actor runs, or waits for, so much is told.
 const MOST: usize = 8;
 
@@ -99,14 +96,14 @@ type Answer<'a> = Pin<Box<dyn Future<Output = Vec<TreeActor>> + Send + 'a>>;
 /// A child and what is below it.
 async fn of_child(actor: &Arc<Actor>, child: ChildLook, within: Duration) -> Vec<TreeActor> {
     let step = step(within);
-    let (wait, rest) = (within.saturating_sub(step), within.saturating_sub(2 * step));
+    let rest = within.saturating_sub(step);
     let known = |said: &str| {
         let main = child.main.map(|main| format!(", runs `{main}`")).unwrap_or_default();
         format!("{}{main}{said}", child.state)
     };
     let why = match &child.link {
         Some(link) if child.up => {
-            match ask(link, actor, &child.id, served::below(rest), wait).await {
+            match ask(link, actor, &child.id, served::below(rest), rest).await {
                 Ok(mut all) => {
                     if let Some(first) = all.first_mut() {
                         // By the name that it was given here, whatever it says.
@@ -167,9 +164,9 @@ fn deeper(actor: TreeActor) -> TreeActor {
     TreeActor { depth: actor.depth.saturating_add(1), ..actor }
 }
 
-/// What a level keeps of a time to answer in.
+/// What a level keeps of a time to answer in: for its own part, and for the answer's way.
 fn step(within: Duration) -> Duration {
-    (within / 8).min(STEP)
+    within / 5
 }
 
 /// This actor, without what is below it.

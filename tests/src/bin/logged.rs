@@ -274,7 +274,7 @@ async fn writes(scene: &str) -> Result<()> {
     let ended = open_nursery(async |nursery| {
         let mut actor = nursery.actor("writer").stderr(how);
         if std::env::var_os("LAUNCHED").is_some() {
-            actor = actor.launcher(CommandLine::new("nice"));
+            actor = actor.launcher(CommandLine::new("env"));
         }
         let actor = actor.start().await?;
         println!("writer[{}]", actor.id().pid);

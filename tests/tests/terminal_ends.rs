@@ -8,7 +8,7 @@ use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::{Finished, Program, Running, Signal};
 use hatchery_tests::sign::Sign;
 
-/// More than a teardown may take in there.
+/// More than a teardown may take in there, and than what goes on for longer is waited for (P-C7).
 const PAST_THE_BUDGET: Duration = Duration::from_millis(800);
 
 struct Held {

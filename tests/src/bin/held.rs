@@ -1,6 +1,6 @@
 //! A root in debug mode with an actor that has one of its own, which takes the terminal, prints `has`,
 //! gives it back once there is a file, and then waits. It prints `gone` when its task is over. The
-//! subject of tests that end a tree while somebody has the terminal; the budget of a teardown is 600 ms.
+//! subject of tests that end a tree while somebody has the terminal; the budget of a teardown is 400 ms.
 //!
 //! `held DOES FILE`: once the terminal is had the root, for `DOES`, `waits` for ever, `fails`, or
 //! `cancels` itself.
@@ -41,7 +41,7 @@ async fn middle(gives: String) -> Result<()> {
 }
 
 fn options() -> Options {
-    Options::new().debug(true).teardown(Duration::from_millis(600))
+    Options::new().debug(true).teardown(Duration::from_millis(400))
 }
 
 #[hatchery::main(options = options())]

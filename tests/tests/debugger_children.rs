@@ -302,3 +302,23 @@ fn a_person_cancels_an_actor_or_the_whole_tree() {
         screen.finish().assert_exit(1);
     }
 }
+
+#[test]
+fn a_prompt_shows_the_tree_and_what_its_actor_is_doing() {
+    let mut screen = debugged("child-pause");
+    screen.shown("paused", "worker");
+    let tree = screen.ask("tree");
+    assert!(tree.contains("root") && tree.contains("worker"), "{tree}");
+    let tasks = screen.ask("tasks");
+    assert!(tasks.contains("debugged::pauses"), "{tasks}");
+    let contexts = screen.ask("contexts");
+    assert!(contexts.contains("hatchery::terminal::acquire"), "{contexts}");
+    screen.say("q");
+    screen.shown("crashed", "root");
+    assert!(
+        screen.ask("tree").contains("worker"),
+        "a child that is asked to end once this is left"
+    );
+    screen.say("c");
+    screen.finish().assert_exit(1);
+}

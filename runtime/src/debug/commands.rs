@@ -13,7 +13,6 @@ pub(crate) enum Command {
     Tree,
     Tasks,
     Contexts,
-    Log(String),
     CancelActor,
     CancelRoot,
     /// A debugger of native code, by its name.
@@ -42,7 +41,6 @@ const KNOWN: &[Known] = &[
     known(&["tree"], "", "the actors of the tree, and what each waits for"),
     known(&["tasks"], "", "the tasks of this actor"),
     known(&["contexts"], "", "the open contexts of this actor"),
-    known(&["log"], "LEVEL", "a filter for this actor's log, such as `hatchery=debug`"),
     known(&["cancel"], "[root]", "cancel this actor, or the whole tree, and leave the prompt"),
     known(&["gdb"], "", "lend the terminal to gdb, attached to this process"),
     known(&["lldb"], "", "the same with lldb"),
@@ -77,9 +75,8 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
     let command = match (name, argument) {
         ("print", name) => Command::Print(name.map(str::to_owned)),
         ("backtrace", Some("all")) => Command::Backtrace(true),
-        ("log", Some(filter)) => Command::Log(filter.to_owned()),
         ("cancel", Some("root")) => Command::CancelRoot,
-        ("log", None) | (_, Some(_)) => {
+        (_, Some(_)) => {
             let takes = if known.takes.is_empty() { "nothing" } else { known.takes };
             return Err(format!("`{name}` takes {takes}"));
         }
@@ -139,13 +136,12 @@ mod tests {
             ("back", Command::Backtrace(false)),
             ("cancel", Command::CancelActor),
             ("cancel root", Command::CancelRoot),
-            ("log warn,hatchery=debug", Command::Log("warn,hatchery=debug".into())),
             ("?", Command::Help),
         ] {
             assert_eq!(parse(line), Ok(Some(command)), "{line}");
         }
         assert_eq!(parse("  "), Ok(None));
-        for wrong in ["x", "co", "where now", "log", "cancel twice", "quit root", "print a b"] {
+        for wrong in ["x", "co", "where now", "cancel twice", "quit root", "print a b"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -155,8 +151,7 @@ mod tests {
         let help = help();
         for known in KNOWN {
             for name in known.names {
-                let line = if *name == "log" { "log info" } else { name };
-                assert!(matches!(parse(line), Ok(Some(_))), "{name}");
+                assert!(matches!(parse(name), Ok(Some(_))), "{name}");
                 assert!(help.contains(name), "{name}");
             }
         }

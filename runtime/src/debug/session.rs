@@ -13,9 +13,10 @@ use super::editor::{Editor, Heard};
 use super::lock::{self, Held};
 use super::served;
 use super::set_on;
-use super::shown::Occasion;
+use super::shown::{Occasion, printable};
 use crate::actor::Actor;
 use crate::driver::terminal::{self, History, Keys, Stopped, Terminal};
+use crate::inspect;
 
 /// What was typed at the prompts of this process.
 static PAST: Mutex<Option<Vec<String>>> = Mutex::new(None);
@@ -126,8 +127,17 @@ async fn answer(actor: &Arc<Actor>, command: Command) -> String {
             Ok(()) => "the whole tree is cancelled; it ends once all prompts are left\n".to_owned(),
             Err(error) => format!("the tree could not be cancelled: {error}\n"),
         },
+        Command::Tree => lines(inspect::tree(actor).await),
+        Command::Tasks => lines(inspect::tasks(actor)),
+        Command::Contexts => lines(inspect::contexts(actor)),
+        // The others are the prompt's own.
         _ => String::new(),
     }
+}
+
+/// With the end of its last line.
+fn lines(text: String) -> String {
+    printable(text.trim_end()) + "\n"
 }
 
 /// The thread's part.
@@ -290,7 +300,7 @@ impl Asking {
                 Some(text) => Said::Leave(Verdict::Continue, text),
                 None => Said::Over,
             },
-            Command::Tree | Command::Tasks | Command::Contexts | Command::Log(_) => {
+            Command::Tree | Command::Tasks | Command::Contexts => {
                 self.wish(command).map_or(Said::Over, Said::Text)
             }
         })

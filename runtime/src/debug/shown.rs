@@ -152,7 +152,7 @@ fn is_runtime(name: &str, lines: &[&str]) -> bool {
 }
 
 /// Without what a terminal would take for an order.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let shown =
         |one: char| if one.is_control() && one != '\n' && one != '\t' { '\u{fffd}' } else { one };
     text.chars().map(shown).collect()

@@ -21,7 +21,7 @@ fn main() -> Result<()> {
                 let known = dictionary.run(meaning(word.clone())).await?;
                 println!("{word}: {}", known.as_deref().unwrap_or("not known"));
             }
-            Ok(())
+            Ok::<_, Error>(())
         });
         asked.await?.ok_or_else(|| Error::message("no dictionary is to be found"))
     })

@@ -109,6 +109,8 @@ fn a_prompt_helps_completes_and_remembers() {
     assert!(screen.ask("print nothing").contains("no value `nothing`"));
     assert!(screen.ask("error").contains("there is no error here"));
     assert!(screen.ask("backtrace").contains("src/bin/debugged.rs"));
+    assert!(screen.ask("log error,hatchery=off").contains("logs by `error,hatchery=off`"));
+    assert!(screen.ask("log hatchery=nonsense").contains("cannot be understood"));
     screen.type_in(b"pr\tco\t\r");
     screen.expect("print count \x1b[K");
     screen.expect("count = 7");

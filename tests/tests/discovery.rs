@@ -14,7 +14,9 @@ use hatchery_tests::sign::soon;
 use hatchery_tests::worker::alive;
 
 fn with_registrar(name: &str) -> Options {
-    Options::new().registry(local_address(name).unwrap())
+    // Whoever runs the same test beside this one has another.
+    let name = format!("{name}-{}", std::process::id());
+    Options::new().registry(local_address(&name).unwrap())
 }
 
 /// Who is registered, by name.

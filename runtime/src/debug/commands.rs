@@ -13,6 +13,8 @@ pub(crate) enum Command {
     Tree,
     Tasks,
     Contexts,
+    /// What this actor logs from here on.
+    Log(String),
     CancelActor,
     CancelRoot,
     /// A debugger of native code, by its name.
@@ -41,6 +43,7 @@ const KNOWN: &[Known] = &[
     known(&["tree"], "", "the actors of the tree, and what each waits for"),
     known(&["tasks"], "", "the tasks of this actor"),
     known(&["contexts"], "", "the open contexts of this actor"),
+    known(&["log"], "FILTER", "what this actor logs: a level, or `target=level,…`"),
     known(&["cancel"], "[root]", "cancel this actor, or the whole tree, and leave the prompt"),
     known(&["gdb"], "", "lend the terminal to gdb, attached to this process"),
     known(&["lldb"], "", "the same with lldb"),
@@ -49,6 +52,8 @@ const KNOWN: &[Known] = &[
     known(&["detach"], "", "continue, and let this actor ask no more"),
     known(&["help", "h", "?"], "", "this"),
 ];
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// What `line` asks for; nothing where it is empty.
 ///
@@ -75,8 +80,9 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
     let command = match (name, argument) {
         ("print", name) => Command::Print(name.map(str::to_owned)),
         ("backtrace", Some("all")) => Command::Backtrace(true),
+        ("log", Some(filter)) => Command::Log(filter.to_owned()),
         ("cancel", Some("root")) => Command::CancelRoot,
-        (_, Some(_)) => {
+        ("log", None) | (_, Some(_)) => {
             let takes = if known.takes.is_empty() { "nothing" } else { known.takes };
             return Err(format!("`{name}` takes {takes}"));
         }
@@ -115,6 +121,7 @@ pub(crate) fn completions(typed: &str, values: &[&str]) -> Vec<String> {
         None => rest(typed, &mut KNOWN.iter().filter_map(|known| known.names.first().copied())),
         Some(("print" | "p", name)) => rest(name, &mut values.iter().copied()),
         Some(("cancel", name)) => rest(name, &mut ["root"].into_iter()),
+        Some(("log", name)) => rest(name, &mut LEVELS.into_iter()),
         Some(("backtrace" | "bt", name)) => rest(name, &mut ["all"].into_iter()),
         Some(_) => Vec::new(),
     }
@@ -134,6 +141,7 @@ mod tests {
             ("print a", Command::Print(Some("a".into()))),
             ("bt all", Command::Backtrace(true)),
             ("back", Command::Backtrace(false)),
+            ("log warn,a=debug", Command::Log("warn,a=debug".into())),
             ("cancel", Command::CancelActor),
             ("cancel root", Command::CancelRoot),
             ("?", Command::Help),
@@ -141,7 +149,7 @@ mod tests {
             assert_eq!(parse(line), Ok(Some(command)), "{line}");
         }
         assert_eq!(parse("  "), Ok(None));
-        for wrong in ["x", "co", "where now", "cancel twice", "quit root", "print a b"] {
+        for wrong in ["x", "co", "where now", "cancel twice", "quit root", "print a b", "log"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -151,7 +159,8 @@ mod tests {
         let help = help();
         for known in KNOWN {
             for name in known.names {
-                assert!(matches!(parse(name), Ok(Some(_))), "{name}");
+                let line = if *name == "log" { "log warn" } else { name };
+                assert!(matches!(parse(line), Ok(Some(_))), "{name}");
                 assert!(help.contains(name), "{name}");
             }
         }
@@ -163,6 +172,7 @@ mod tests {
         assert_eq!(completions("co", &[]), ["ntexts", "ntinue"]);
         assert_eq!(completions("p c", &["count", "other"]), ["ount"]);
         assert_eq!(completions("cancel r", &[]), ["oot"]);
+        assert_eq!(completions("log w", &[]), ["arn"]);
         assert!(completions("nothing x", &["x"]).is_empty());
     }
 }

@@ -16,7 +16,7 @@ use super::set_on;
 use super::shown::{Occasion, printable};
 use crate::actor::Actor;
 use crate::driver::terminal::{self, History, Keys, Stopped, Terminal};
-use crate::inspect;
+use crate::{inspect, log};
 
 /// What was typed at the prompts of this process.
 static PAST: Mutex<Option<Vec<String>>> = Mutex::new(None);
@@ -288,6 +288,10 @@ impl Asking {
             Command::Attach(debugger) => {
                 Said::Text(attach(debugger, occasion.actor.pid, terminal, keys)?)
             }
+            Command::Log(filter) => Said::Text(match log::set_log_filter(&filter) {
+                Ok(()) => format!("actor `{}` logs by `{filter}`\n", occasion.actor.name),
+                Err(error) => format!("{}\n", error.report().message),
+            }),
             Command::Continue => Said::Leave(Verdict::Continue, String::new()),
             // What has crashed has failed already, and goes on with its own error.
             Command::Quit => Said::Leave(Verdict::Quit, String::new()),

@@ -8,6 +8,7 @@
 //! - `-- WORD…`: only bars with this id (`B6`), or work whose key holds the word (`calls`).
 //! - `-- --json FILE`, `--svg FILE`: the table for machines, and as a picture. Without `--json` it is
 //!   `tmp/limits.json` in the target folder; a picture is drawn where one is asked for.
+//! - `-- --links`: what finding and linking actors costs; with `--features quic` over networks too.
 //!
 //! With `--features parker` it is measured with that, and says so.
 //!
@@ -27,6 +28,7 @@ mod control;
 mod counted;
 mod drawing;
 mod frame;
+mod links;
 mod measure;
 mod page;
 mod pins;
@@ -47,11 +49,13 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["--sample", row, contender, scale] => measure::sample(row, contender, scale),
         ["--curve", curve, n] => scale::sample(curve, n),
+        ["--link", row] => links::sample(row),
         ["--peer", name, cores @ ..] => peer(name, cores),
         _ => measure::Plan::read().and_then(|plan| match plan.what {
             What::Limits => measure::run(&plan),
             What::Counts => pins::run(&plan),
             What::Scale => scale::run(&plan),
+            What::Links => links::run(&plan),
         }),
     };
     match done {
@@ -72,6 +76,7 @@ fn peer(name: &str, cores: &[&str]) -> io::Result<ExitCode> {
     let link = place::link_of_peer()?;
     match name {
         "ready" => starts::ready(link)?,
+        "accept" => links::accept(link)?,
         "answer" => blocking::answer(link)?,
         "answer-spinning" => blocking::answer_spinning(link)?,
         "count" => blocking::count(link)?,

@@ -34,6 +34,8 @@ pub(crate) enum What {
     Counts,
     /// Curves over many contexts, links, actors and messages.
     Scale,
+    /// Finding and linking actors beside plain connections.
+    Links,
 }
 
 /// What a command line asks for.
@@ -63,6 +65,7 @@ impl Plan {
                 Arg::Long("quick") => plan.quick = true,
                 Arg::Long("counts") => plan.what = What::Counts,
                 Arg::Long("scale") => plan.what = What::Scale,
+                Arg::Long("links") => plan.what = What::Links,
                 Arg::Long("page") => plan.page = Some(arguments.value().map_err(wrong)?.into()),
                 Arg::Long("json") => plan.json = Some(arguments.value().map_err(wrong)?.into()),
                 Arg::Long("svg") => plan.svg = Some(arguments.value().map_err(wrong)?.into()),

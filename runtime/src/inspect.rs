@@ -27,20 +27,17 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// This actor's tasks and scopes as a tree: what each is, where it was spawned, whether it was cancelled
 /// and what it has asked of others.
-#[allow(dead_code, reason = "for the debugger's prompt")]
 pub(crate) fn tasks(actor: &Arc<Actor>) -> String {
     let patience = Patience::of(PATIENCE);
     tasks::told(actor, &links::all(patience), patience)
 }
 
 /// What is open on each link of this actor.
-#[allow(dead_code, reason = "for the debugger's prompt")]
 pub(crate) fn contexts(_actor: &Arc<Actor>) -> String {
     contexts::told(&links::all(Patience::of(PATIENCE)))
 }
 
 /// The tree that this actor is in, from its root.
-#[allow(dead_code, reason = "for the debugger's prompt")]
 pub(crate) async fn tree(actor: &Arc<Actor>) -> String {
     live::whole(actor.clone()).await.to_string()
 }

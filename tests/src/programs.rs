@@ -330,8 +330,7 @@ impl Running {
     /// The modes of its terminal before it began.
     ///
     /// # Panics
-    ///
-    /// Panics where it has none.
+    /// Where it has none.
     pub fn modes_before(&self) -> &Termios {
         &self.screen.as_ref().expect("it is on no terminal").1
     }
@@ -344,8 +343,7 @@ impl Running {
     /// Its terminal, which stays when it has ended.
     ///
     /// # Panics
-    ///
-    /// Panics where it has none.
+    /// Where it has none.
     pub fn screen(&self) -> File {
         let (screen, _) = self.screen.as_ref().expect("it is on no terminal");
         screen.try_clone().expect("a descriptor for the terminal")
@@ -354,8 +352,7 @@ impl Running {
     /// The modes of its terminal.
     ///
     /// # Panics
-    ///
-    /// Panics where it has none.
+    /// Where it has none.
     pub fn modes(&self) -> Termios {
         tcgetattr(self.screen()).expect("modes of a terminal")
     }
@@ -369,8 +366,7 @@ impl Running {
     /// Types these bytes into its terminal.
     ///
     /// # Panics
-    ///
-    /// Panics where it has none, or that takes no more.
+    /// Where it has none, or that takes no more.
     pub fn type_in(&mut self, bytes: &[u8]) {
         assert!(self.what.terminal, "it is on no terminal");
         let terminal = self.stdout.source.as_mut().expect("its terminal is gone");

@@ -135,7 +135,7 @@ mod tests {
     fn commands_are_known_by_names_letters_and_beginnings() {
         for (line, command) in [
             ("c", Command::Continue),
-            ("cont", Command::Continue),
+            ("conti", Command::Continue),
             ("  quit ", Command::Quit),
             ("p", Command::Print(None)),
             ("print a", Command::Print(Some("a".into()))),

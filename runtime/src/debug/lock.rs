@@ -350,6 +350,7 @@ pub(crate) fn is_busy(actor: &Arc<Actor>) -> bool {
 }
 
 /// Ends once nobody does. Cancel safe.
+#[cfg(feature = "test-support")]
 pub(crate) async fn idle(actor: &Arc<Actor>) {
     actor.terminal.idle().await;
 }

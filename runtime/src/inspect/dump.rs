@@ -17,7 +17,10 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Has an actor hear the signal where its environment asks for that.
 pub(crate) fn hear_if_asked() -> Option<Hears> {
     let heard = dump::hear(dump::asked_for()?, OwnActor);
-    heard.inspect_err(|error| tracing::warn!(%error, "no dumps will be written")).ok()
+    let refused = |error: &_| {
+        tracing::warn!(target: "hatchery::debugger", %error, "no dumps will be written");
+    };
+    heard.inspect_err(refused).ok()
 }
 
 /// Has a root hear it, where that or the environment asks for it.

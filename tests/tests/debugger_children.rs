@@ -120,6 +120,33 @@ fn dbg_p07_one_that_pauses_for_ever_beside_one_that_fails() {
 }
 
 #[test]
+fn dbg_p06_pauses_errors_and_errors_from_below_are_shown_one_at_a_time() {
+    let mut screen = debugged("mixed");
+    screen.shown("paused", "pauser");
+    screen.holds("all three");
+    screen.interrupt();
+    screen.say("c");
+    continues(&mut screen, &[("crashed", "failer"), ("crashed", "level-1")]);
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|last| last != "root") {
+        screen.any();
+        seen.push(screen.actor().to_owned());
+        screen.say("c");
+    }
+    for actor in ["pauser", "spawner"] {
+        assert!(seen.iter().any(|one| one == actor), "{actor} among {seen:?}");
+    }
+    let ended = screen.finish();
+    ended.assert_exit(1);
+    let out = ended.out();
+    for actor in ["failer", "level-1", "spawner", "root"] {
+        let head = format!("crashed: actor `{actor}` ");
+        assert_eq!(out.matches(&head).count(), 1, "`{head}` in {ended}");
+    }
+    assert!(out.contains("the child's own error") && out.contains("from the bottom"), "{ended}");
+}
+
+#[test]
 fn dbg_13_dbg_p12_only_an_actor_in_debug_mode_asks() {
     let mut screen = debugged("only-one");
     continues(&mut screen, &[("crashed", "looked-at")]);

@@ -69,9 +69,9 @@ impl Occasion {
         let at = usize::try_from(*line).unwrap_or(usize::MAX);
         let from = at.saturating_sub(AROUND + 1);
         for (number, source) in source.lines().enumerate().skip(from).take(2 * AROUND + 1) {
-            let mark = if number + 1 == at { ">" } else { " " };
+            let (mark, ink) = if number + 1 == at { (">", BOLD) } else { (" ", PLAIN) };
             let line = format!("  {mark} {:>4}  {}", number + 1, printable(source));
-            let _ = writeln!(text, "{}", line.trim_end());
+            let _ = writeln!(text, "{}", inked(ink, line.trim_end()));
         }
         text
     }
@@ -111,7 +111,51 @@ impl Occasion {
                 }
             },
         };
-        printable(&if all { whole } else { own_frames(&whole) })
+        drawn(&if all { whole } else { own_frames(&whole) })
+    }
+}
+
+/// A backtrace as a terminal shows it: what is called stands out, and below its place is the line of
+/// source that stands there, where that can be read.
+fn drawn(trace: &str) -> String {
+    let mut text = String::new();
+    for line in trace.lines().map(printable) {
+        let place = line.trim_start().strip_prefix("at ");
+        let _ = writeln!(text, "{}", inked(if place.is_some() { DIM } else { BOLD }, &line));
+        if let Some(source) = place.and_then(source_at) {
+            let _ = writeln!(text, "             > {}", printable(source.trim()));
+        }
+    }
+    text
+}
+
+/// The line at a place, as `FILE:LINE:COLUMN` or without the column.
+fn source_at(place: &str) -> Option<String> {
+    let mut parts = place.rsplitn(3, ':');
+    let (last, before) = (parts.next()?, parts.next()?);
+    let (file, line) = match (before.parse::<usize>(), parts.next()) {
+        (Ok(line), Some(file)) => (file, line),
+        (_, file) => match file {
+            None => (before, last.parse().ok()?),
+            Some(_) => return None,
+        },
+    };
+    let source = terminal::source_of(file.trim_start_matches("./"))?;
+    source.lines().nth(line.checked_sub(1)?).map(str::to_owned)
+}
+
+/// How a line stands out.
+type Ink = &'static str;
+
+const PLAIN: Ink = "";
+const BOLD: Ink = "\x1b[1m";
+const DIM: Ink = "\x1b[2m";
+
+/// A line that stands out like this, on a terminal that can show it.
+fn inked(ink: Ink, line: &str) -> String {
+    match ink != PLAIN && terminal::has_colours() {
+        true => format!("{ink}{line}\x1b[0m"),
+        false => line.to_owned(),
     }
 }
 
@@ -172,6 +216,20 @@ mod tests {
         assert!(shown.contains("maintenance::run"), "{shown}");
         assert!(!shown.contains("a.rs") && !shown.contains("Pin"), "{shown}");
         assert!(shown.contains("(3 frames of the runtime are hidden"), "{shown}");
+    }
+
+    #[test]
+    fn a_place_in_a_backtrace_has_its_line_of_source() {
+        let (file, line) = (file!(), line!());
+        let here = "let (file, line) = (file!(), line!());";
+        for place in [format!("{file}:{line}:13"), format!("./{file}:{line}")] {
+            assert_eq!(source_at(&place).as_deref().map(str::trim), Some(here), "{place}");
+        }
+        for nowhere in ["", ":", "1:2", "nowhere.rs:1:1", "nowhere.rs:x", "/dev/null:1:1"] {
+            assert_eq!(source_at(nowhere), None, "{nowhere}");
+        }
+        let drawn = drawn(&format!("   0: app::work\n             at {file}:{line}:1\n"));
+        assert!(drawn.contains("app::work") && drawn.contains(here), "{drawn}");
     }
 
     #[test]

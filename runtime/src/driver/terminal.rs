@@ -160,6 +160,12 @@ impl Drop for Keys<'_> {
     }
 }
 
+/// Whether what stands out may be shown so: not where `NO_COLOR` says otherwise, or on one that can not.
+pub(crate) fn has_colours() -> bool {
+    let said = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    said("NO_COLOR").is_none() && said("TERM").is_some_and(|term| term != "dumb")
+}
+
 /// Whether a person sits at the standard input of this process.
 pub(crate) fn is_attended() -> bool {
     io::stdin().is_terminal()

@@ -224,6 +224,21 @@ async fn one_pauses_one_fails() -> Result<()> {
     .await
 }
 
+/// One pauses for ever, one fails, and below one another fails.
+async fn mixed() -> Result<()> {
+    open_nursery(async |nursery: Nursery| {
+        nursery.run_in_actor("pauser", pauses(u32::MAX)).await?;
+        hatchery::testing::terminal_is_wanted_by(1).await;
+        nursery.run_in_actor("failer", fails()).await?;
+        hatchery::testing::terminal_is_wanted_by(2).await;
+        nursery.run_in_actor("spawner", climbs(1)).await?;
+        hatchery::testing::terminal_is_wanted_by(3).await;
+        println!("all three");
+        Ok(())
+    })
+    .await
+}
+
 async fn only_one_is_debugged() -> Result<()> {
     open_nursery(async |nursery: Nursery| {
         let plain = nursery.start_actor("plain").await?;
@@ -341,6 +356,7 @@ fn main() -> Result<()> {
         "climbs" => run(options, async { climbs(3).await }),
         "three" => run(options, three_pause()),
         "one-fails" => run(options, one_pauses_one_fails()),
+        "mixed" => run(options, mixed()),
         "only-one" => run(options.debug(false), only_one_is_debugged()),
         "root-fails-beside" => run(options, fails_beside_a_prompt()),
         "root-cancels-beside" => run(options, cancels_beside_a_prompt()),

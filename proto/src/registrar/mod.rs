@@ -7,6 +7,7 @@
 
 mod book;
 mod bounds;
+mod several;
 mod tries;
 mod waits;
 
@@ -20,6 +21,7 @@ use crate::address::Address;
 use crate::id::{ActorId, LinkId};
 use book::{Book, Touched};
 pub use bounds::{Bounds, Refused};
+pub use several::merge;
 pub use tries::{Backoff, Election, Found, NoRegistrar, Step, Terms};
 use waits::{Next, Waits, Watches};
 

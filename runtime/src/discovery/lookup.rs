@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures_lite::FutureExt;
-use hatchery_proto::registrar::{Backoff, Registered};
+use hatchery_proto::registrar::{Backoff, Registered, merge};
 use hatchery_proto::{ActorId, Address};
 
 use super::keeping;
@@ -130,6 +130,8 @@ async fn any<'a>(known: &'a [Registry], name: &str) -> Result<(&'a Registry, Vec
 }
 
 /// Who is registered under a name, at any registrar of this actor, the newest first; nobody is reached.
+/// Of several registrars, what the first knows comes first; whoever more than one knows is there once,
+/// with the addresses of all. One that is away is passed over.
 ///
 /// # Errors
 /// As [`find_actor`].
@@ -138,20 +140,18 @@ async fn any<'a>(known: &'a [Registry], name: &str) -> Result<(&'a Registry, Vec
 /// Dropping the future leaves nothing.
 pub async fn query_actor(name: &str) -> Result<Vec<Registered>> {
     let actor = running(&format!("asking for actor `{name}`"))?;
-    let (mut all, mut failed): (Vec<Registered>, _) = (Vec::new(), None);
+    let (mut all, mut failed, mut asked) = (Vec::new(), None, false);
     for registry in registries(&actor, name)? {
         match registry.query(name).await {
             Ok(found) => {
-                let new =
-                    found.into_iter().filter(|one| all.iter().all(|known| known.id != one.id));
-                let new: Vec<_> = new.collect();
-                all.extend(new);
+                asked = true;
+                merge(&mut all, found);
             }
             Err(error) => failed = Some(error),
         }
     }
     match failed {
-        Some(error) if all.is_empty() => Err(error),
+        Some(error) if !asked => Err(error),
         _ => Ok(all),
     }
 }

@@ -184,6 +184,12 @@ fn a_debugger_of_native_code_has_the_terminal_meanwhile() {
     screen.expect("gdb has ended");
     screen.prompt("root");
     screen.interrupt();
+    screen.say("c");
+    screen.finish().assert_exit(0);
+
+    let program = Program::bin("debugged").arg("root-pause").env("PATH", "/nowhere");
+    let mut screen = Screen::of(program);
+    screen.shown("paused", "root");
     assert!(screen.ask("lldb").contains("lldb could not be started"));
     screen.say("c");
     screen.finish().assert_exit(0);

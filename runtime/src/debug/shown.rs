@@ -183,15 +183,21 @@ fn own_frames(whole: &str) -> String {
 
 fn is_runtime(name: &str, lines: &[&str]) -> bool {
     const CRATES: &[&str] = &["std::", "core::", "alloc::", "hatchery::", "hatchery_proto::"];
+    // Of which the names alone are known where they were built without their places.
+    const BELOW: &[&str] = &["async_executor::", "async_io::", "async_task::", "futures_lite::"];
     const ENTRIES: &[&str] = &["_start", "__libc_start", "__rust", "rust_begin_unwind", "clone3"];
     let name = name.trim_start_matches(['<', '&']);
     let plain = name.split('<').next().unwrap_or_default();
     // What was inlined has no path in front, but says of what it was made.
     let of_runtime = !plain.contains("::") && CRATES.iter().any(|part| name.contains(part));
-    let fetched = |line: &&str| line.contains("/rustc/") || line.contains("/registry/src/");
+    let here = file!().trim_end_matches("debug/shown.rs");
+    let fetched = |line: &&str| {
+        let parts = ["/rustc/", "/registry/src/", here];
+        parts.iter().any(|part| line.contains(part))
+    };
     plain == "main"
         || of_runtime
-        || CRATES.iter().chain(ENTRIES).any(|begin| name.starts_with(begin))
+        || CRATES.iter().chain(BELOW).chain(ENTRIES).any(|begin| name.starts_with(begin))
         || lines.iter().any(fetched)
 }
 
@@ -210,12 +216,16 @@ mod tests {
     fn frames_of_the_runtime_are_hidden_with_their_places() {
         let whole = "   0: hatchery::debug::pause\n             at a.rs:1\n   1: app::work::{{closure}}\n  \
                      at b.rs:2\n   2: <core::pin::Pin<P> as core::future::Future>::poll\n   3: main\n   \
-                     4: maintenance::run\n";
+                     4: maintenance::run\n   5: {async_fn#0}\n             at ./runtime/src/turn.rs:1:1\n   6: \
+                     async_task::run\n";
         let shown = own_frames(whole);
         assert!(shown.contains("app::work") && shown.contains("b.rs:2"), "{shown}");
         assert!(shown.contains("maintenance::run"), "{shown}");
-        assert!(!shown.contains("a.rs") && !shown.contains("Pin"), "{shown}");
-        assert!(shown.contains("(3 frames of the runtime are hidden"), "{shown}");
+        assert!(
+            !shown.contains("a.rs") && !shown.contains("Pin") && !shown.contains("turn.rs"),
+            "{shown}"
+        );
+        assert!(shown.contains("(5 frames of the runtime are hidden"), "{shown}");
     }
 
     #[test]

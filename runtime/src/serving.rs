@@ -221,7 +221,7 @@ struct Served {
     scope: Option<Scope>,
     job: Option<Job>,
     /// What it has come to, and what has to end before that is said.
-    crash: Option<(Terminal, Option<Crash>)>,
+    crash: Option<Box<(Terminal, Option<Crash>)>>,
     known: &'static Known,
     began: Option<Instant>,
     link: Arc<Link>,
@@ -235,18 +235,18 @@ impl Served {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(scope) = &self.scope else { return Poll::Ready(()) };
         let began = *self.began.get_or_insert_with(clock::now);
-        if let Some((_, crash)) = &mut self.crash {
-            ready!(task::poll_in(scope, crash, task::poll, || (), cx));
+        if let Some(crash) = &mut self.crash {
+            ready!(task::poll_in(scope, &mut crash.1, task::poll, || (), cx));
         }
         let terminal = match self.crash.take() {
-            Some((terminal, _)) => terminal,
+            Some(crash) => crash.0,
             None => {
                 let ended = ready!(task::poll_in(scope, &mut self.job, Job::poll, || (), cx));
                 let terminal = terminal(ended, scope.cancelled(), self.known.name);
                 if let Terminal::Failed { report, .. } = &terminal
                     && let Some(crash) = debug::crashed(scope.actor(), report, self.known.name)
                 {
-                    self.crash = Some((terminal, Some(crash)));
+                    self.crash = Some(Box::new((terminal, Some(crash))));
                     return self.poll(cx);
                 }
                 terminal

@@ -137,13 +137,7 @@ fn a_tree_whose_standard_error_nobody_reads_ends_all_the_same() {
     unread.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"writer[");
     Process::of(pid).unwrap().signal(Signal::INT);
-    let status = futures_lite::future::block_on(soon(async {
-        loop {
-            if let Some(status) = root.try_wait().unwrap() {
-                return status;
-            }
-            async_io::Timer::after(std::time::Duration::from_millis(5)).await;
-        }
-    }));
+    let ended = smol::unblock(move || root.wait());
+    let status = futures_lite::future::block_on(soon(ended)).unwrap();
     assert!(!status.success(), "{status}");
 }

@@ -137,6 +137,13 @@ async fn past_the_budget() {
     Timer::after(BUDGET + BUDGET / 3).await;
 }
 
+/// It has the terminal, and gives it back; nobody wants it then.
+async fn has_its_turn(signs: &Signs) {
+    signs.has.raised().await;
+    signs.gives.raise();
+    terminal_is_idle().await;
+}
+
 /// Has the call run beside everything else.
 fn aside(nursery: &Nursery, worker: &Portal, signs: &Signs) {
     let (worker, call) = (worker.clone(), holds(signs.paths()));
@@ -203,9 +210,7 @@ async fn dbg_02_a_waiter_whose_task_is_cancelled_leaves_the_queue() -> Result<()
         terminal_is_wanted_by(2).await;
         two.gone.raised().await;
         one.gives.raise();
-        three.has.raised().await;
-        three.gives.raise();
-        terminal_is_idle().await;
+        has_its_turn(&three).await;
         assert!(!two.has.is_raised());
         nursery.cancel();
         Ok(())
@@ -232,9 +237,7 @@ async fn next_is_served(end: impl AsyncFnOnce(&Portal, &Sign)) -> Result<()> {
         .await;
         let error = ended.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Died(_)), "{error:?}");
-        next.has.raised().await;
-        next.gives.raise();
-        terminal_is_idle().await;
+        has_its_turn(&next).await;
         other.cancel().await
     })
     .await
@@ -270,9 +273,7 @@ async fn p_t2_a_holder_whose_link_breaks_is_told_and_makes_way_for_the_next() ->
         ended.unwrap_err();
         broken.gone.raised().await;
         aside(&outer, &other, &next);
-        next.has.raised().await;
-        next.gives.raise();
-        terminal_is_idle().await;
+        has_its_turn(&next).await;
         other.cancel().await
     })
     .await

@@ -11,6 +11,7 @@
 //! | [`explore`] | every order of events over the real machines, breadth first |
 //! | [`groups`] | processes that are frozen, or that have little memory |
 //! | [`hostile`] | what the fuzz targets do with an input |
+//! | [`instants`] | made-up times for tests of the core |
 //! | [`model`] | what the two ends of a dialog should make of any calls |
 //! | [`pair`] | two cores of one link, the bytes between them, and a clock that a test moves |
 //! | [`strike`] | processes that are hit at a step of the protocol |
@@ -35,6 +36,7 @@ pub mod events;
 pub mod explore;
 pub mod groups;
 pub mod hostile;
+pub mod instants;
 pub mod leaks;
 pub mod model;
 pub mod pair;

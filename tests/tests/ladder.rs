@@ -4,19 +4,11 @@ use std::time::Duration;
 
 use hatchery_proto::nursery::budget::{self, Budget};
 use hatchery_proto::nursery::ladder::{End, Ladder, Policy, State, Step, Why};
-use hatchery_proto::{ExitStatus, Instant, Rung};
+use hatchery_proto::{ExitStatus, Rung};
+use hatchery_tests::instants::{T0, at, ms};
 
-const T0: Instant = Instant::from_micros(1_000_000);
 const SIGTERM: ExitStatus = ExitStatus::Signal { number: 15, core: false };
 const SIGKILL: ExitStatus = ExitStatus::Signal { number: 9, core: false };
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn at(millis: u64) -> Instant {
-    T0 + ms(millis)
-}
 
 fn steps(ladder: &mut Ladder) -> Vec<Step> {
     std::iter::from_fn(|| ladder.poll_step()).collect()

@@ -2,17 +2,11 @@
 //! twice changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use hatchery_proto::nursery::budget;
 use hatchery_proto::nursery::ladder::{Fact, Ladder, Policy, State, Step};
 use hatchery_proto::{ExitStatus, Instant};
-
-const T0: Instant = Instant::from_micros(1_000_000);
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
+use hatchery_tests::instants::{T0, ms};
 
 fn steps(ladder: &mut Ladder) -> Vec<Step> {
     std::iter::from_fn(|| ladder.poll_step()).collect()

@@ -6,24 +6,9 @@ mod bounds;
 use std::time::{Duration, Instant as Clock};
 
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind, Scopes, Why};
-use hatchery_proto::{ActorId, Cancelled, Cause, Instant};
+use hatchery_tests::instants::{T0, at, by, ms};
 
 use ScopeKind::{Body, Shield};
-
-const T0: Instant = Instant::from_micros(1_000_000);
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn at(millis: u64) -> Instant {
-    T0 + ms(millis)
-}
-
-fn by(uuid: u128) -> Cancelled {
-    let canceller = ActorId { name: format!("actor-{uuid}"), uuid, pid: 1 };
-    Cancelled { canceller, cause: Cause::Asked }
-}
 
 fn due(scopes: &mut Scopes) -> Vec<ScopeId> {
     std::iter::from_fn(|| scopes.poll_due()).collect()

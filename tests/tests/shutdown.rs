@@ -2,26 +2,12 @@
 
 use std::time::Duration;
 
+use hatchery_proto::Instant;
 use hatchery_proto::actor::shutdown::{Policy, Shutdown, ShutdownStep, Stage, Turn, Why};
 use hatchery_proto::nursery::budget::Budget;
-use hatchery_proto::{ActorId, Cancelled, Cause, Instant};
+use hatchery_tests::instants::{T0, at, by, ms};
 
 use ShutdownStep::{CancelTasks, Deregister, Exit, Flush, Force, Goodbye, Refuse, RunHooks};
-
-const T0: Instant = Instant::from_micros(1_000_000);
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn at(millis: u64) -> Instant {
-    T0 + ms(millis)
-}
-
-fn by(uuid: u128) -> Cancelled {
-    let canceller = ActorId { name: format!("actor-{uuid}"), uuid, pid: 1 };
-    Cancelled { canceller, cause: Cause::Asked }
-}
 
 fn steps(shutdown: &mut Shutdown) -> Vec<ShutdownStep> {
     std::iter::from_fn(|| shutdown.poll_step()).collect()

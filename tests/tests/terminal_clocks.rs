@@ -8,26 +8,11 @@ use hatchery_proto::actor::scopes::{ScopeKind, Scopes, Why as ScopeWhy};
 use hatchery_proto::actor::shutdown::{Policy as EndPolicy, Shutdown, ShutdownStep, Stage};
 use hatchery_proto::nursery::budget::{self, Budget};
 use hatchery_proto::nursery::ladder::{Ladder, Policy, State, Step};
-use hatchery_proto::{
-    ActorId, Cancelled, Cause, ExitStatus, Instant, Kind, Limits, LostCause, Outcome, Rung, Why,
-};
+use hatchery_proto::{ExitStatus, Instant, Kind, Limits, LostCause, Outcome, Rung, Why};
+use hatchery_tests::instants::{T0, at, by, ms};
 use hatchery_tests::pair::{Pair, cancel_by};
 
-const T0: Instant = Instant::from_micros(1_000_000);
 const SIGKILL: ExitStatus = ExitStatus::Signal { number: 9, core: false };
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn at(millis: u64) -> Instant {
-    T0 + ms(millis)
-}
-
-fn by(uuid: u128) -> Cancelled {
-    let canceller = ActorId { name: format!("actor-{uuid}"), uuid, pid: 1 };
-    Cancelled { canceller, cause: Cause::Asked }
-}
 
 // ---- the ladder ----
 

@@ -7,9 +7,10 @@ use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
 
 use hatchery::{
-    CommandLine, Context, Error, LocalPortal, Nursery, Options, Receives, Result, Sends, Starts,
-    Stderr, Trace, cancel_scope, open_nursery, run_with, set_log_filter, with_trace,
+    CommandLine, Error, LocalPortal, Nursery, Options, Result, Stderr, Trace, cancel_scope,
+    open_nursery, run_with, set_log_filter, with_trace,
 };
+use hatchery_tests::worker::echo;
 
 fn main() -> ExitCode {
     hatchery::init();
@@ -103,23 +104,12 @@ async fn asks_itself() -> Result<()> {
     LocalPortal::new()?.run(says_and_asks(0)).await
 }
 
-#[hatchery::context]
-async fn echoes(cx: Context<Starts<()>, Sends<u32>, Receives<u32>>) -> Result<u32> {
-    let mut stream = cx.started(()).await?.open_stream();
-    let mut count = 0;
-    while let Some(value) = stream.recv().await? {
-        stream.send(value).await?;
-        count += 1;
-    }
-    Ok(count)
-}
-
 /// A thousand values there and back, of which no frame may be lost for being shown.
 async fn streams() -> Result<()> {
     open_nursery(async |nursery| {
         let actor = nursery.start_actor("echo").await?;
         let count = actor
-            .with_context(echoes(), async |mut cx, ()| {
+            .with_context(echo(), async |mut cx, ()| {
                 let stream = cx.open_stream()?;
                 let (send, mut recv) = stream.split();
                 let all = futures_lite::future::zip(
@@ -209,7 +199,7 @@ async fn absorbed() -> Result<()> {
     open_nursery(async |nursery| {
         let actor = nursery.start_actor("actor").await?;
         actor
-            .with_context(echoes(), async |cx, ()| {
+            .with_context(echo(), async |cx, ()| {
                 let _ = cx.cancel().await;
                 cx.result().await.map(drop).or(Ok::<_, Error>(()))
             })

@@ -23,7 +23,7 @@ use crate::actor::Actor;
 pub use crate::debug::crash::post_mortem;
 pub(crate) use crate::debug::crash::{Crash, crashed, ends_here, fails_in};
 pub use crate::debug::pause::{Taken, Value, pause, pause_blocking, taken};
-pub(crate) use crate::debug::served::{ENTRIES, asks_for_it, is_own};
+pub(crate) use crate::debug::served::{ENTRIES, asks_for_it};
 pub(crate) use crate::debug::station::Keeper;
 #[cfg(feature = "test-support")]
 pub(crate) use crate::debug::station::leave_alone;

@@ -27,7 +27,7 @@ pub use listening::local_address;
 pub(crate) use lookup::dial_again;
 pub use lookup::{connect, find_actor, query_actor, unregister, wait_for_actor};
 pub use registry::{Registry, Watching, get_registry};
-pub(crate) use served::{ENTRIES, is_own};
+pub(crate) use served::ENTRIES;
 
 use crate::actor::Actor;
 use crate::driver::link::lock;

@@ -25,9 +25,11 @@ use crate::source;
 use crate::task;
 
 mod job;
+mod part;
 
 pub(crate) use job::{Job, Known};
 use job::{Work, room};
+pub(crate) use part::Part;
 
 /// A function that can be run in another actor. Implemented by [`endpoint`](crate::endpoint) and
 /// [`context`](macro@crate::context), never by hand.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use dump::{hear_if_asked, hear_in_root};
-pub(crate) use served::{ENTRIES, allows, is_own};
+pub(crate) use served::{ENTRIES, allows};
 pub use view::{TreeActor, TreeView};
 pub(crate) use what::What;
 

@@ -18,12 +18,11 @@ use crate::current::Within;
 use crate::debug::lock::{self as terminal_lock, Request};
 use crate::debug::{self, Crash};
 use crate::dialog::{Dialog, Side};
-use crate::discovery;
 use crate::driver::clock;
 use crate::driver::link::roll::ServedTask;
 use crate::driver::link::{Handler, Leaves, Link, lock};
 use crate::driver::patience::Patience;
-use crate::endpoint::{self, Ending, Failed, Job, Known};
+use crate::endpoint::{self, Ending, Failed, Job, Known, Part};
 use crate::error::Error;
 use crate::inspect;
 use crate::inspect::What;
@@ -87,12 +86,13 @@ impl Serving {
     ) -> Result<(&'static Known, Job), (Refusal, String)> {
         // Nobody is asked to end while something below has it or waits for it: so those may come that
         // are brought to it by being asked (P-T2). None does once the children have ended.
-        let terminal = debug::is_own(&incoming.endpoint);
+        let part = Part::of(&incoming.endpoint);
+        let terminal = part == Part::Terminal;
         if let Some(by) = self.actor.refuses().filter(|_| !terminal) {
             let message = format!("the actor is ending ({by}) and takes no new work (P-C7)");
             return Err((Refusal::ShuttingDown, message));
         }
-        if discovery::is_own(&incoming.endpoint) && self.actor.discovery().book().is_none() {
+        if part == Part::Registrar && self.actor.discovery().book().is_none() {
             let message = "this actor is no registrar".to_owned();
             return Err((Refusal::Unknown, message));
         }
@@ -142,7 +142,7 @@ impl Serving {
         let actor = self.actor.clone();
         let trace = Trace::received(incoming.trace.as_deref());
         // What is asked for below is no task of this actor's: it ends with whoever asks, and not before.
-        let around = (!debug::is_own(entry.name)).then(|| actor.top());
+        let around = (entry.part() != Part::Terminal).then(|| actor.top());
         let scope = Scope::open(&actor, around, What::Served);
         let scope = scope.of_task(Some(entry.name), || peer_of(link).to_string(), trace);
         let within = entry
@@ -316,9 +316,11 @@ pub(crate) fn prepare(
 ) -> Result<(&'static Known, Job), (Refusal, String)> {
     let name = incoming.endpoint.as_str();
     let entry = endpoint::find(name)?;
-    let allowed = match inspect::is_own(name) {
-        true => inspect::allows(name, caller),
-        false => exposed.allows(name, caller) || discovery::is_own(name) || debug::is_own(name),
+    let allowed = match entry.part() {
+        Part::Program => exposed.allows(name, caller),
+        Part::Tree => inspect::allows(name, caller),
+        // Whoever was let in may ask; these two look for themselves.
+        Part::Registrar | Part::Terminal => true,
     };
     if !allowed {
         let message = "it is not exposed to this actor; name it in `.expose()` where the actor \

@@ -13,6 +13,7 @@ use super::shown::{Occasion, What};
 use super::{is_on, is_worth};
 use crate::actor::Actor;
 use crate::driver::link::lock;
+use crate::endpoint::Part;
 use crate::error::Error;
 use crate::task::{self, Scope};
 
@@ -54,7 +55,9 @@ pub(crate) async fn ends_here(actor: &Arc<Actor>, error: &Error, task: &str) {
 
 fn begin(actor: &Arc<Actor>, error: Error, task: &str) -> Option<Crash> {
     // What the library serves by itself is nobody's to debug.
-    if task.starts_with("hatchery::") || !is_worth(&error, actor.id()) || !is_new(error.report().id)
+    if Part::of(task) != Part::Program
+        || !is_worth(&error, actor.id())
+        || !is_new(error.report().id)
     {
         return None;
     }

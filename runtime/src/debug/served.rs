@@ -8,14 +8,6 @@ use crate::endpoint::{Endpoint as _, Entry};
 use crate::error::{Error, Result};
 use crate::parent::ParentPortal;
 
-/// What all their names begin with.
-const PREFIX: &str = "hatchery::terminal::";
-
-/// Whether an endpoint of this name is one of them.
-pub(crate) fn is_own(name: &str) -> bool {
-    name.starts_with(PREFIX)
-}
-
 /// Whether it is the one that asks for the terminal.
 pub(crate) fn asks_for_it(name: &str) -> bool {
     name == acquire::NAME

@@ -16,14 +16,6 @@ use crate::current::Within;
 use crate::endpoint::Entry;
 use crate::error::{Error, Result};
 
-/// What all their names begin with.
-const PREFIX: &str = "hatchery::registrar::";
-
-/// Whether an endpoint of this name is a registrar's.
-pub(crate) fn is_own(name: &str) -> bool {
-    name.starts_with(PREFIX)
-}
-
 /// All of them, as the linker lists those of programs.
 pub(crate) const ENTRIES: &[Entry] = &[
     Entry::call::<who>(),

@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use hatchery_proto::Kind;
 
-use super::{Ending, Entry};
+use super::{Ending, Entry, Part};
 use crate::dialog::Dialog;
-use crate::discovery;
 use crate::driver::link::lock;
 use crate::error::Result;
 
@@ -27,8 +26,7 @@ const MOST: usize = 1024 * 1024;
 /// An endpoint of this program, and what is known of its calls.
 pub(crate) struct Known {
     entry: &'static Entry,
-    /// Whether its tasks are told whom they work for.
-    told: bool,
+    part: Part,
     /// Whether the last was [`QUICK`].
     quick: AtomicBool,
     rooms: Mutex<Vec<Box<dyn Work>>>,
@@ -44,13 +42,18 @@ impl Deref for Known {
 
 impl Known {
     pub(super) fn of(entry: &'static Entry) -> Self {
-        let told = entry.kind == Kind::Context || discovery::is_own(entry.name);
-        Self { entry, told, quick: AtomicBool::new(false), rooms: Mutex::default() }
+        let part = Part::of(entry.name);
+        Self { entry, part, quick: AtomicBool::new(false), rooms: Mutex::default() }
+    }
+
+    /// Which part serves it.
+    pub(crate) const fn part(&self) -> Part {
+        self.part
     }
 
     /// Whether its tasks are told whom they work for: those of contexts, and a registrar's.
-    pub(crate) const fn is_told(&self) -> bool {
-        self.told
+    pub(crate) fn is_told(&self) -> bool {
+        self.kind == Kind::Context || self.part == Part::Registrar
     }
 
     /// Whether a call of it is expected to be over at once, since the last was.

@@ -19,7 +19,7 @@ use crate::actor::Actor;
 use crate::driver::link::{Link, Name};
 use crate::driver::patience::Patience;
 use crate::driver::{clock, procfs, readiness};
-use crate::endpoint::{Call, CallEndpoint, ErrorOf, ValueOf};
+use crate::endpoint::{Call, CallEndpoint, ErrorOf, Part, ValueOf};
 use crate::error::{Error, Result};
 use crate::portal;
 use crate::supervisor::ChildLook;
@@ -179,7 +179,7 @@ fn own(actor: &Actor, patience: Patience) -> TreeActor {
     let links = links::all(patience).unwrap_or_default();
     let runs = few(links.iter().flat_map(|link| {
         let peer = link.peer();
-        let others = link.served().iter().filter(|task| !served::is_own(task.endpoint));
+        let others = link.served().iter().filter(|task| Part::of(task.endpoint) != Part::Tree);
         others.map(move |task| format!("`{}` for {peer}", task.endpoint)).collect::<Vec<_>>()
     }));
     let waits_for = few(links.iter().flat_map(awaited));
@@ -197,7 +197,7 @@ fn awaited(link: &LinkLook) -> Vec<String> {
     open.filter_map(|dialog| {
         let name = link.name(dialog.id)?;
         let told = format!("`{name}` on {} ({})", link.peer(), phase(dialog));
-        (!served::is_own(&name)).then_some(told)
+        (Part::of(&name) != Part::Tree).then_some(told)
     })
     .collect()
 }

@@ -9,14 +9,6 @@ use crate::actor::{Actor, Caller};
 use crate::endpoint::{Endpoint as _, Entry};
 use crate::error::{Error, Result};
 
-/// What all their names begin with.
-const PREFIX: &str = "hatchery::inspect::";
-
-/// Whether an endpoint of this name is one of them.
-pub(crate) fn is_own(name: &str) -> bool {
-    name.starts_with(PREFIX)
-}
-
 /// Whether whoever is at the other end of a link may call it: what is below a child its parent, and what
 /// is above an actor its child.
 pub(crate) fn allows(name: &str, caller: Caller) -> bool {

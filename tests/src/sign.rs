@@ -55,6 +55,20 @@ impl Sign {
     pub fn is_raised(&self) -> bool {
         self.0.exists()
     }
+
+    /// What it says by now; nothing where it is not raised.
+    #[must_use]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.0).unwrap_or_default()
+    }
+
+    /// Waits until it says this.
+    ///
+    /// # Panics
+    /// Where it never does.
+    pub async fn says(&self, text: &str) {
+        until("a sign to change", || self.said() == text).await;
+    }
 }
 
 impl Drop for Sign {
@@ -82,14 +96,30 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Panics
 /// Where nobody raises it.
 pub async fn raised(path: &str) -> String {
+    until(path, || Path::new(path).exists()).await;
+    std::fs::read_to_string(path).expect("a sign")
+}
+
+/// The same for what keeps its thread; says whether somebody has.
+#[must_use]
+pub fn raised_blocking(path: &str) -> bool {
     let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
-        if let Ok(text) = std::fs::read_to_string(path) {
-            return text;
-        }
+    while !Path::new(path).exists() && begin.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Path::new(path).exists()
+}
+
+/// Waits for what nobody can be told of, by looking again and again.
+///
+/// # Panics
+/// Where it does not come to that.
+pub async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < PATIENCE, "it never came to this: {what}");
         Timer::after(Duration::from_millis(1)).await;
     }
-    panic!("nobody has raised {path}");
 }
 
 /// Raises its sign when it is dropped, as the last that a task does.

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 
 use hatchery::{CallError, Error, ErrorKind, Nursery, Portal, Result, open_nursery};
+use hatchery_tests::sign::{Sign, raised};
 use serde::{Deserialize, Serialize};
 
 #[hatchery::endpoint]
@@ -73,12 +74,10 @@ async fn fails_typed(code: u32) -> Result<u32, Outer> {
     }
 }
 
-/// Fails once the file is gone.
+/// Fails once it is let.
 #[hatchery::endpoint]
-async fn fails_once_gone(gate: String) -> Result<u32, Outer> {
-    while std::fs::exists(&gate).unwrap() {
-        async_io::Timer::after(std::time::Duration::from_millis(1)).await;
-    }
+async fn fails_once_let(gate: String) -> Result<u32, Outer> {
+    raised(&gate).await;
     Err(Outer { code: 9, inner: Inner })
 }
 
@@ -323,13 +322,11 @@ async fn spn_04_the_result_of_another_endpoint_is_misuse() -> Result<()> {
 #[hatchery::test]
 async fn spn_04_a_failed_one_shot_actor_fails_its_nursery_and_keeps_its_error() -> Result<()> {
     // A failure drops the body at its next await, so it may only come once the portal is kept.
-    let gate = std::env::temp_dir().join(format!("actors-gate-{}", std::process::id()));
-    std::fs::write(&gate, "").map_err(Error::new)?;
-    let gate = gate.to_str().unwrap().to_owned();
+    let gate = Sign::new("actors-gate");
     let mut kept = None;
     let error = failure(async |nursery| {
-        let one = nursery.run_in_actor("one", fails_once_gone(gate.clone())).await?;
-        std::fs::remove_file(&gate).map_err(Error::new)?;
+        let one = nursery.run_in_actor("one", fails_once_let(gate.path())).await?;
+        gate.raise();
         kept = Some(one);
         std::future::pending().await
     })
@@ -337,7 +334,7 @@ async fn spn_04_a_failed_one_shot_actor_fails_its_nursery_and_keeps_its_error() 
     assert_eq!(error.report().message, "the outer error 9");
     assert_eq!(error.origin().name, "one");
     assert!(error.also().is_empty(), "{error:?}");
-    let typed = kept.unwrap().result::<fails_once_gone>().await.unwrap_err();
+    let typed = kept.unwrap().result::<fails_once_let>().await.unwrap_err();
     assert!(matches!(typed, CallError::Endpoint { error: Outer { code: 9, .. }, .. }), "{typed:?}");
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Shields, bounds in time and cancel scopes around real actors, and what runs at an actor's end.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use hatchery::{
 
 use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::Signal;
+use hatchery_tests::sign::{Sign, raise, raised};
 
 /// Long enough to be under way, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(60);
@@ -39,7 +39,7 @@ async fn leaves_notes(path: String, end: String) -> Result<()> {
             fs::write(&path, format!("{known}{word} ")).map_err(Error::new)
         });
     }
-    fs::write(path + ".up", "up").map_err(Error::new)?;
+    raise(&(path + ".up"), "");
     match end.as_str() {
         "wait" => pending().await,
         "fail" => Err(Error::message("the cause")),
@@ -76,10 +76,10 @@ async fn cleans_up(path: String, millis: u64) -> Result<()> {
 /// Runs until its own deadline, and says in the file what ended it.
 #[hatchery::endpoint]
 async fn has_a_deadline(path: String) -> Result<()> {
-    fs::write(&path, "running").map_err(Error::new)?;
+    raise(&path, "running");
     let ended = cancel_scope(async |_scope: CancelScope| pending::<Result<()>>().await).await;
     let why = ended.as_ref().err().and_then(Error::cancelled).map(|by| by.cause.clone());
-    fs::write(&path, format!("{why:?}")).map_err(Error::new)?;
+    raise(&path, &format!("{why:?}"));
     ended.map(drop)
 }
 
@@ -92,9 +92,7 @@ async fn bounds_another(path: String) -> Result<()> {
         let seen = path.clone();
         let call = timeout(Duration::from_secs(2), leaf.run(has_a_deadline(path)));
         let stop = async {
-            while fs::read_to_string(&seen).unwrap_or_default() != "running" {
-                Timer::after(Duration::from_millis(1)).await;
-            }
+            raised(&seen).await;
             Process::of(std::process::id().cast_signed()).unwrap().signal(Signal::STOP);
             pending().await
         };
@@ -103,43 +101,36 @@ async fn bounds_another(path: String) -> Result<()> {
     .await
 }
 
-struct Note(PathBuf);
+/// What an actor writes down, and beside it that it is up.
+struct Note(Sign);
 
 impl Note {
     fn new(name: &str) -> Self {
-        let note = Self(std::env::temp_dir().join(format!("bounds-{name}-{}", std::process::id())));
-        drop(Self(note.0.clone()));
-        note
+        Self(Sign::new(name))
     }
 
     fn path(&self) -> String {
-        self.0.to_str().unwrap().to_owned()
+        self.0.path()
     }
 
     fn text(&self) -> String {
-        fs::read_to_string(&self.0).unwrap_or_default()
+        self.0.said()
+    }
+
+    fn up(&self) -> String {
+        self.path() + ".up"
     }
 
     /// Fails once the far task has registered its hooks.
     async fn dropped_when_up<T>(&self) -> Result<T> {
-        let up = format!("{}.up", self.path());
-        while !fs::read_to_string(&up).is_ok_and(|text| text == "up") {
-            Timer::after(Duration::from_millis(1)).await;
-        }
+        raised(&self.up()).await;
         Err(Error::message("dropped"))
-    }
-
-    async fn until(&self, text: &str) {
-        while self.text() != text {
-            Timer::after(Duration::from_millis(1)).await;
-        }
     }
 }
 
 impl Drop for Note {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-        let _ = fs::remove_file(format!("{}.up", self.path()));
+        let _ = fs::remove_file(self.up());
     }
 }
 
@@ -176,7 +167,7 @@ async fn p_c8_a_far_task_ends_by_the_deadline_that_came_with_its_start() -> Resu
             let middle = middle.clone();
             async move { middle.run(bounds_another(path)).await }
         });
-        note.until(&format!("{:?}", Some(Cause::Deadline))).await;
+        note.0.says(&format!("{:?}", Some(Cause::Deadline))).await;
         Process::of(middle.id().pid.cast_signed()).unwrap().signal(Signal::CONT);
         pending::<Result<()>>().await
     })
@@ -352,7 +343,7 @@ async fn a_cancelled_task_elsewhere_cleans_up_before_its_opener_goes_on() -> Res
     open_nursery(async |nursery: Nursery| {
         let worker = nursery.start_actor("worker").await?;
         let path = note.path();
-        let (working, cleaning) = (note.until("working"), worker.run(cleans_up(path, 50)));
+        let (working, cleaning) = (note.0.says("working"), worker.run(cleans_up(path, 50)));
         future::or(async { cleaning.await.map(drop) }, async {
             working.await;
             Ok(())

@@ -16,6 +16,7 @@ use hatchery::{
 use hatchery_tests::events::at_each;
 use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::Signal;
+use hatchery_tests::sign::raised_blocking;
 use hatchery_tests::worker::with_worker;
 use tracing::Level;
 
@@ -287,14 +288,11 @@ async fn sends_until_told(
 }
 
 /// Blocks its thread when dropped, until the far task has come to an end.
-struct Awaits(PathBuf);
+struct Awaits(String);
 
 impl Drop for Awaits {
     fn drop(&mut self) {
-        let until = Instant::now() + SOON;
-        while !self.0.exists() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let _ = raised_blocking(&self.0);
     }
 }
 
@@ -308,7 +306,7 @@ async fn p_c2_a_block_that_is_cancelled_says_so_before_its_stream_is_dropped() -
             worker
                 .with_context(far, async |mut cx: OpenContext<sends_until_told>, ()| {
                     // Dropped behind the stream, which the far task hears of meanwhile.
-                    let _awaits = Awaits(path.clone());
+                    let _awaits = Awaits(text.clone());
                     let mut stream = cx.open_stream()?;
                     stream.recv().await?;
                     scope.cancel();

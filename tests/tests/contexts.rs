@@ -2,18 +2,14 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use async_io::Timer;
 use futures_lite::{FutureExt as _, future};
 use hatchery::{
     CancelScope, CancelStatus, Cause, Context, Error, ErrorKind, Nursery, Receives, Result, Sends,
     Starts, open_nursery,
 };
+use hatchery_tests::sign::until;
 use hatchery_tests::worker::with_worker;
-
-/// Far beyond what anything here takes.
-const LONG: Duration = Duration::from_secs(10);
 
 type Talk = Context<Starts<u64>, Sends<u64>, Receives<u64>>;
 
@@ -102,13 +98,8 @@ impl Folder {
     /// Waits until the note is written.
     async fn noted(&self) {
         let file = self.0.join("note");
-        let look = async {
-            while !std::fs::read(&file).is_ok_and(|text| text == b"ended") {
-                Timer::after(Duration::from_millis(2)).await;
-            }
-            true
-        };
-        assert!(look.or(late()).await, "the far task was not ended");
+        let is_so = || std::fs::read(&file).is_ok_and(|text| text == b"ended");
+        until("the far task has ended", is_so).await;
     }
 }
 
@@ -116,11 +107,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-async fn late() -> bool {
-    Timer::after(LONG).await;
-    false
 }
 
 #[hatchery::test]

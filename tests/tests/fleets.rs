@@ -15,7 +15,7 @@ use hatchery::{
     open_pool, timeout,
 };
 use hatchery_tests::procfs::Process;
-use hatchery_tests::sign::soon;
+use hatchery_tests::sign::{soon, until};
 
 #[hatchery::endpoint]
 async fn who() -> u32 {
@@ -30,9 +30,7 @@ async fn square(n: u64) -> u64 {
 /// Is done only once the file is there.
 #[hatchery::endpoint]
 async fn waits_for(path: String, n: u64) -> u64 {
-    while !std::path::Path::new(&path).exists() {
-        async_io::Timer::after(Duration::from_millis(1)).await;
-    }
+    until("a gate that is open", || std::path::Path::new(&path).exists()).await;
     n
 }
 

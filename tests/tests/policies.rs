@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use futures_lite::StreamExt as _;
 use hatchery::{
-    CancelStatus, Capacity, Context, Error, ErrorKind, MsgStream, Overrun, Receives, Result, Sends,
-    Starts,
+    CancelStatus, Capacity, Context, ErrorKind, MsgStream, Overrun, Receives, Result, Sends, Starts,
 };
+use hatchery_tests::sign::{Sign, raised};
 use hatchery_tests::worker::{alive, with_worker};
 
 /// Far beyond what anything here takes.
@@ -64,9 +64,7 @@ async fn reads_late(
 ) -> Result<(Vec<u64>, u64)> {
     let mut stream = policy.set(cx.started(()).await?.open_stream());
     stream.send(()).await?;
-    while std::fs::exists(&gate).map_err(Error::new)? {
-        async_io::Timer::after(Duration::from_millis(2)).await;
-    }
+    raised(&gate).await;
     let mut had = Vec::new();
     while let Some((n, _)) = stream.recv().await? {
         had.push(n);
@@ -74,31 +72,10 @@ async fn reads_late(
     Ok((had, stream.dropped()))
 }
 
-/// A file that keeps a reader waiting until it is removed.
-struct Gate(std::path::PathBuf);
-
-impl Gate {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("policies-{name}-{}", std::process::id()));
-        std::fs::write(&path, "").unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> String {
-        self.0.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// What the callee's policy makes of a flood from the opener, whose sends all end before one value is
 /// received.
 async fn flood_forth(policy: Policy, name: &str) -> Result<(Vec<u64>, u64)> {
-    let gate = Gate::new(name);
+    let gate = Sign::new(name);
     with_worker(async |worker| {
         let (mut cx, ()) = worker.open_context(reads_late(policy, gate.path())).await?;
         let mut stream = cx.open_stream()?;
@@ -110,7 +87,7 @@ async fn flood_forth(policy: Policy, name: &str) -> Result<(Vec<u64>, u64)> {
             assert!(started.elapsed() < LONG, "held up by a reader that is not to");
         }
         stream.close().await?;
-        drop(gate);
+        gate.raise();
         cx.result().await
     })
     .await
@@ -186,7 +163,7 @@ async fn str_11_an_opener_that_is_overrun_keeps_what_it_has_and_both_sides_are_t
 
 #[hatchery::test]
 async fn str_11_a_callee_that_is_overrun_tells_its_opener_by_its_next_send() -> Result<()> {
-    let gate = Gate::new("fail");
+    let gate = Sign::new("fail");
     with_worker(async |worker| {
         let (mut cx, ()) = worker.open_context(reads_late(Policy::Fail(64), gate.path())).await?;
         let mut stream = cx.open_stream()?;
@@ -202,7 +179,7 @@ async fn str_11_a_callee_that_is_overrun_tells_its_opener_by_its_next_send() -> 
         assert!(error.to_string().contains("reads_late"), "{error}");
         // The callee's context goes on: it has not been told yet, and fails when it is.
         assert!(cx.outcome().is_none());
-        drop(gate);
+        gate.raise();
         let error = cx.result().await.unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Overrun, "{error:?}");
         assert_eq!(error.origin().name, "worker", "{error:?}");
@@ -237,7 +214,7 @@ async fn str_11_a_block_whose_stream_is_overrun_fails_with_that() -> Result<()> 
 
 #[hatchery::test]
 async fn str_12_a_cancel_at_the_end_is_a_cancel_whatever_was_dropped() -> Result<()> {
-    let gate = Gate::new("cancelled");
+    let gate = Sign::new("cancelled");
     with_worker(async |worker| {
         let policy = Policy::DropOldest(4);
         let (mut here, ()) = worker.open_context(floods()).await?;
@@ -264,7 +241,7 @@ async fn str_12_a_cancel_at_the_end_is_a_cancel_whatever_was_dropped() -> Result
 #[hatchery::test]
 async fn str_12_the_policy_of_one_side_is_not_the_others() -> Result<()> {
     // The side that reads decides: what the sending side chose for itself changes nothing.
-    let gate = Gate::new("sides");
+    let gate = Sign::new("sides");
     with_worker(async |worker| {
         let (mut cx, ()) = worker.open_context(reads_late(Policy::Wait, gate.path())).await?;
         let mut stream = Policy::DropOldest(1).set(cx.open_stream()?);
@@ -275,7 +252,7 @@ async fn str_12_the_policy_of_one_side_is_not_the_others() -> Result<()> {
             assert!(sent < VALUES, "its reader is waited for");
         }
         stream.close().await?;
-        drop(gate);
+        gate.raise();
         assert_eq!(cx.result().await?, ((0..sent).collect(), 0));
         Ok(())
     })
@@ -362,7 +339,7 @@ async fn p_w7_a_sender_gets_no_more_than_so_many_values_ahead_of_its_reader() ->
 #[hatchery::test]
 async fn p_w7_str_12_a_callee_that_wants_little_ahead_gets_all_of_it() -> Result<()> {
     let (had, dropped) = {
-        let gate = Gate::new("within");
+        let gate = Sign::new("within");
         with_worker(async |worker| {
             let policy = Policy::WaitWithin(2);
             let (mut cx, ()) = worker.open_context(reads_late(policy, gate.path())).await?;
@@ -373,7 +350,7 @@ async fn p_w7_str_12_a_callee_that_wants_little_ahead_gets_all_of_it() -> Result
                 sent += 1;
                 assert!(sent < VALUES, "its reader is waited for");
             }
-            drop(gate);
+            gate.raise();
             for n in sent..VALUES {
                 stream.send((n, vec![0; WEIGHT])).await?;
             }

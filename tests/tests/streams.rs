@@ -9,6 +9,7 @@ use hatchery::{
     Context, Error, ErrorKind, Limits, MsgStream, Nursery, OpenContext, Options, Portal, Receives,
     Result, Sends, Starts, open_nursery,
 };
+use hatchery_tests::sign::{Sign, raised};
 use hatchery_tests::worker::{alive, with_worker};
 
 /// Far beyond what anything here takes.
@@ -55,22 +56,14 @@ async fn takes(cx: Context<Starts<()>, Sends<u64>, Receives<Vec<u8>>>, count: u6
     future::pending().await
 }
 
-/// Waits until the gate's file is gone.
-async fn gone(gate: &str) -> Result<()> {
-    while std::fs::exists(gate).map_err(Error::new)? {
-        async_io::Timer::after(Duration::from_millis(2)).await;
-    }
-    Ok(())
-}
-
-/// Reads nothing until the gate's file is gone, then everything; returns how many bytes.
+/// Reads nothing until the gate is open, then everything; returns how many bytes.
 #[hatchery::context]
 async fn reads_late(
     cx: Context<Starts<()>, Sends<()>, Receives<Vec<u8>>>,
     gate: String,
 ) -> Result<u64> {
     let mut stream = cx.started(()).await?.open_stream();
-    gone(&gate).await?;
+    raised(&gate).await;
     let (mut bytes, mut next) = (0, 0_u8);
     while let Some(value) = stream.recv().await? {
         assert!(value.iter().all(|byte| *byte == next), "value {next} is not in its place");
@@ -201,7 +194,7 @@ async fn drops_and_fails(cx: Context<Starts<()>, Sends<u64>, Receives<u64>>) -> 
     Err(Error::message("the cause"))
 }
 
-/// Cancels its own actor, which drops its stream, and ends when the gate's file is gone.
+/// Cancels its own actor, which drops its stream, and ends when the gate is open.
 #[hatchery::context]
 async fn drops_and_is_cancelled(
     cx: Context<Starts<()>, Sends<u64>, Receives<u64>>,
@@ -214,26 +207,27 @@ async fn drops_and_is_cancelled(
         future::pending::<Result<()>>().await
     })
     .await;
-    hatchery::shield(gone(&gate)).await?;
+    hatchery::shield(raised(&gate)).await;
     ended.map(drop)
 }
 
-/// Keeps its actor from ending until the gate's file is gone.
+/// Keeps its actor from ending until the gate is open.
 #[hatchery::context]
 async fn holds_on(cx: Context<Starts<()>, Sends<()>, Receives<()>>, gate: String) -> Result<()> {
     let _started = cx.started(()).await?;
-    hatchery::shield(gone(&gate)).await
+    hatchery::shield(raised(&gate)).await;
+    Ok(())
 }
 
 #[hatchery::test]
 async fn p_c4_a_body_that_fails_since_the_far_task_was_cancelled_is_told_by_whom() -> Result<()> {
     open_nursery(async |nursery: Nursery| {
         let worker = nursery.start_actor("worker").await?;
-        let end = Gate::new("end");
-        let holds = holds_on(end.0.to_str().unwrap().to_owned());
+        let end = Sign::new("end");
+        let holds = holds_on(end.path());
         let (_held, ()) = worker.open_context(holds).await?;
-        let gate = Gate::new("cancelled");
-        let path = gate.0.to_str().unwrap().to_owned();
+        let gate = Sign::new("cancelled");
+        let path = gate.path();
         let ended: Result<()> = worker
             .with_context(drops_and_is_cancelled(path), async |mut cx, ()| {
                 let stream = cx.open_stream()?;
@@ -244,7 +238,7 @@ async fn p_c4_a_body_that_fails_since_the_far_task_was_cancelled_is_told_by_whom
                 };
                 // It ends only when this side has heard no more than that.
                 assert_eq!(*error.kind(), ErrorKind::ReceiverGone, "{error:?}");
-                drop(gate);
+                gate.raise();
                 Err(error)
             })
             .await;
@@ -254,7 +248,7 @@ async fn p_c4_a_body_that_fails_since_the_far_task_was_cancelled_is_told_by_whom
         // Asked before it has ended by itself, which would be a failure of this nursery.
         let mut asked = Box::pin(worker.cancel());
         assert!(future::poll_once(&mut asked).await.is_none());
-        drop(end);
+        end.raise();
         asked.await
     })
     .await
@@ -383,29 +377,12 @@ async fn p_f3_a_value_of_max_message_passes_and_one_byte_more_is_refused_where_i
     .await
 }
 
-/// A file that keeps a reader waiting until it is removed.
-struct Gate(std::path::PathBuf);
-
-impl Gate {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("streams-{name}-{}", std::process::id()));
-        std::fs::write(&path, "").unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[hatchery::test]
 async fn p_w1_a_fast_sender_waits_for_a_slow_reader_and_nothing_is_lost() -> Result<()> {
     const VALUES: u64 = 300;
     const SIZE: u64 = 10_000;
-    let gate = Gate::new("p_w1");
-    let path = gate.0.to_str().unwrap().to_owned();
+    let gate = Sign::new("p_w1");
+    let path = gate.path();
     let window = u64::from(Limits::default().window);
     with_worker(async |worker| {
         let (mut cx, ()) = worker.open_context(reads_late(path.clone())).await?;
@@ -433,7 +410,7 @@ async fn p_w1_a_fast_sender_waits_for_a_slow_reader_and_nothing_is_lost() -> Res
             // The last one may begin on what little is left.
             assert!(last * SIZE < window + SIZE, "{last} values of {SIZE} bytes for nobody");
             assert!((last + 2) * SIZE > window, "{last} values of {SIZE} bytes, with credit left");
-            drop(gate);
+            gate.raise();
             Ok::<_, Error>(())
         };
         let (sending, held) = future::zip(sending, held).await;
@@ -447,8 +424,8 @@ async fn p_w1_a_fast_sender_waits_for_a_slow_reader_and_nothing_is_lost() -> Res
 
 #[hatchery::test]
 async fn p_w1_one_stream_that_is_not_read_holds_up_no_other() -> Result<()> {
-    let gate = Gate::new("other");
-    let path = gate.0.to_str().unwrap().to_owned();
+    let gate = Sign::new("other");
+    let path = gate.path();
     with_worker(async |worker| {
         let (mut stuck, ()) = worker.open_context(reads_late(path.clone())).await?;
         let stuck_stream = stuck.open_stream()?;
@@ -466,7 +443,7 @@ async fn p_w1_one_stream_that_is_not_read_holds_up_no_other() -> Result<()> {
         }
         stream.close().await?;
         assert_eq!(other.result().await?, 600_000);
-        drop(gate);
+        gate.raise();
         filling.await?;
         assert_eq!(stuck.result().await?, 1_000_000);
         Ok(())
@@ -525,8 +502,8 @@ async fn a_next_that_is_dropped_loses_nothing_and_mixes_with_receives() -> Resul
 
 #[hatchery::test]
 async fn a_send_that_is_dropped_while_it_waits_has_sent_nothing() -> Result<()> {
-    let gate = Gate::new("dropped");
-    let path = gate.0.to_str().unwrap().to_owned();
+    let gate = Sign::new("dropped");
+    let path = gate.path();
     with_worker(async |worker| {
         let (mut cx, ()) = worker.open_context(reads_late(path.clone())).await?;
         let stream = cx.open_stream()?;
@@ -535,7 +512,7 @@ async fn a_send_that_is_dropped_while_it_waits_has_sent_nothing() -> Result<()> 
         while future::poll_once(stream.send(vec![sent; 10_000])).await.transpose()?.is_some() {
             sent += 1;
         }
-        drop(gate);
+        gate.raise();
         stream.send(vec![sent; 10_000]).await?;
         stream.close().await?;
         assert_eq!(cx.result().await?, (u64::from(sent) + 1) * 10_000);

@@ -11,23 +11,21 @@
 //! | SPN-15 | the own image everywhere; another: `rpc_03_msg_10_…` in `misuse.rs` |
 //! | SPN-21 | there is one way: a program is executed, and nothing of ours runs in a mere fork |
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use futures_lite::{FutureExt as _, future};
 use hatchery::{
     ActorBuilder, CancelScope, CancelStatus, Error, ErrorKind, ExitStatus, Nursery, Portal, Result,
     Rung, cancel_scope, open_nursery, shield, timeout,
 };
 use hatchery_tests::build::{Kind, built};
+use hatchery_tests::sign::{Last, Sign, raise, raised};
 
 /// Says in a file that it holds up its actor's one thread, as code that is not async may, and does.
 #[hatchery::endpoint]
 async fn block(note: String) -> Result<()> {
-    fs::write(note, "").map_err(Error::new)?;
+    raise(&note, "");
     loop {
         std::thread::park();
     }
@@ -43,40 +41,14 @@ async fn add(a: u64, b: u64) -> u64 {
     a + b
 }
 
-/// Where an actor says that it is blocked, or waits.
-struct Note(PathBuf);
-
-impl Note {
-    fn new(name: &str) -> Self {
-        let name = format!("supervision-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-
-    fn path(&self) -> String {
-        self.0.to_str().unwrap().to_owned()
-    }
-
-    async fn written(&self) {
-        while !self.0.exists() {
-            Timer::after(Duration::from_millis(1)).await;
-        }
-    }
-}
-
-impl Drop for Note {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 #[hatchery::test]
 async fn can_09_a_blocked_grandchild_is_ended_by_its_own_parent_within_the_budget() {
-    let note = Note::new("below");
+    let note = Sign::new("below");
     let mut begin = Instant::now();
     let failed: Result<()> = open_nursery(async |nursery: Nursery| {
         let middle = nursery.start_actor("middle").await?;
         let fails = async {
-            note.written().await;
+            note.raised().await;
             begin = Instant::now();
             Err(Error::message("the cause"))
         };
@@ -95,7 +67,7 @@ async fn can_09_a_blocked_grandchild_is_ended_by_its_own_parent_within_the_budge
 #[expect(clippy::exit, reason = "a code of its own tells on which rung it ended")]
 async fn says_its_end(note: String, code: Option<i32>) {
     hatchery::on_exit(move || {
-        fs::write(note, "asked").expect("a file");
+        raise(&note, "asked");
         if let Some(code) = code {
             std::process::exit(code);
         }
@@ -104,7 +76,7 @@ async fn says_its_end(note: String, code: Option<i32>) {
 
 /// What a nursery comes to that is cancelled while all it does is wait for its daemon, and how long
 /// after.
-async fn cancelled_while_joined(note: &Note, code: Option<i32>) -> (Result<Option<()>>, Duration) {
+async fn cancelled_while_joined(note: &Sign, code: Option<i32>) -> (Result<Option<()>>, Duration) {
     let joins = AtomicBool::new(false);
     let mut since = Instant::now();
     let ended = cancel_scope(async |scope: CancelScope| {
@@ -131,18 +103,18 @@ async fn cancelled_while_joined(note: &Note, code: Option<i32>) -> (Result<Optio
 
 #[hatchery::test]
 async fn can_10_l48_a_daemon_that_is_joined_is_asked_and_goes_at_once() {
-    let note = Note::new("asked");
+    let note = Sign::new("asked");
     let (ended, took) = cancelled_while_joined(&note, None).await;
     assert!(ended.unwrap().is_none(), "it was cancelled");
     // Its hooks ran: SIGKILL leaves no time for that.
-    assert_eq!(fs::read_to_string(&note.0).unwrap(), "asked");
+    assert_eq!(note.said(), "asked");
     // Ten times what a healthy tree may take.
     assert!(took < Duration::from_secs(1), "{took:?}");
     // And no signal was needed for it: one that ends otherwise than well tells on which rung.
-    let note = Note::new("asked-exits");
+    let note = Sign::new("asked-exits");
     let (ended, took) = cancelled_while_joined(&note, Some(7)).await;
     let error = ended.unwrap_err();
-    assert_eq!(fs::read_to_string(&note.0).unwrap(), "asked");
+    assert_eq!(note.said(), "asked");
     let exit = error.exit().unwrap_or_else(|| panic!("{error:?}"));
     assert_eq!((exit.rung, exit.status), (Rung::Asked, Some(ExitStatus::Code(7))), "{error:?}");
     assert!(exit.asked_by.is_some(), "{error:?}");
@@ -151,11 +123,11 @@ async fn can_10_l48_a_daemon_that_is_joined_is_asked_and_goes_at_once() {
 
 #[hatchery::test]
 async fn can_16_what_does_not_end_is_killed_and_reported() {
-    let note = Note::new("blocked");
+    let note = Sign::new("blocked");
     let failed: Result<()> = open_nursery(async |nursery: Nursery| {
         let blocked = nursery.start_actor("blocked").await?;
         let asked = async {
-            note.written().await;
+            note.raised().await;
             Ok(())
         };
         blocked.run(block(note.path())).or(asked).await?;
@@ -184,7 +156,7 @@ async fn spn_08_09_14_l31_l49_a_start_that_is_cancelled_at_any_moment_ends_at_on
 }
 
 /// Keeps to itself until the sign is there, then becomes this program: a child that is slow to come.
-fn slow(nursery: &Nursery, sign: &Note) -> ActorBuilder {
+fn slow(nursery: &Nursery, sign: &Sign) -> ActorBuilder {
     const SCRIPT: &str = r#"while ! test -e "$1"; do sleep 0.01; done; exec "$0""#;
     let own = std::env::current_exe().unwrap();
     nursery.actor("slow").program("/bin/sh").arg("-c").arg(SCRIPT).arg(own).arg(sign.path())
@@ -192,7 +164,7 @@ fn slow(nursery: &Nursery, sign: &Note) -> ActorBuilder {
 
 #[hatchery::test]
 async fn spn_02_a_start_returns_once_its_child_serves_and_not_before() -> Result<()> {
-    let sign = Note::new("slow");
+    let sign = Sign::new("slow");
     open_nursery(async |nursery: Nursery| {
         let mut start = Box::pin(slow(&nursery, &sign).start());
         // Another one is up and has answered meanwhile.
@@ -205,7 +177,7 @@ async fn spn_02_a_start_returns_once_its_child_serves_and_not_before() -> Result
         let early =
             async { (&mut start).await.map(|slow| panic!("it was told to wait: {slow:?}")) };
         racing.or(early).await?;
-        fs::write(&sign.0, "").map_err(Error::new)?;
+        sign.raise();
         let slow = start.await?;
         assert_eq!(slow.run(add(3, 4)).await?, 7);
         slow.cancel().await
@@ -238,13 +210,13 @@ fn held(nursery: &Nursery, sign: &str, here: &str) -> ActorBuilder {
 }
 
 /// Goes on with a start until its child has written the note.
-async fn polled_until<F>(start: &mut F, here: &Note) -> Result<()>
+async fn polled_until<F>(start: &mut F, here: &Sign) -> Result<()>
 where
     F: Future<Output = Result<Portal>> + Unpin,
 {
     let polled = async { start.await.map(|actor| panic!("it is held: {actor:?}")) };
     let is_here = async {
-        here.written().await;
+        here.raised().await;
         Ok(())
     };
     polled.or(is_here).await
@@ -285,7 +257,7 @@ async fn spn_08_09_a_start_that_is_cancelled_before_its_child_is_up_says_by_whom
     .await;
     block.unwrap();
     // There is a process, which has not come to the library: nobody there could be asked.
-    let (sign, here) = (Note::new("shell-sign"), Note::new("shell-here"));
+    let (sign, here) = (Sign::new("shell-sign"), Sign::new("shell-here"));
     let block: Result<()> = open_nursery(async |nursery: Nursery| {
         let script = r#": > "$1"; while ! test -e "$0"; do sleep 0.01; done"#;
         let shell = nursery.actor("shell").program("/bin/sh").arg("-c").arg(script);
@@ -307,12 +279,12 @@ async fn spn_08_09_a_start_that_is_cancelled_before_its_child_is_up_says_by_whom
 #[hatchery::test]
 async fn spn_09_14_a_child_that_comes_up_after_its_parent_was_cancelled_goes_at_once() -> Result<()>
 {
-    let (sign, here) = (Note::new("late-sign"), Note::new("late-here"));
+    let (sign, here) = (Sign::new("late-sign"), Sign::new("late-here"));
     open_nursery(async |nursery: Nursery| {
         let mut start = Box::pin(held(&nursery, &sign.path(), &here.path()).start());
         polled_until(&mut start, &here).await?;
         nursery.cancel();
-        fs::write(&sign.0, "").map_err(Error::new)?;
+        sign.raise();
         let begin = Instant::now();
         // It was up, and is somebody's for a moment. That it had to be ended by force would be an
         // error of this block.
@@ -326,20 +298,15 @@ async fn spn_09_14_a_child_that_comes_up_after_its_parent_was_cancelled_goes_at_
 /// Starts an actor that is held, and is cancelled itself before that comes up.
 #[hatchery::endpoint]
 async fn is_cancelled_while_it_starts(sign: String, here: String) -> Result<()> {
-    struct Signs(String);
-    impl Drop for Signs {
-        fn drop(&mut self) {
-            fs::write(&self.0, "").expect("a file");
-        }
-    }
     open_nursery(async |nursery: Nursery| {
         let mut start = Box::pin(held(&nursery, &sign, &here).start());
-        while !PathBuf::from(&here).exists() {
-            assert!(future::poll_once(&mut start).await.is_none());
-            Timer::after(Duration::from_millis(1)).await;
-        }
+        let comes_up = async {
+            let _: Result<_> = (&mut start).await;
+            panic!("nobody has let it");
+        };
+        raised(&here).or(comes_up).await;
         // Dropped by the cancel, which nothing else lets the actor come up before.
-        let _signs = Signs(sign.clone());
+        let _signs = Last(sign.clone());
         hatchery::cancel_soon()?;
         start.await.map(drop)
     })
@@ -348,14 +315,14 @@ async fn is_cancelled_while_it_starts(sign: String, here: String) -> Result<()> 
 
 #[hatchery::test]
 async fn spn_14_so_does_one_whose_parent_is_an_actor_that_is_cancelled() -> Result<()> {
-    let (sign, here) = (Note::new("middle-sign"), Note::new("middle-here"));
+    let (sign, here) = (Sign::new("middle-sign"), Sign::new("middle-here"));
     let ended = open_nursery(async |nursery: Nursery| {
         let middle = nursery.start_actor("middle").await?;
         let ended = middle.run(is_cancelled_while_it_starts(sign.path(), here.path())).await;
         let begin = Instant::now();
         let error = ended.unwrap_err();
         assert!(error.cancelled().is_some(), "{error:?}");
-        assert!(sign.0.exists(), "it ended before its actor could come up");
+        assert!(sign.is_raised(), "it ended before its actor could come up");
         middle.ended().await;
         assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
         Ok::<_, Error>(())

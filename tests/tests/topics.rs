@@ -11,6 +11,7 @@ use hatchery::{
     Capacity, Context, Error, ErrorKind, MsgStream, Nursery, OpenContext, Overrun, Portal,
     Published, Publisher, Receives, Result, Sends, Starts, Subscription, open_nursery,
 };
+use hatchery_tests::sign;
 use hatchery_tests::worker::with_worker;
 
 /// Far beyond what anything here takes.
@@ -91,9 +92,7 @@ async fn until_other_wanted(topics: Vec<(Topic, usize)>) {
 /// Ends once nobody is there for `NEWS`, or for `FED`.
 #[hatchery::endpoint]
 async fn until_left() {
-    while NEWS.consumers() + FED.consumers() > 0 {
-        async_io::Timer::after(Duration::from_millis(1)).await;
-    }
+    sign::until("nobody is there", || NEWS.consumers() + FED.consumers() == 0).await;
 }
 
 /// Ends once nothing is wanted of `FED`.
@@ -112,9 +111,7 @@ async fn until<K: Ord + Clone, V>(publisher: &Publisher<K, V>, topics: &[(K, usi
         let each = topics.iter().all(|(topic, count)| publisher.wanting(topic) == *count);
         each && publisher.topics().len() == topics.len()
     };
-    while !wanted() {
-        async_io::Timer::after(Duration::from_millis(1)).await;
-    }
+    sign::until("so many are wanted", wanted).await;
 }
 
 /// Topics, and how many want each.

@@ -2,25 +2,16 @@
 //! thread does not.
 
 use std::fs;
-use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_lite::{StreamExt as _, future, stream};
 use hatchery::{Context, Error, Receives, Result, Sends, Starts, open_nursery, timeout};
+use hatchery_tests::sign::raised_blocking;
 use hatchery_tests::worker::with_worker;
 
 /// Ten times what anything here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(10);
-
-/// Keeps its thread until there is a file, or for ten seconds; says whether there was.
-fn blocks(path: &str) -> bool {
-    let until = Instant::now() + LONG;
-    while !Path::new(path).exists() && Instant::now() < until {
-        thread::sleep(Duration::from_millis(1));
-    }
-    Path::new(path).exists()
-}
 
 /// Sends so many values in one turn, has them flushed if it is to, and blocks its thread before it
 /// waits for anything.
@@ -39,7 +30,7 @@ async fn sends_and_blocks(
     if flushes {
         stream.flush().await?;
     }
-    Ok(blocks(&path))
+    Ok(raised_blocking(&path))
 }
 
 /// Starts, and blocks its thread before it waits for anything.
@@ -49,13 +40,13 @@ async fn starts_and_blocks(
     path: String,
 ) -> Result<bool> {
     let _started = cx.started(()).await?;
-    Ok(blocks(&path))
+    Ok(raised_blocking(&path))
 }
 
 /// Blocks its thread at once.
 #[hatchery::endpoint]
 async fn only_blocks(path: String) -> bool {
-    blocks(&path)
+    raised_blocking(&path)
 }
 
 /// Returns its number.
@@ -187,7 +178,7 @@ async fn a_stream_is_opened_though_its_opener_then_blocks_its_thread() -> Result
         let mut first = Box::pin(worker.run(number(1)));
         assert!(future::poll_once(&mut first).await.is_none());
         let mut source = worker.open_stream_from(makes(path.clone())).await?;
-        assert!(blocks(&path), "it was opened once the block was over");
+        assert!(raised_blocking(&path), "it was opened once the block was over");
         assert_eq!(source.recv().await?, None);
         assert_eq!(first.await?, 1);
         gone(&path)

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::future::pending;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_io::Timer;
 use futures_lite::future::yield_now;
@@ -16,7 +16,7 @@ use hatchery::{
 };
 use hatchery_tests::procfs::{Process, own_pid, threads_of, wait_for_readable};
 use hatchery_tests::programs::Signal;
-use hatchery_tests::sign::Sign;
+use hatchery_tests::sign::{Sign, until};
 use hatchery_tests::worker::{alive, held, wait_for_cancel};
 
 /// Far beyond what anything here takes.
@@ -32,15 +32,6 @@ fn waiting() -> BTreeSet<u32> {
 
 fn process(pid: u32) -> Process {
     Process::of(pid.cast_signed()).expect("a process that lives")
-}
-
-/// Looks at `/proc` again and again until it is so, which is to be soon.
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let since = Instant::now();
-    while !is_so() {
-        assert!(since.elapsed() < LONG, "{what}");
-        Timer::after(Duration::from_millis(5)).await;
-    }
 }
 
 /// A nursery in which so many processes wait.

@@ -88,3 +88,41 @@ fn f_45_everybody_is_found_through_one_registrar_while_the_other_is_away() {
     std::fs::remove_file(spot.path().join("hatchery").join(PLACES[1])).unwrap();
     spot.assert_bare();
 }
+
+/// Somebody waits for a name at both, of which one is away when the wait begins, or goes while it lasts,
+/// and comes back with the actor that was waited for.
+#[test]
+fn p_r14_who_waits_for_a_name_asks_a_registrar_again_that_was_away() {
+    for goes_first in [true, false] {
+        let spot = Spot::new("waits");
+        let [first, second] = PLACES.map(|place| registrar(&spot, place));
+        let away = |first: Running| {
+            first.signal(Signal::KILL);
+            first.wait().assert_killed_by(Signal::KILL);
+        };
+        let up = Sign::new("up");
+        let waits = tree(&spot, "waits").arg(up.path()).start();
+        let waits = said(waits, "up\n");
+        let waits = if goes_first {
+            away(first);
+            up.raise();
+            said(waits, "waiting\n")
+        } else {
+            up.raise();
+            let waits = said(waits, "waiting\n");
+            away(first);
+            waits
+        };
+        let first = registrar(&spot, PLACES[0]);
+        let end_of_it = Sign::new("end");
+        let single = Program::bin("registries").args(["single", PLACES[0], &end_of_it.path()]);
+        let single = said(single.env("XDG_RUNTIME_DIR", spot.path()).start(), "single is up\n");
+        let waits = said(waits, "met single\n");
+        end_of_it.raise();
+        for tree in [waits, single] {
+            said(tree, "ok\n").wait().assert_exit(0).assert_nothing_left();
+        }
+        [first, second].into_iter().for_each(end);
+        spot.assert_bare();
+    }
+}

@@ -95,8 +95,8 @@ impl Election {
     }
 }
 
-/// How long to wait before a registrar that was lost is asked again, and before those of a name that
-/// could not be reached are tried again (P-R14).
+/// How long to wait before a registrar that was lost, or is away, is asked again, and before those of a
+/// name that could not be reached are tried again (P-R14).
 #[derive(Clone, Debug)]
 pub struct Backoff {
     next: Duration,

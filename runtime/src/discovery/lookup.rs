@@ -2,6 +2,7 @@
 //! newest first, at the nearest of their addresses.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_lite::FutureExt;
 use hatchery_proto::registrar::{Backoff, Registered, merge};
@@ -76,10 +77,11 @@ pub async fn find_actor(name: &str) -> Result<Option<Portal>> {
 }
 
 /// Waits until an actor of this name is linked or registered and can be reached, and gives a portal to
-/// it. Whoever waits for the same name is woken by the same.
+/// it. Whoever waits for the same name is woken by the same. A registrar that is away, or goes, is
+/// asked again once it is back, as long as another is there (P-R14).
 ///
 /// # Errors
-/// As [`find_actor`].
+/// As [`find_actor`]; once no registrar is there any more, the last one's.
 ///
 /// # Cancel safety
 /// Dropping the future leaves nothing: no registrar goes on waiting for it.
@@ -111,22 +113,36 @@ enum Met<'a> {
     Known(&'a Registry, Vec<Registered>),
 }
 
-/// The answer of the first registrar that has one; an error once none can have one any more.
+/// The answer of the first registrar that has one; an error once none of them can be asked.
 async fn any<'a>(known: &'a [Registry], name: &str) -> Result<(&'a Registry, Vec<Registered>)> {
-    let mut waiting: Vec<_> = known
-        .iter()
-        .map(|registry| Box::pin(async move { (registry, registry.wait(name).await) }))
-        .collect();
-    let mut failed = Error::misuse("waiting for an actor without a registrar");
-    while !waiting.is_empty() {
-        let ((registry, answer), place) = wait::first(&mut waiting).await;
-        drop(waiting.swap_remove(place));
-        match answer {
+    let asked = AtomicUsize::new(known.len());
+    let mut waiting: Vec<_> =
+        known.iter().map(|registry| Box::pin(answer(registry, name, &asked))).collect();
+    wait::first(&mut waiting).await.0
+}
+
+/// That of one registrar, which is asked again (P-R14) while another of those that are asked is there.
+async fn answer<'a>(
+    registry: &'a Registry,
+    name: &str,
+    asked: &AtomicUsize,
+) -> Result<(&'a Registry, Vec<Registered>)> {
+    let mut backoff = Backoff::new();
+    loop {
+        let since = clock::now();
+        match registry.wait(name).await {
             Ok(found) => return Ok((registry, found)),
-            Err(error) => failed = error,
+            Err(error) if asked.fetch_sub(1, Ordering::Relaxed) == 1 => return Err(error),
+            Err(error) => tracing::debug!(
+                target: "hatchery::discovery",
+                registrar = %registry.address(), name, %error,
+                "a wait goes on without a registrar that is away, until it is back"
+            ),
         }
+        backoff.handle_lost(clock::now().since(since));
+        readiness::until(clock::now() + backoff.pause()).await;
+        asked.fetch_add(1, Ordering::Relaxed);
     }
-    Err(failed)
 }
 
 /// Who is registered under a name, at any registrar of this actor, the newest first; nobody is reached.

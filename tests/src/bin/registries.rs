@@ -6,12 +6,19 @@
 //!   goes, looks who is found, and starts one more; prints `found`, and does the same once the sign of
 //!   its fifth says that the first is back and the second is away.
 //!
+//! - `waits`: prints `up`, and once the sign of its fourth argument is there `waiting`, while it waits for
+//!   an actor `single`; and then that it has met it.
+//! - `single`: is called that, has only the registrar of its second argument, prints `single is up`, and
+//!   waits for the sign that its third argument names.
+//!
 //! Each prints `ok` at its end.
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::env::args;
 use std::fs;
+use std::pin::pin;
 
+use futures_lite::future;
 use hatchery::{
     ActorBuilder, Address, Error, Nursery, Options, Portal, Registry, Result, connect, find_actor,
     get_registry, local_address, open_nursery, query_actor, run_with, wait_for_actor,
@@ -186,10 +193,32 @@ async fn away() -> Result<()> {
     .await
 }
 
+async fn waits() -> Result<()> {
+    println!("up");
+    raised(&argument(4)).await;
+    let mut met = pin!(wait_for_actor("single"));
+    assert!(future::poll_once(&mut met).await.is_none());
+    // The registrar that is there has been asked by then, and the other was found to be away.
+    assert!(query_actor("single").await?.is_empty());
+    println!("waiting");
+    let single = met.await?;
+    println!("met {}", single.id().name);
+    single.close().await;
+    Ok(())
+}
+
+async fn single() -> Result<()> {
+    println!("single is up");
+    raised(&argument(3)).await;
+    Ok(())
+}
+
 fn main() -> Result<()> {
     hatchery::init();
-    let mut options = Options::new().name("several");
-    for place in places()? {
+    let is_single = argument(1) == "single";
+    let mut options = Options::new().name(if is_single { "single" } else { "several" });
+    let places = if is_single { vec![local_address(&argument(2))?] } else { places()?.to_vec() };
+    for place in places {
         options = options.registry(place);
     }
     run_with(options, async {
@@ -197,6 +226,8 @@ fn main() -> Result<()> {
             "known" => known().await,
             "once" => once().await,
             "away" => away().await,
+            "waits" => waits().await,
+            "single" => single().await,
             other => Err(Error::message(format!("no way to look: {other}"))),
         }
     })?;

@@ -37,6 +37,8 @@ pub(crate) use source::Ready;
 mod deadline;
 mod sharing;
 mod source;
+#[cfg(test)]
+mod tests;
 
 /// What the bell is called among the sources, whose numbers begin above.
 const BELL: u64 = 0;

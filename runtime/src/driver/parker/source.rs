@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -84,8 +85,8 @@ impl<T: AsFd> Ready<T> {
 
 /// One that a [`Parker`] waits for.
 pub(crate) struct Parked<T: AsFd> {
-    io: T,
-    source: Arc<Source>,
+    pub(super) io: T,
+    pub(super) source: Arc<Source>,
     parker: Arc<Parker>,
 }
 
@@ -96,7 +97,7 @@ impl<T: AsFd> fmt::Debug for Parked<T> {
 }
 
 impl<T: AsFd> Parked<T> {
-    fn new(io: T, parker: Arc<Parker>) -> io::Result<Self> {
+    pub(super) fn new(io: T, parker: Arc<Parker>) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&io, true)?;
         let source = {
             let mut waits = lock(&parker.waits);
@@ -158,7 +159,8 @@ impl Source {
     pub(super) fn happened(&self, flags: EventFlags, wakers: &mut Vec<Waker>) {
         let end = EventFlags::HUP | EventFlags::ERR;
         let mut state = lock(&self.state);
-        state.ended |= flags.intersects(end | EventFlags::RDHUP);
+        // Not of an error, behind which a socket of datagrams goes on.
+        state.ended |= flags.intersects(EventFlags::HUP | EventFlags::RDHUP);
         if flags.intersects(EventFlags::IN | EventFlags::RDHUP | end) {
             state.readable = true;
             wakers.extend(state.reader.take());
@@ -180,9 +182,10 @@ impl Source {
         lock(&self.state).readable = false;
     }
 
-    fn poll_readable(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    /// What it says it says once: whoever hears it reads until there is nothing more.
+    pub(super) fn poll_readable(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let mut state = lock(&self.state);
-        let ready = state.readable || state.ended;
+        let ready = mem::take(&mut state.readable) || state.ended;
         state.poll(ready, cx, |state| &mut state.reader)
     }
 

@@ -271,7 +271,7 @@ async fn open(actor: &Actor, who: &str) -> Result<Arc<Dialog>> {
     };
     let args = served::acquire(who.to_owned()).encode()?;
     let wish = portal::wish_of::<served::acquire>(Kind::Context);
-    let started = wait::until(link.slots(), || {
+    let started = link.slots().until(|| {
         let start = |core: &mut hatchery_proto::Connection, now| {
             core.start(now, StartWish { deadline: None, trace: None, ..wish }, &args)
         };

@@ -20,6 +20,7 @@ use super::{clock, readiness};
 use dialogs::{Dialogs, Events};
 use gathered::Marks;
 use roll::ServedTask;
+use seldom::Seldom;
 use writing::Outgoing;
 
 pub(crate) use dialogs::{Name, Named};
@@ -30,6 +31,7 @@ mod frames;
 mod gathered;
 mod inner;
 pub(crate) mod roll;
+mod seldom;
 mod writing;
 
 /// How much is encoded for writing at a time.
@@ -70,11 +72,11 @@ pub(crate) struct Link {
     rearm: Signal,
     dialogs: Mutex<Dialogs>,
     /// A dialog of ours ended, so that another may be opened.
-    slots: Signal,
+    slots: Seldom,
     /// The same, for whoever waits for certain ones.
-    ended: Signal,
+    ended: Seldom,
     /// All is written, for now.
-    written: Signal,
+    written: Seldom,
     /// The core has closed the link.
     closed: Signal,
     handler: Box<dyn Handler>,
@@ -155,9 +157,9 @@ impl Link {
             blocked: Signal::new(),
             rearm: Signal::new(),
             dialogs: Mutex::default(),
-            slots: Signal::new(),
-            ended: Signal::new(),
-            written: Signal::new(),
+            slots: Seldom::default(),
+            ended: Seldom::default(),
+            written: Seldom::default(),
             closed: Signal::new(),
             handler,
             inner,
@@ -254,12 +256,12 @@ impl Link {
     }
 
     /// Fires when a dialog that this side opened has ended.
-    pub(crate) fn slots(&self) -> &Signal {
+    pub(crate) fn slots(&self) -> &Seldom {
         &self.slots
     }
 
     /// Fires for everybody when one has.
-    pub(crate) fn ended(&self) -> &Signal {
+    pub(crate) fn ended(&self) -> &Seldom {
         &self.ended
     }
 

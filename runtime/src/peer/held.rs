@@ -170,7 +170,7 @@ impl Held {
             });
         }
         for (link, id) in &opened {
-            wait::until(link.ended(), || (!is_running(link, *id)).then_some(())).await;
+            link.ended().until(|| (!is_running(link, *id)).then_some(())).await;
         }
     }
 }

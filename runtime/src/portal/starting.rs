@@ -11,7 +11,6 @@ use crate::dialog::{Asked, Dialog, Side};
 use crate::driver::link::{Leaves, Link, Name};
 use crate::endpoint::{Endpoint, ErrorOf, ValueOf};
 use crate::trace::Trace;
-use crate::wait;
 
 /// Makes a call on a link, as [`start_on`] does.
 pub(crate) async fn ask_on(
@@ -60,7 +59,7 @@ pub(super) async fn start_on(
     wish: StartWish<'_>,
     args: &[u8],
 ) -> Result<DialogId, Misuse> {
-    let started = wait::until(link.slots(), || {
+    let started = link.slots().until(|| {
         let deadline = actor.time_left();
         let trace = Trace::carried();
         // Whoever opens a stream goes on with something else; the others wait for an answer.

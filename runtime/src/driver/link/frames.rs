@@ -49,7 +49,11 @@ impl Link {
     /// Has the core say what it has to, about `room` bytes of it.
     pub(super) fn gather(&self, frames: &mut Gather, room: usize) {
         if !are_wanted() {
-            let _ = lock(&self.connection).poll_gather(clock::now(), frames, room);
+            let mut connection = lock(&self.connection);
+            // The clock is asked only where it matters.
+            if connection.wants_transmit() {
+                let _ = connection.poll_gather(clock::now(), frames, room);
+            }
             return;
         }
         let end = frames.len().saturating_add(room);

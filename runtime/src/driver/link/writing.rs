@@ -50,16 +50,13 @@ enum Written {
 impl Link {
     /// Ends once the socket has taken all that the core had to send, or takes no more.
     pub(crate) async fn written(self: &Arc<Self>) {
-        loop {
-            listener!(self.written => written);
+        let all_is = || {
             // The core first: what has left it is among the outgoing bytes.
             let taken = self.look(|core| core.is_closed() || !core.wants_transmit());
             let (rest, _) = self.outgoing();
-            if taken && rest == 0 {
-                return;
-            }
-            written.await;
-        }
+            (taken && rest == 0).then_some(())
+        };
+        self.written.until(all_is).await;
     }
 
     /// How much the socket has still to take, and whether it takes no more for now; nothing once it
@@ -136,12 +133,13 @@ impl Link {
         if outgoing.blocked {
             return Written::Blocked;
         }
+        // Never behind a write that was cut short: what is more urgent may come until it goes on. Once a
+        // time: whoever has this done looks whether there is more.
+        let room = BATCH.saturating_sub(outgoing.frames.len());
+        if !outgoing.frames.is_begun() && room > 0 {
+            self.gather(&mut outgoing.frames, room);
+        }
         loop {
-            // Never behind a write that was cut short: what is more urgent may come until it goes on.
-            let room = BATCH.saturating_sub(outgoing.frames.len());
-            if !outgoing.frames.is_begun() && room > 0 {
-                self.gather(&mut outgoing.frames, room);
-            }
             if outgoing.frames.is_empty() {
                 outgoing.blocked = outgoing.line.as_ref().is_some_and(|line| line.is_behind());
                 return if outgoing.blocked { Written::Blocked } else { Written::All };

@@ -143,6 +143,9 @@ fn run(
 ) -> i32 {
     // As long as this process is there.
     let _hears = inspect::hear_if_asked();
+    if !entry.is_launched() {
+        readiness::spin::hear();
+    }
     let mut watch = entry.tie.take().map(|tie| (tie, Listening::begin()));
     task::hook_panics();
     let newborn = Newborn::new(entry, link).and_then(|newborn| match greets {

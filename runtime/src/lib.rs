@@ -177,7 +177,8 @@
 //!   things in place of 16. What a program waits for itself, on a socket or a `Timer` of async-io, that
 //!   crate's thread waits for then, and hands it on from one thread to another: 20 to 50 µs each, so it
 //!   is nothing for actors that do much of that. Where another thread runs the actor too, its own wait
-//!   is woken as well. Under an executor of the program's own, and elsewhere, it changes nothing.
+//!   is woken as well. Under an executor of the program's own, and elsewhere, it changes nothing. It
+//!   has `Options::spin`, by which they look for an answer for a while before they sleep.
 //! - `tls`: links over a network, `tcp:host:port`, and over Unix sockets that several users share,
 //!   `tls+unix:/path`. Both ends prove by TLS that they are of one tree, whose actors have their keys
 //!   from their parents over the links that they inherit; another program joins with `Credentials`.
@@ -309,7 +310,7 @@ pub mod __private {
     }
     pub use crate::root::main;
     #[cfg(feature = "test-support")]
-    pub use crate::testing::{PARKER, TESTS, TestResult, TestReturn, last_steps, test};
+    pub use crate::testing::{PARKER, TESTS, TestResult, TestReturn, last_steps, spin, test};
 }
 
 #[cfg(doctest)]

@@ -18,6 +18,7 @@ pub struct Options {
     pub(crate) signals: bool,
     pub(crate) dumps: bool,
     pub(crate) containment: Containment,
+    pub(crate) spin: Duration,
     #[cfg(feature = "tls")]
     pub(crate) credentials: Option<Credentials>,
 }
@@ -60,6 +61,7 @@ impl Default for Options {
             signals: false,
             dumps: false,
             containment: Containment::default(),
+            spin: Duration::ZERO,
             #[cfg(feature = "tls")]
             credentials: None,
         }
@@ -147,6 +149,34 @@ impl Options {
     #[must_use]
     pub fn containment(mut self, containment: Containment) -> Self {
         self.containment = containment;
+        self
+    }
+
+    /// How long a thread that the library runs an actor on ([`init`](crate::init), [`run`](crate::run),
+    /// `#[hatchery::main]`) looks for more before it sleeps, behind each turn in which its links have
+    /// carried something; in this actor and in every one below it, but for what a
+    /// [`Launcher`](crate::Launcher) starts. Off by default, which is 0; at most a millisecond, however
+    /// much is asked for.
+    ///
+    /// To wake a thread on another core takes 20 to 50 µs, at both ends of a call; one that looks has the
+    /// answer in a few. 50 µs are enough for calls that take little themselves. It is paid with processor
+    /// time: up to so much at either end, behind the last message too, and then none. It hurts where
+    /// fewer cores are free than actors talk at the same time, since those that look take the time of
+    /// those that work; a process that may use one core only never looks. Timers, cancels and other links
+    /// are seen while it does, no later than else.
+    ///
+    /// Without effect where an executor of the program's own runs the actor.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let options = hatchery::Options::new().spin(Duration::from_micros(50));
+    /// # let _ = options;
+    /// ```
+    #[cfg(feature = "parker")]
+    #[must_use]
+    pub fn spin(mut self, bound: Duration) -> Self {
+        self.spin = bound;
         self
     }
 

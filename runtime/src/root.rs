@@ -199,6 +199,7 @@ fn begin(mut options: Options) -> Result<Begun> {
         );
     }
     task::set_backtraces(options.settings.debug);
+    readiness::spin::set(options.spin);
     let keeper = debug::Keeper::begin(options.settings.debug);
     let reign = Actor::begin(id, uuid, Some(options.settings))?;
     let hears = inspect::hear_in_root(options.dumps)?;

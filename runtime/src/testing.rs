@@ -23,6 +23,13 @@ pub static TESTS: [&'static str];
 #[doc(hidden)]
 pub const PARKER: bool = cfg!(all(feature = "parker", target_os = "linux"));
 
+/// How long threads of this process were asked to look for more before they sleep.
+#[doc(hidden)]
+#[must_use]
+pub fn spin() -> Duration {
+    crate::driver::readiness::spin::asked()
+}
+
 /// What the links of this process have sent and received last, a line for each. For whoever looks
 /// into a process that hangs; waits for nobody.
 #[doc(hidden)]

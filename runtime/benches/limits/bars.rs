@@ -100,6 +100,8 @@ pub(crate) const OURS: &str = "hatchery";
 const BLOCK: &str = "block";
 const SMOL: &str = "smol";
 const SPIN: &str = "block, spinning";
+#[cfg(feature = "parker")]
+const SPINNING: &str = "hatchery, spinning";
 const TINY: &str = "tiny static";
 const ONE: &str = "hatchery, one context";
 const SMALL: &str = "hatchery, small parent";
@@ -145,15 +147,28 @@ pub(crate) const ROWS: &[Row] = &[
             by(SPIN, |s| Ok(micros(blocking::round_trip_spinning(s)?))),
             by(SMOL, |s| Ok(micros(smallest::round_trip(s)?))),
             by(OURS, |s| Ok(micros(tree::talk::call_round_trip(s)?))),
+            #[cfg(feature = "parker")]
+            by(SPINNING, |s| Ok(micros(tree::spinning::call_round_trip(s)?))),
         ],
-        bars: &[Bar {
-            id: "B3",
-            work: "call round trip, 32 B, across cores",
-            ours: OURS,
-            limit: Some(BLOCK),
-            t1: Bound::Times(1.1, SMOL),
-            t2: Bound::Times(1.3, SPIN),
-        }],
+        bars: &[
+            Bar {
+                id: "B3",
+                work: "call round trip, 32 B, across cores",
+                ours: OURS,
+                limit: Some(BLOCK),
+                t1: Bound::Times(1.1, SMOL),
+                t2: Bound::Times(1.3, SPIN),
+            },
+            #[cfg(feature = "parker")]
+            Bar {
+                id: "B3",
+                work: "the same, both ends spinning",
+                ours: SPINNING,
+                limit: Some(SPIN),
+                t1: Bound::Times(1.1, SMOL),
+                t2: Bound::Times(1.3, SPIN),
+            },
+        ],
         ..TIME
     },
     Row {

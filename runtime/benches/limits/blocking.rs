@@ -15,7 +15,7 @@ use crate::place::Peer;
 /// What is copied at a time.
 pub(crate) const CHUNK: usize = 64 * 1024;
 /// How long whoever spins looks for an answer before it sleeps.
-const SPIN: Duration = Duration::from_micros(50);
+pub(crate) const SPIN: Duration = Duration::from_micros(50);
 
 /// A peer that sends back 32 bytes each time.
 pub(crate) fn answer(mut link: UnixStream) -> io::Result<()> {

@@ -21,6 +21,14 @@ pub(crate) fn pin_to(core: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &only(core))?)
 }
 
+/// Lets this thread, and what it starts from now on, use all cores that there are.
+#[cfg(feature = "parker")]
+pub(crate) fn let_go() -> io::Result<()> {
+    let mut all = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|core| all.set(core));
+    Ok(sched_setaffinity(None, &all)?)
+}
+
 /// Moves every thread of this process to one core.
 pub(crate) fn move_to(core: usize) -> io::Result<()> {
     for entry in fs::read_dir("/proc/self/task")? {

@@ -29,6 +29,7 @@ use rustix::io::Errno;
 
 use super::link::lock;
 use source::Source;
+use spin::Spin;
 
 pub(crate) use deadline::{Due, due};
 pub(crate) use sharing::Sharing;
@@ -37,6 +38,7 @@ pub(crate) use source::Ready;
 mod deadline;
 mod sharing;
 mod source;
+pub(crate) mod spin;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +58,8 @@ pub(crate) struct Parker {
     /// Written to where the thread sleeps, and read by it alone.
     bell: OwnedFd,
     state: AtomicU8,
+    /// Something came or went by what is waited for here, since this thread has last begun to wait.
+    stirred: AtomicBool,
     waits: Mutex<Waits>,
     /// A task waits for what is here as well: see [`sharing`].
     proxied: AtomicBool,
@@ -95,6 +99,11 @@ fn here() -> Option<Arc<Parker>> {
     HERE.try_with(|here| here.borrow().clone()).ok().flatten()
 }
 
+/// Something has left by what this thread waits for: an answer may come.
+pub(crate) fn stir() {
+    let _ = HERE.try_with(|here| here.borrow().as_deref().map(Parker::stir));
+}
+
 /// Runs a future on this thread. By async-io where the system refuses what a wait of our own needs, and
 /// within a future that is run so already: this would not see what that waits for.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
@@ -119,12 +128,17 @@ impl Stay {
         let mut future = pin!(future);
         let waker = Waker::from(self.0.clone());
         let cx = &mut Context::from_waker(&waker);
-        let mut room = Room::default();
+        let (mut room, mut spin) = (Room::default(), Spin::default());
         loop {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
                 return value;
             }
-            self.0.sleep(&mut room);
+            if let Some(bound) = spin::bound()
+                && self.0.stirred.swap(false, Ordering::Relaxed)
+            {
+                spin.begin(bound);
+            }
+            self.0.sleep(&mut room, &mut spin);
         }
     }
 }
@@ -154,6 +168,7 @@ impl Parker {
             epoll,
             bell,
             state: AtomicU8::new(AWAKE),
+            stirred: AtomicBool::new(false),
             waits: Mutex::default(),
             proxied: AtomicBool::new(false),
             unshared: Signal::new(),
@@ -161,15 +176,16 @@ impl Parker {
     }
 
     /// Waits until the future is woken. Looks at the system once even where it was before: one that
-    /// wakes itself for ever must not keep the others from hearing. For the parker's own thread.
-    fn sleep(&self, room: &mut Room) {
+    /// wakes itself for ever must not keep the others from hearing. For the parker's own thread, which
+    /// is awake to whoever wakes it while it spins.
+    fn sleep(&self, room: &mut Room, spin: &mut Spin) {
         loop {
-            if self.moved(AWAKE, ASLEEP) {
-                self.wait(self.next(), room);
+            if !spin.goes_on() && self.moved(AWAKE, ASLEEP) {
+                self.wait(self.next().map(rest).as_ref(), room);
                 // Nobody has to ring for what is woken from here on.
                 self.moved(ASLEEP, AWAKE);
             } else {
-                self.wait(Some(Instant::now()), room);
+                self.wait(Some(&NOW), room);
             }
             if room.events.iter().any(|event| event.data.u64() == BELL) {
                 let _ = rustix::io::read(&self.bell, &mut [0; 8]);
@@ -179,6 +195,11 @@ impl Parker {
                 return;
             }
         }
+    }
+
+    /// Something has come or gone: more is likely to come.
+    fn stir(&self) {
+        self.stirred.store(true, Ordering::Relaxed);
     }
 
     fn moved(&self, from: u8, to: u8) -> bool {
@@ -192,17 +213,16 @@ impl Parker {
 
     /// Takes what has happened by now, on any thread.
     fn look(&self, room: &mut Room) {
-        self.wait(Some(Instant::now()), room);
+        self.wait(Some(&NOW), room);
         self.wake(room);
     }
 
-    /// Takes what has happened, or happens until then.
-    fn wait(&self, until: Option<Instant>, Room { events, .. }: &mut Room) {
-        let rest = until.map(rest);
+    /// Takes what has happened, or happens in that time.
+    fn wait(&self, time: Option<&Timespec>, Room { events, .. }: &mut Room) {
         events.clear();
         events.reserve(EVENTS);
         // An interrupted one is one without events.
-        let _ = epoll::wait(&self.epoll, spare_capacity(events), rest.as_ref());
+        let _ = epoll::wait(&self.epoll, spare_capacity(events), time);
     }
 
     /// Wakes those who wait for it, and those whose time has come.
@@ -212,6 +232,7 @@ impl Parker {
             let (number, flags) = (event.data.u64(), event.flags);
             if let Some(source) = waits.sources.get(&number) {
                 source.happened(flags, wakers);
+                self.stir();
             }
         }
         if waits.deadlines.first_key_value().is_some() {
@@ -242,6 +263,9 @@ impl Parker {
         self.unshared.notify(usize::MAX);
     }
 }
+
+/// A wait that is a look.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// How long a wait until then is; at most a day, which is as good as for ever for one that looks again.
 fn rest(until: Instant) -> Timespec {

@@ -4,12 +4,12 @@
 #[cfg(all(feature = "parker", target_os = "linux"))]
 use super::parker;
 #[cfg(all(feature = "parker", target_os = "linux"))]
-pub(crate) use super::parker::{Ready, Sharing, block_on, is_here};
+pub(crate) use super::parker::{Ready, Sharing, block_on, is_here, spin, stir};
 
 #[cfg(not(all(feature = "parker", target_os = "linux")))]
 use stock as parker;
 #[cfg(not(all(feature = "parker", target_os = "linux")))]
-pub(crate) use stock::{Ready, Sharing, block_on, is_here};
+pub(crate) use stock::{Ready, Sharing, block_on, is_here, spin, stir};
 
 use hatchery_proto::Instant;
 
@@ -87,6 +87,28 @@ mod stock {
     /// Whether this thread waits in a way of its own.
     pub(crate) fn is_here() -> bool {
         false
+    }
+
+    /// It has no other way of sleeping either.
+    pub(crate) fn stir() {}
+
+    /// No thread spins, and no child is told to.
+    pub(crate) mod spin {
+        use std::ffi::OsString;
+        use std::time::Duration;
+
+        pub(crate) fn set(_bound: Duration) {}
+
+        pub(crate) fn hear() {}
+
+        #[cfg(feature = "test-support")]
+        pub(crate) fn asked() -> Duration {
+            Duration::ZERO
+        }
+
+        pub(crate) fn told_children() -> Option<(OsString, Option<OsString>)> {
+            None
+        }
     }
 
     /// Several threads run the actor, of which any may block: nothing to do.

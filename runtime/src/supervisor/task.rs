@@ -26,7 +26,7 @@ use crate::driver::process::{
     BootStderr, Piped, Process, Signal as OsSignal, SpawnError, SpawnRequest, Spawned,
 };
 use crate::driver::procfs;
-use crate::driver::readiness::Alarm;
+use crate::driver::readiness::{Alarm, spin};
 use crate::driver::spawner::{self, Pending};
 use crate::driver::{clock, dump};
 use crate::endpoint;
@@ -111,7 +111,7 @@ async fn attend(child: &Arc<Child>, mut request: SpawnRequest) -> Attended {
         request.env.push((name, Some(value)));
     }
     // What was said for this child alone comes behind it.
-    request.env.splice(0..0, dump::told_children());
+    request.env.splice(0..0, dump::told_children().into_iter().chain(spin::told_children()));
     let started = match start(child, request).await {
         Ok(spawned) => begin(child, spawned),
         Err(NotStarted::Over(end)) => {

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use hatchery::Portal;
+use hatchery::{Options, Portal};
 
 use crate::bars::Scale;
 use crate::{counted, place};
@@ -12,6 +12,8 @@ pub(crate) mod cancels;
 pub(crate) mod counts;
 pub(crate) mod lives;
 pub(crate) mod many;
+#[cfg(feature = "parker")]
+pub(crate) mod spinning;
 pub(crate) mod streams;
 pub(crate) mod talk;
 
@@ -33,7 +35,16 @@ fn with_child<T>(
     scale: Scale,
     work: impl AsyncFnOnce(&Portal) -> hatchery::Result<T>,
 ) -> io::Result<T> {
-    let result: hatchery::Result<T> = hatchery::run(async {
+    with_child_of(Options::new(), scale, work)
+}
+
+/// The same in a tree of these options.
+fn with_child_of<T>(
+    options: Options,
+    scale: Scale,
+    work: impl AsyncFnOnce(&Portal) -> hatchery::Result<T>,
+) -> io::Result<T> {
+    let result: hatchery::Result<T> = hatchery::run_with(options, async {
         hatchery::open_nursery(async |nursery| {
             let child = nursery.start_actor("child").await?;
             if let Some(core) = scale.other_core {

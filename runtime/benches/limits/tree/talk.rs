@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use hatchery::{Context, Receives, Sends, Starts, open_nursery};
+use hatchery::{Context, Portal, Receives, Sends, Starts, open_nursery};
 
 use super::with_child;
 use crate::bars::Scale;
@@ -29,17 +29,20 @@ pub(crate) async fn answers(
 
 /// Calls of 32 bytes each way: how long each takes.
 pub(crate) fn call_round_trip(scale: Scale) -> io::Result<Duration> {
-    with_child(scale, async |child| {
-        let mut value = [7; 32];
-        let mut began = Instant::now();
-        for time in 0..WARM_UP + scale.times {
-            if time == WARM_UP {
-                began = Instant::now();
-            }
-            value = child.run(answer(value)).await?;
+    with_child(scale, async |child| round_trips(child, scale).await)
+}
+
+/// Of an open tree.
+pub(super) async fn round_trips(child: &Portal, scale: Scale) -> hatchery::Result<Duration> {
+    let mut value = [7; 32];
+    let mut began = Instant::now();
+    for time in 0..WARM_UP + scale.times {
+        if time == WARM_UP {
+            began = Instant::now();
         }
-        Ok(began.elapsed() / scale.times)
-    })
+        value = child.run(answer(value)).await?;
+    }
+    Ok(began.elapsed() / scale.times)
 }
 
 /// Values of 32 bytes to and fro on a stream: how long each takes.

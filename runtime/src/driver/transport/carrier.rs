@@ -20,7 +20,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use super::duplex::{Duplex, RESTS, Shared};
 use crate::driver::link::lock;
-use crate::driver::readiness::Ready;
+use crate::driver::readiness::{self, Ready};
 use crate::driver::way::Way;
 
 /// What a link may be opened with.
@@ -133,6 +133,7 @@ impl Line {
     ///
     /// `WouldBlock` where nothing was taken: there may be room behind [`writable`](Self::writable).
     pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        readiness::stir();
         match (self, slices) {
             (Self::Unix(socket), [one]) => socket.get_ref().write(one),
             (Self::Unix(socket), all) => send(socket.get_ref(), all),

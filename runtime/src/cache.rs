@@ -214,7 +214,7 @@ where
         Opens: Future<Output = Result<()>> + Send + 'static,
     {
         let (entries, key, life) = (self.entries.clone(), key.clone(), entry.clone());
-        let opens = open(Held::place(&entry.board, 0));
+        let opens = Box::pin(open(Held::place(&entry.board, 0)));
         let life = Life { entries, key, entry: life, ended: None };
         let spawned = self.nursery.try_spawn(async move {
             let board = life.entry.board.clone();

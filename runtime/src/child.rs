@@ -7,7 +7,7 @@ mod parting;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -273,7 +273,7 @@ impl Newborn {
         link.tell(|_| ());
         let parent_pid = if entry.launched { 0 } else { identity::parent() };
         let life = Life { actor: actor.clone(), link, parent_pid, news };
-        let code = task::drive(&actor, life.live(entry, loops, told, up)).await;
+        let code = task::drive(&actor, pin!(life.live(entry, loops, told, up))).await;
         drop(reign);
         Ok(code)
     }

@@ -122,7 +122,7 @@ struct Speaker<T, E: From<Error>> {
 impl<T, E: From<Error>> Speaker<T, E> {
     async fn run(mut self, body: impl Future<Output = Result<T, E>>) {
         let Some(scope) = &self.scope else { return };
-        let ended = task::run_in(scope, Box::pin(task::catch_panic(body))).await;
+        let ended = task::run_in(scope, task::catch_panic(body)).await;
         let answer = match (ended, scope.cancelled()) {
             (Ended::Returned(Ok(Ok(value))), None) => Ok(value),
             // An error is never hidden by a cancel; a value that came after it is (P-C2).

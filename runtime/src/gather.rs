@@ -133,7 +133,7 @@ impl<T> Board<T> {
     pub(crate) async fn see_through(
         &self,
         place: usize,
-        resource: impl Future<Output = Result<()>>,
+        resource: impl Future<Output = Result<()>> + Unpin,
     ) -> Result<()> {
         let ended = cancel_scope(async |scope: CancelScope| {
             let silent = async {
@@ -213,7 +213,7 @@ where
     let board = Board::of(missing);
     open_nursery(async |nursery: Nursery| {
         for (place, resource) in resources.into_iter().enumerate() {
-            let opens = resource(Held::place(&board, place));
+            let opens = Box::pin(resource(Held::place(&board, place)));
             let board = board.clone();
             nursery.spawn(async move { board.see_through(place, opens).await });
         }

@@ -435,11 +435,12 @@ impl Nursery {
         let id = inner.add(MemberKind::Task, "a task")?;
         let task = What::Task(Location::caller());
         let scope = Scope::open(&inner.actor, None, task).in_current_span();
+        let body = task::catch_panic(future);
         let member = Member::Task { scope: scope.id(), task: None };
         lock(&inner.state).members.insert(id, member);
         let of_task = inner.clone();
         let task = inner.actor.spawn(async move {
-            let ended = task::run_in(&scope, Box::pin(task::catch_panic(future))).await;
+            let ended = task::run_in(&scope, body).await;
             let asked = scope.cancelled();
             let failure = match ended {
                 Ended::Dropped => None,

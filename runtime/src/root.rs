@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::pin;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -104,14 +105,16 @@ where
     let actor = reign.actor().clone();
     let root = Root { actor: actor.clone(), containment };
     let mut last = Above::default();
-    let ended = task::drive(&actor, async {
-        let ended = live(root, body, &mut last).await;
-        if let Some(signals) = signals {
-            signals.cancel().await;
-        }
-        ended
-    })
-    .await;
+    let ended = {
+        let lives = pin!(async {
+            let ended = live(root, body, &mut last).await;
+            if let Some(signals) = signals {
+                signals.cancel().await;
+            }
+            ended
+        });
+        task::drive(&actor, lives).await
+    };
     if let Some(group) = group {
         group.end().await;
     }
@@ -160,10 +163,11 @@ where
 {
     match Actor::running() {
         Some(actor) => {
-            let body = body(actor.clone());
+            let body = pin!(body(actor.clone()));
             task::drive(&actor, body).await
         }
-        None => open_root_actor(Options::default(), |root| body(root.actor)).await,
+        // Out of the way of the others: blocks are nested, and there is one root.
+        None => Box::pin(open_root_actor(Options::default(), |root| body(root.actor))).await,
     }
 }
 

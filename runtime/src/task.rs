@@ -3,11 +3,13 @@
 //! The tree of scopes and the rule of who is dropped when (P-C2) are the core's; here a body is
 //! polled, dropped when the core says that it is due, and its panics become errors.
 
+mod caught;
+
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::panic::{self, AssertUnwindSafe};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll, Waker};
@@ -26,6 +28,7 @@ use crate::inspect::What;
 use crate::span::TaskSpan;
 use crate::trace::{self, Trace};
 use crate::turn::{Running, Turn};
+pub(crate) use caught::{catch_panic, caught};
 
 /// Where the code that is running right now belongs.
 #[derive(Clone)]
@@ -346,7 +349,9 @@ pub(crate) async fn run_in<F: Future + Unpin>(scope: &Scope, body: F) -> Ended<F
 }
 
 /// Runs the actor's executor for as long as `future` runs, unless someone further out does.
-pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output {
+///
+/// It is stored where it is pinned, and there alone: blocks are nested.
+pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, mut future: Pin<&mut F>) -> F::Output {
     struct Undrive(bool);
     impl Drop for Undrive {
         fn drop(&mut self) {
@@ -354,7 +359,6 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
         }
     }
 
-    let mut future = pin!(future);
     let executor = actor.executor();
     let mut running = None;
     let turn = Arc::new(Turn::default());
@@ -395,29 +399,6 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, future: F) -> F::Output
 
 /// So often an actor that wakes itself is polled again before anybody else on its thread is.
 const TURNS: usize = 4;
-
-/// Runs `future` and turns a panic in it into an error that says where it was.
-pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Error> {
-    let mut future = Box::pin(future);
-    poll_fn(|cx| match catch_panic_in(|| future.as_mut().poll(cx)) {
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
-}
-
-/// Runs what `make` gives and turns a panic in either into an error that says where it was.
-pub(crate) async fn caught<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, Error> {
-    // Made in its place: what is handed over is stored twice.
-    let mut future = pin!(async { make().await });
-    poll_fn(|cx| match catch_panic_in(|| future.as_mut().poll(cx)) {
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
-}
 
 /// Calls `f` and turns a panic in it into an error that says where it was.
 pub(crate) fn catch_panic_in<T>(f: impl FnOnce() -> T) -> Result<T, Error> {

@@ -2,6 +2,7 @@
 
 use std::backtrace::Backtrace;
 use std::fmt::Debug;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -210,7 +211,7 @@ fn aside(actor: &Arc<Actor>, occasion: Occasion, tell: Sender<Verdict>, drives: 
         session::open(actor, occasion, Some(tell)).await;
     };
     match drives {
-        true => readiness::block_on(task::drive(actor, asked)),
+        true => readiness::block_on(task::drive(actor, pin!(asked))),
         false => readiness::block_on(asked),
     }
 }

@@ -3,7 +3,7 @@
 //! then is told what its parent knows and the system.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub async fn tree() -> Result<TreeView> {
     let Some(actor) = Actor::running() else {
         return Err(Error::misuse("asking for the tree: this process is no actor"));
     };
-    Ok(task::drive(&actor, whole(actor.clone())).await)
+    Ok(task::drive(&actor, pin!(whole(actor.clone()))).await)
 }
 
 /// The whole tree.

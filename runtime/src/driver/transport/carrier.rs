@@ -191,7 +191,8 @@ impl Line {
     /// Ends once what has to be said at the end of a line that was closed is said, or cannot be soon.
     pub(crate) async fn gone(&self) {
         match self {
-            Self::Stream(shared) => shared.gone().await,
+            // Apart: it has room for what is read, and every link would have that room otherwise.
+            Self::Stream(shared) => Box::pin(shared.gone()).await,
             // What is not read when it is closed has TCP take back what is still on its way there.
             Self::Tcp(socket) => {
                 let mut rest = [0; 4096];

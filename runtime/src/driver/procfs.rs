@@ -7,9 +7,13 @@ use std::fs;
 use std::io::{self, Read as _};
 #[cfg(feature = "test-support")]
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hatchery_proto::Instant;
 use hatchery_proto::report::Usage;
+
+use super::clock;
 
 /// The processes that one thread of this process started and that nobody has waited for yet.
 ///
@@ -146,8 +150,53 @@ pub(crate) fn all() -> Vec<u32> {
 
 /// How many processes the system has ended for lack of memory so far, where it counts them.
 pub(crate) fn ended_for_memory() -> Option<u64> {
-    let counters = fs::read_to_string("/proc/vmstat").ok()?;
-    counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+    Counted::known().anew(clock::now(), count_ended_for_memory)
+}
+
+/// The same, as it was at most a tenth of a second ago: to count them all is dear to the system, and many
+/// children are started at once.
+pub(crate) fn ended_for_memory_lately() -> Option<u64> {
+    Counted::known().lately(clock::now(), count_ended_for_memory)
+}
+
+fn count_ended_for_memory() -> Option<u64> {
+    let mut file = fs::File::open("/proc/vmstat").ok()?;
+    // All is counted anew for every read of it: few that are large, and none behind what is looked for.
+    let (mut text, mut filled) = (vec![0; 16 * 1024], 0);
+    loop {
+        let read = file.read(text.get_mut(filled..)?).ok().filter(|read| *read > 0)?;
+        filled += read;
+        let lines = str::from_utf8(text.get(..filled)?).ok()?.split_inclusive('\n');
+        let mut whole = lines.filter_map(|line| line.strip_suffix('\n'));
+        let count = |line: &str| line.strip_prefix("oom_kill ")?.parse().ok();
+        if let Some(count) = whole.find_map(count) {
+            return Some(count);
+        }
+    }
+}
+
+/// What was counted last, and when.
+#[derive(Default)]
+struct Counted(Option<(Instant, Option<u64>)>);
+
+impl Counted {
+    const LATELY: Duration = Duration::from_millis(100);
+
+    fn known() -> MutexGuard<'static, Self> {
+        static KNOWN: Mutex<Counted> = Mutex::new(Counted(None));
+        KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn anew(&mut self, now: Instant, count: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        self.0.insert((now, count())).1
+    }
+
+    fn lately(&mut self, now: Instant, count: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        match self.0 {
+            Some((at, known)) if now.since(at) <= Self::LATELY => known,
+            _ => self.anew(now, count),
+        }
+    }
 }
 
 /// The processes that this one started, with any of its threads, zombies included.
@@ -173,4 +222,32 @@ pub(crate) fn own_descriptors() -> io::Result<Vec<PathBuf>> {
         entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect();
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_known_for_a_moment_and_counted_anew_where_it_matters() {
+        let at = |millis: u64| Instant::from_micros(1000 * millis);
+        let mut counted = Counted(None);
+        assert_eq!(counted.lately(at(5), || Some(1)), Some(1));
+        assert_eq!(counted.lately(at(105), || panic!("it is known")), Some(1));
+        assert_eq!(counted.lately(at(106), || Some(2)), Some(2));
+        // A death that is looked into: those who are started behind it know of what ended it.
+        assert_eq!(counted.anew(at(107), || Some(3)), Some(3));
+        assert_eq!(counted.lately(at(108), || panic!("it is known")), Some(3));
+        assert_eq!(counted.lately(at(300), || None), None);
+    }
+
+    #[test]
+    fn who_was_ended_for_memory_is_counted_as_the_system_says() {
+        let said = || fs::read_to_string("/proc/vmstat").unwrap_or_default();
+        let count = |text: &str| -> Option<u64> {
+            text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+        };
+        let (before, now, after) = (count(&said()), count_ended_for_memory(), count(&said()));
+        assert!(before <= now && now <= after, "{before:?} {now:?} {after:?}");
+    }
 }

@@ -51,7 +51,8 @@ struct Body {
     stderr: BootStderr,
     link: Arc<Link>,
     loops: Loops,
-    /// How many processes the system had ended for lack of memory when it was started.
+    /// How many processes the system had ended for lack of memory when it was started, or a moment
+    /// before.
     ended_for_memory: Option<u64>,
     /// What it writes to its standard error that comes this way, and what takes it.
     errors: Option<(Arc<Piped>, Task<()>)>,
@@ -363,7 +364,7 @@ fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
     child.actor.terminal.child_linked(child.number, child, &link);
     child.fact(|state, _| state.link = Some(link.clone()));
     child.tell().map_err(|misuse| Error::misuse(format!("starting actor `{name}`: {misuse}")))?;
-    let ended_for_memory = procfs::ended_for_memory();
+    let ended_for_memory = procfs::ended_for_memory_lately();
     let errors = spawned.errors.map(|errors| {
         let hear = hear_errors(child.clone(), errors.clone());
         (errors, child.actor.executor().spawn(hear))

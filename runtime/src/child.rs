@@ -443,7 +443,7 @@ impl Life {
                             self.link.clone(),
                             DialogId::ACTOR,
                             dialog::Side::Callee,
-                            entry.name.into(),
+                            entry.shared_name(),
                             self.actor.id().clone(),
                         )
                     });

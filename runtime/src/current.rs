@@ -64,14 +64,14 @@ impl Within {
 
     /// That of the far task.
     pub(crate) fn task_of(
-        endpoint: &str,
+        endpoint: Arc<str>,
         link: LinkId,
         opener: ActorId,
         actor: &Arc<Actor>,
         scope: ScopeId,
     ) -> Arc<Self> {
         let end = End::Task(Arc::downgrade(actor), scope, link);
-        Arc::new(Self { endpoint: endpoint.into(), peer: opener, end })
+        Arc::new(Self { endpoint, peer: opener, end })
     }
 
     /// Over which link the running code was asked for, and who is behind that; nothing where it was

@@ -102,7 +102,7 @@ impl Serving {
             false => None,
         };
         let prepared = prepare(exposed, self.caller, incoming, |entry| {
-            Dialog::new(link.clone(), id, Side::Callee, entry.name.into(), peer_of(link))
+            Dialog::new(link.clone(), id, Side::Callee, entry.shared_name(), peer_of(link))
         });
         match (prepared, request) {
             // It goes with its task, however that ends.
@@ -145,9 +145,9 @@ impl Serving {
         let around = (entry.part() != Part::Terminal).then(|| actor.top());
         let scope = Scope::open(&actor, around, What::Served);
         let scope = scope.of_task(Some(entry.name), || peer_of(link).to_string(), trace);
-        let within = entry
-            .is_told()
-            .then(|| Within::task_of(entry.name, link.number(), peer_of(link), &actor, scope.id()));
+        let within = entry.is_told().then(|| {
+            Within::task_of(entry.shared_name(), link.number(), peer_of(link), &actor, scope.id())
+        });
         let scope = scope.of_context(within);
         lock(&self.tasks).insert(id, (scope.id(), entry.name));
         // A report of this process's death says what was begun: it is told before the task runs, but

@@ -105,6 +105,19 @@ fn p_f5_ten_thousand_dialogs_that_nobody_reads_hold_no_more_than_their_windows()
 }
 
 #[test]
+fn p_f5_a_context_that_is_idle_keeps_no_room_for_what_began_it() {
+    let _alone = ALONE.lock();
+    let limits = Limits { max_dialogs: 1000, ..Limits::default() };
+    let before = HELD.load(Relaxed);
+    let pair = serving(1000, &limits);
+    let each = (HELD.load(Relaxed) - before) / 1000;
+    drop(pair);
+    println!("{each} bytes for each");
+    // What it is, and its places in lists that may have twice the room.
+    assert!(each <= 640, "{each}");
+}
+
+#[test]
 fn p_f5_a_stalled_reader_is_offered_a_gigabyte() {
     let _alone = ALONE.lock();
     let limits = Limits { window: 64 * 1024, ..Limits::default() };

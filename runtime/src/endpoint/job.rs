@@ -30,6 +30,8 @@ pub(crate) struct Known {
     /// Whether the last was [`QUICK`].
     quick: AtomicBool,
     rooms: Mutex<Vec<Box<dyn Work>>>,
+    /// For all of its contexts, which are many and say it for as long as they live.
+    shared_name: Arc<str>,
 }
 
 impl Deref for Known {
@@ -43,7 +45,13 @@ impl Deref for Known {
 impl Known {
     pub(super) fn of(entry: &'static Entry) -> Self {
         let part = Part::of(entry.name);
-        Self { entry, part, quick: AtomicBool::new(false), rooms: Mutex::default() }
+        let (quick, rooms) = (AtomicBool::new(false), Mutex::default());
+        Self { entry, part, quick, rooms, shared_name: entry.name.into() }
+    }
+
+    /// What it is called, to be held.
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.shared_name.clone()
     }
 
     /// Which part serves it.

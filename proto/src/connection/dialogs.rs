@@ -81,15 +81,23 @@ impl Dialogs {
             None => Box::new(Dialog::new(side, kind, window)),
         };
         self.recent = place;
-        self.all.insert(place, (id, dialog));
+        if place == self.all.len() {
+            self.all.push_back((id, dialog));
+        } else {
+            self.all.insert(place, (id, dialog));
+        }
         self.all.get_mut(place).map(|(_, dialog)| &mut **dialog)
     }
 
     /// Takes one out; what it was is looked at before.
     pub(super) fn remove(&mut self, id: DialogId) {
-        let Some((_, mut dialog)) = self.find(id).ok().and_then(|at| self.all.remove(at)) else {
-            return;
+        let gone = match self.find(id) {
+            // Those that were opened first end first, mostly.
+            Ok(0) => self.all.pop_front(),
+            Ok(place) => self.all.remove(place),
+            Err(_) => None,
         };
+        let Some((_, mut dialog)) = gone else { return };
         if self.spare.len() < SPARE {
             dialog.let_go();
             self.spare.push(dialog);

@@ -87,7 +87,7 @@ impl Connection {
 
     fn on_start_ack(&mut self, peer: Side, id: DialogId, content: &[u8]) -> Judged {
         let tag = Tag::StartAck;
-        let ack: StartAck = body::take(content, tag.name())?;
+        let ack = StartAck::take(content)?;
         if self.dialogs.get(&id).is_some_and(|dialog| dialog.kind != ack.kind) {
             return Err(self.violation(tag, "P-D2", "it names another kind"));
         }
@@ -273,7 +273,7 @@ impl Connection {
 
     fn on_credit(&mut self, id: DialogId, content: &[u8]) -> Judged {
         let tag = Tag::Credit;
-        let credit: Credit = body::take(content, tag.name())?;
+        let credit = Credit::take(content)?;
         let state = self.state();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
         let news = credit.bytes > 0 || (credit.done != Done::No && dialog.peer_done == Done::No);

@@ -293,18 +293,16 @@ impl Connection {
             return Err(Misuse::NameTooLong { max });
         }
         let mut head = self.out.spare.empty_for(wish.endpoint.len().saturating_add(64));
-        body::put(
-            &mut head,
-            &body::Start {
-                endpoint: wish.endpoint,
-                kind: wish.kind,
-                schema: wish.schema,
-                codec: wish.codec,
-                credit: self.config.limits.window,
-                deadline: wish.deadline,
-                trace: wish.trace,
-            },
-        );
+        let start = body::Start {
+            endpoint: wish.endpoint,
+            kind: wish.kind,
+            schema: wish.schema,
+            codec: wish.codec,
+            credit: self.config.limits.window,
+            deadline: wish.deadline,
+            trace: wish.trace,
+        };
+        start.put(&mut head);
         // It stands in one frame, however small the peer's frames may be.
         let max = usize::try_from(Limits::FLOOR - Limits::HEADER_ROOM).unwrap_or(usize::MAX);
         let size = head.len();

@@ -258,7 +258,7 @@ impl Connection {
                 return refuse("P-L2", "dialog 0 comes first");
             }
         }
-        let (start, args) = body::take_first::<Start<'_>>(frame.body, Tag::Start.name())?;
+        let (start, args) = Start::take_first(frame.body)?;
         if id.is_actor() != (start.kind == Kind::Actor) {
             return refuse("P-L2", "its kind does not fit its number");
         }

@@ -75,7 +75,7 @@ impl Connection {
         let control = &mut dialog.control;
         if core::mem::take(&mut control.ack) {
             let ack = body::StartAck { kind: dialog.kind, credit: dialog.window };
-            put(&mut self.recorder, out, Tag::StartAck, id, 0, |out| body::put(out, &ack));
+            put(&mut self.recorder, out, Tag::StartAck, id, 0, |out| ack.put(out));
         }
         // None passes the `Start` or the `StartAck` of its own dialog: they wait for it (P-W4).
         let unanswered = dialog.side == Side::Callee && dialog.life == Life::Opening;
@@ -109,7 +109,7 @@ impl Connection {
                 (true, _) => Done::Gone,
             };
             let credit = body::Credit { bytes, done };
-            put(&mut self.recorder, out, Tag::Credit, id, 0, |out| body::put(out, &credit));
+            put(&mut self.recorder, out, Tag::Credit, id, 0, |out| credit.put(out));
         }
     }
 
@@ -133,17 +133,13 @@ impl Connection {
         }
         let tag = message.tag;
         let moves = self.out.gathers && now.len() >= GATHERED && now.len() == message.payload.len();
-        if moves {
-            let size = message.head.len().saturating_add(now.len());
-            wire::put_header(out, tag, id, flags, size);
-            out.extend_from_slice(&message.head);
-            self.recorder.sent(tag, id, size);
-        } else {
-            put(&mut self.recorder, out, tag, id, flags, |out| {
-                out.extend_from_slice(&message.head);
-                out.extend_from_slice(now);
-            });
+        let size = message.head.len().saturating_add(now.len());
+        wire::put_header(out, tag, id, flags, size);
+        out.extend_from_slice(&message.head);
+        if !moves {
+            out.extend_from_slice(now);
         }
+        self.recorder.sent(tag, id, size);
         if tag == Tag::Start {
             let size = u64::try_from(now.len()).unwrap_or(u64::MAX);
             dialog.args_cost =

@@ -102,7 +102,9 @@ impl Inbox {
 
     /// Forgets everything but the room for values.
     pub(crate) fn let_go(&mut self) {
-        self.kept.clear();
+        if !self.kept.is_empty() {
+            self.kept.clear();
+        }
         (self.len, self.bytes, self.dropped) = (0, 0, 0);
         self.overrun = Overrun::Wait;
     }

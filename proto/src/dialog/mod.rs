@@ -6,6 +6,7 @@
 
 pub(crate) mod inbox;
 pub(crate) mod keeping;
+mod reuse;
 pub(crate) mod run;
 pub(crate) mod step;
 pub mod tables;
@@ -34,9 +35,6 @@ use tables::{Cancel, CancelStep, Half, HalfStep, Life, LifeStep};
 
 /// So many `Cancel`s of a dialog are free, and an opener sends no more (P-C1, P-A4).
 pub(crate) const MAX_CANCELS: u8 = 8;
-
-/// Queues of so many take little.
-const FEW: usize = 8;
 
 /// What a callee was asked to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,32 +225,6 @@ impl Dialog {
             refused: false,
             ceiling: 0,
         }
-    }
-
-    /// Its place is to be another's: what it held is let go, but for room in queues that calls need.
-    pub(crate) fn let_go(&mut self) {
-        self.queue.clear();
-        if self.queue.capacity() > FEW {
-            self.queue = VecDeque::new();
-        }
-        self.inbox.let_go();
-        if self.inbox.room() > FEW {
-            self.inbox = Inbox::default();
-        }
-        self.values.clear();
-        self.partial = None;
-        self.first = None;
-        self.start = None;
-        self.outcome = None;
-        self.request = None;
-    }
-
-    /// Takes that place, with the room that is left in it.
-    pub(crate) fn renew(&mut self, side: Side, kind: Kind, window: u32) {
-        let queue = core::mem::take(&mut self.queue);
-        let inbox = core::mem::take(&mut self.inbox);
-        let values = core::mem::take(&mut self.values);
-        *self = Self { queue, inbox, values, ..Self::new(side, kind, window) };
     }
 
     /// Where the dialog stands, for reports.

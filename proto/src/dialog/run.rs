@@ -136,12 +136,12 @@ pub(crate) struct Framed {
 impl Framed {
     /// Forgets them, and keeps a buffer that is small.
     pub(crate) fn clear(&mut self) {
-        let mut bytes = core::mem::take(&mut self.bytes);
-        bytes.clear();
-        *self = Self::default();
-        if bytes.capacity() <= KEPT {
-            self.bytes = bytes;
+        if self.bytes.capacity() <= KEPT {
+            self.bytes.clear();
+        } else {
+            self.bytes = Vec::new();
         }
+        (self.written, self.len) = (0, 0);
     }
 
     /// What is not written yet.

@@ -6,6 +6,7 @@
 pub mod body;
 pub mod deframer;
 pub mod hello;
+mod usual;
 
 use alloc::vec::Vec;
 

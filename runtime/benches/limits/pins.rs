@@ -60,9 +60,9 @@ const LOOSE: f64 = 0.10;
 const PINS: &[Pin] = &[
     core("core-loop", "value of 16 B: sent, carried, delivered", 1602.0),
     core("core-run", "value of 16 B, 64 carried at a time", 395.0),
-    core("core-call", "call of 32 B each way, both ends", 8555.0),
-    core("core-start", "call that is refused, both ends", 7771.0),
-    core("core-credit", "value sent, its credit received", 1274.0),
+    core("core-call", "call of 32 B each way, both ends", 7145.0),
+    core("core-start", "call that is refused, both ends", 6476.0),
+    core("core-credit", "value sent, its credit received", 1160.0),
     small("core-late", "hostile: a value for what is over", 429.0),
     core("core-broken", "hostile: greeted, then broken, a new link each", 11092.0),
     small("wire-frame", "frame of 32 B written and cut off", 274.0),

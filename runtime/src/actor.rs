@@ -14,12 +14,12 @@ use async_executor::{Executor, Task};
 use event_listener::{Event as Signal, listener};
 use futures_lite::FutureExt;
 use hatchery_proto::actor::scopes::{ScopeId, ScopeKind, Scopes};
-use hatchery_proto::{ActorId, Limits};
+use hatchery_proto::{ActorId, Cancelled, Limits};
 
 use crate::debug::lock::Terminal;
 use crate::discovery::{Discovery, Places};
 use crate::driver::clock;
-use crate::driver::link::{Link, lock};
+use crate::driver::link::{Link, Numbered, lock};
 use crate::driver::readiness;
 use crate::driver::transport::proofs::Proofs;
 use crate::ending::Ending;
@@ -67,15 +67,31 @@ impl Settings {
     }
 }
 
+/// The open scopes, and what is known of each here.
+struct Tree {
+    scopes: Scopes,
+    bells: Bells,
+}
+
 /// The bells of the open scopes, and some for the next.
 #[derive(Default)]
 struct Bells {
-    hung: BTreeMap<ScopeId, (Arc<Bell>, What)>,
+    hung: Numbered<ScopeId, (Arc<Bell>, What)>,
     spare: Vec<Arc<Bell>>,
 }
 
 /// So many are kept.
 const SPARE_BELLS: usize = 256;
+
+impl Tree {
+    fn ring_due(&mut self) {
+        while let Some(id) = self.scopes.poll_due() {
+            if let Some((bell, _)) = self.bells.hung.get(id) {
+                bell.ring();
+            }
+        }
+    }
+}
 
 /// The link of an actor with itself.
 pub(crate) enum OwnLink {
@@ -96,8 +112,7 @@ pub(crate) struct Actor {
     settings: OnceLock<Settings>,
     /// Gone once the actor is: dropping it drops what it still holds.
     executor: Mutex<Option<Arc<Executor<'static>>>>,
-    scopes: Mutex<Scopes>,
-    bells: Mutex<Bells>,
+    tree_of_scopes: Mutex<Tree>,
     /// Whether a task tells the scopes the time, which only shields and bounds ask for.
     timed: AtomicBool,
     /// The earliest deadline of a scope has changed.
@@ -194,8 +209,7 @@ impl Actor {
             tree: tree.into().map_or_else(OnceLock::new, OnceLock::from),
             settings: settings.map_or_else(OnceLock::new, OnceLock::from),
             executor: Mutex::new(Some(Arc::new(Executor::new()))),
-            scopes: Mutex::new(scopes),
-            bells: Mutex::default(),
+            tree_of_scopes: Mutex::new(Tree { scopes, bells: Bells::default() }),
             timed: AtomicBool::new(false),
             rearm: Signal::new(),
             top,
@@ -316,42 +330,39 @@ impl Actor {
     }
 
     pub(crate) fn open_scope(&self, parent: Option<ScopeId>, what: What) -> (ScopeId, Arc<Bell>) {
-        // The bell hangs before the scope can become due: both under the lock of the scopes.
-        let mut scopes = lock(&self.scopes);
-        let id = scopes.open(parent, what.kind());
-        let bell = {
-            let Bells { hung, spare } = &mut *lock(&self.bells);
-            let bell = spare.pop().unwrap_or_default();
-            hung.insert(id, (bell.clone(), what));
-            bell
-        };
-        self.ring_due(&mut scopes);
+        // The bell hangs before the scope can become due: both under one lock.
+        let tree = &mut *lock(&self.tree_of_scopes);
+        let id = tree.scopes.open(parent, what.kind());
+        let bell = tree.bells.spare.pop().unwrap_or_default();
+        tree.bells.hung.get_or_insert_with(id, || (bell.clone(), what));
+        tree.ring_due();
         (id, bell)
     }
 
-    pub(crate) fn close_scope(&self, id: ScopeId) {
-        let mut scopes = lock(&self.scopes);
-        scopes.close(id);
+    /// Closes a scope; says who had asked it to end by then, if anyone had.
+    pub(crate) fn close_scope(&self, id: ScopeId) -> Option<Cancelled> {
+        let tree = &mut *lock(&self.tree_of_scopes);
+        let by = tree.scopes.cancelled(id).map(|state| state.by.clone());
+        tree.scopes.close(id);
+        // Nobody polls the scope any more, and who rings holds this lock.
+        let Bells { hung, spare } = &mut tree.bells;
+        if let Some((bell, _)) = hung.remove(id)
+            && spare.len() < SPARE_BELLS
         {
-            // Nobody polls the scope any more, and who rings holds the lock of the scopes.
-            let Bells { hung, spare } = &mut *lock(&self.bells);
-            if let Some((bell, _)) = hung.remove(&id)
-                && spare.len() < SPARE_BELLS
-            {
-                bell.reset();
-                spare.push(bell);
-            }
+            bell.reset();
+            spare.push(bell);
         }
-        self.ring_due(&mut scopes);
+        tree.ring_due();
+        by
     }
 
     /// Runs `f` on the tree of scopes, then wakes those that became due by it.
     pub(crate) fn scopes<R>(&self, f: impl FnOnce(&mut Scopes) -> R) -> R {
-        let mut scopes = lock(&self.scopes);
-        let before = scopes.poll_timeout();
-        let value = f(&mut scopes);
-        self.ring_due(&mut scopes);
-        if scopes.poll_timeout() != before {
+        let tree = &mut *lock(&self.tree_of_scopes);
+        let before = tree.scopes.poll_timeout();
+        let value = f(&mut tree.scopes);
+        tree.ring_due();
+        if tree.scopes.poll_timeout() != before {
             self.rearm.notify(usize::MAX);
         }
         value
@@ -359,7 +370,7 @@ impl Actor {
 
     /// Looks at the tree of scopes without changing it.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&Scopes) -> R) -> R {
-        f(&lock(&self.scopes))
+        f(&lock(&self.tree_of_scopes).scopes)
     }
 
     /// The scope that is being polled on this thread, or the one around all.
@@ -370,7 +381,10 @@ impl Actor {
     /// What is left of the time of whatever is running right now, if that is limited (P-C8).
     pub(crate) fn time_left(&self) -> Option<Duration> {
         let scope = self.current_scope();
-        self.look(|scopes| scopes.left(scope, clock::now()))
+        self.look(|scopes| match scopes.is_limited(scope) {
+            true => scopes.left(scope, clock::now()),
+            false => None,
+        })
     }
 
     /// Has the scopes told the time from here on.
@@ -390,15 +404,6 @@ impl Actor {
             }
         };
         self.spawn(keep).detach();
-    }
-
-    fn ring_due(&self, scopes: &mut Scopes) {
-        while let Some(id) = scopes.poll_due() {
-            let bell = lock(&self.bells).hung.get(&id).map(|(bell, _)| bell.clone());
-            if let Some(bell) = bell {
-                bell.ring();
-            }
-        }
     }
 
     /// Counts a task or a nursery, which the actor's end has to wait for.

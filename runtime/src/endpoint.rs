@@ -2,6 +2,7 @@
 //!
 //! Knows how values become bytes and back. Does not know links.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
@@ -319,12 +320,22 @@ pub static ENDPOINTS: [Entry];
 /// The endpoint with this name, if this program has it.
 pub(crate) fn find(name: &str) -> std::result::Result<&'static Known, (Refusal, String)> {
     static BY_NAME: OnceLock<BTreeMap<&'static str, Known>> = OnceLock::new();
+    thread_local! {
+        /// The last that was asked for, which mostly is asked for next.
+        static LAST: Cell<Option<&'static Known>> = const { Cell::new(None) };
+    }
+    let last = LAST.try_with(Cell::get).ok().flatten();
+    if let Some(last) = last.filter(|last| last.name == name) {
+        return Ok(last);
+    }
     let by_name = BY_NAME.get_or_init(|| {
         let own = [discovery::ENTRIES, debug::ENTRIES, inspect::ENTRIES];
         let all = ENDPOINTS.iter().chain(own.into_iter().flatten());
         all.map(|entry| (entry.name, Known::of(entry))).collect()
     });
-    by_name.get(name).ok_or_else(|| {
+    let known = by_name.get(name);
+    let _ = LAST.try_with(|last| last.set(known));
+    known.ok_or_else(|| {
         let message = format!(
             "no endpoint has this name in that program ({} are known there); is it built from the \
              same source, with the crate that defines the endpoint linked in?",

@@ -1,6 +1,5 @@
 //! Serving a link: the tasks that its peer opens in this actor, from `Start` to terminal.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::mem;
 use std::sync::{Arc, Mutex};
@@ -20,7 +19,7 @@ use crate::debug::{self, Crash};
 use crate::dialog::{Dialog, Side};
 use crate::driver::clock;
 use crate::driver::link::roll::ServedTask;
-use crate::driver::link::{Handler, Leaves, Link, lock};
+use crate::driver::link::{Handler, Leaves, Link, Numbered, lock};
 use crate::driver::patience::Patience;
 use crate::endpoint::{self, Ending, Failed, Job, Known, Part};
 use crate::error::Error;
@@ -33,7 +32,7 @@ use crate::trace::Trace;
 pub(crate) type Watch = Box<dyn Fn(&Arc<Link>, &Event) + Send + Sync>;
 
 /// What a peer has asked for and runs: in which scope, and by what name.
-type Tasks = BTreeMap<DialogId, (ScopeId, &'static str)>;
+type Tasks = Numbered<DialogId, (ScopeId, &'static str)>;
 
 /// The handler of every link: runs what the peer asks for, and tells the owner of the rest.
 pub(crate) struct Serving {
@@ -139,28 +138,28 @@ impl Serving {
         incoming: &mut Incoming,
         job: Job,
     ) {
-        let actor = self.actor.clone();
+        let actor = &self.actor;
         let trace = Trace::received(incoming.trace.as_deref());
         // What is asked for below is no task of this actor's: it ends with whoever asks, and not before.
         let around = (entry.part() != Part::Terminal).then(|| actor.top());
-        let scope = Scope::open(&actor, around, What::Served);
+        let scope = Scope::open(actor, around, What::Served);
         let scope = scope.of_task(Some(entry.name), || peer_of(link).to_string(), trace);
         let within = entry.is_told().then(|| {
-            Within::task_of(entry.shared_name(), link.number(), peer_of(link), &actor, scope.id())
+            Within::task_of(entry.shared_name(), link.number(), peer_of(link), actor, scope.id())
         });
         let scope = scope.of_context(within);
-        lock(&self.tasks).insert(id, (scope.id(), entry.name));
+        lock(&self.tasks).get_or_insert_with(id, || (scope.id(), entry.name));
         // A report of this process's death says what was begun: it is told before the task runs, but
         // for one that is over as soon as that could be read.
         let leaves = if entry.is_quick() { Leaves::Later } else { Leaves::Promptly };
-        let goes_on = link.telling(leaves, |connection| {
+        let goes_on = link.say(leaves, 0, |connection| {
             connection.recycle(mem::take(&mut incoming.endpoint).into_bytes());
-            let mut callee = connection.callee(id)?;
+            let mut callee = connection.callee(id).ok_or(())?;
             callee.accept();
-            callee.cancel_request().is_none().then_some(())
+            if callee.cancel_request().is_none() { Ok(()) } else { Err(()) }
         });
         // One that came before the scope was known, or with the end of the link.
-        if goes_on.is_none() {
+        if goes_on.is_err() {
             self.apply_cancel(link, id);
         }
         let busy = actor.busy();
@@ -182,7 +181,7 @@ impl Serving {
             _busy: busy,
         };
         // Where others run the actor too, they are to be able to read on while this blocks.
-        if goes_on.is_some() && entry.is_quick() && actor.runners().is_one() {
+        if goes_on.is_ok() && entry.is_quick() && actor.runners().is_one() {
             // Who polls it next wakes it.
             let cx = &mut Context::from_waker(Waker::noop());
             if served.poll(cx).is_ready() {
@@ -193,7 +192,7 @@ impl Serving {
     }
 
     fn apply_cancel(&self, link: &Arc<Link>, id: DialogId) {
-        let Some((scope, _)) = lock(&self.tasks).get(&id).copied() else { return };
+        let Some((scope, _)) = lock(&self.tasks).get(id).copied() else { return };
         let request = link.tell(|connection| {
             connection.callee(id).map(|callee| callee.cancel_request().cloned())
         });
@@ -209,7 +208,7 @@ impl Serving {
     }
 
     fn link_lost(&self, id: DialogId) {
-        let Some((scope, _)) = lock(&self.tasks).get(&id).copied() else { return };
+        let Some((scope, _)) = lock(&self.tasks).get(id).copied() else { return };
         let by = Cancelled { canceller: self.actor.id().clone(), cause: Cause::LinkLost };
         let grace = self.actor.settings().grace();
         self.actor.scopes(|scopes| scopes.cancel(scope, clock::now(), by, grace));
@@ -233,7 +232,7 @@ struct Served {
 impl Served {
     /// As a future's.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(scope) = &self.scope else { return Poll::Ready(()) };
+        let Some(scope) = &mut self.scope else { return Poll::Ready(()) };
         let began = *self.began.get_or_insert_with(clock::now);
         if let Some(crash) = &mut self.crash {
             ready!(task::poll_in(scope, &mut crash.1, task::poll, || (), cx));
@@ -242,7 +241,12 @@ impl Served {
             Some(crash) => crash.0,
             None => {
                 let ended = ready!(task::poll_in(scope, &mut self.job, Job::poll, || (), cx));
-                let terminal = terminal(ended, scope.cancelled(), self.known.name);
+                let by = match ended {
+                    // Nothing more is run in it.
+                    Ended::Returned(Ok(Ok(_))) => scope.close(),
+                    _ => scope.cancelled(),
+                };
+                let terminal = terminal(ended, by, self.known.name);
                 if let Terminal::Failed { report, .. } = &terminal
                     && let Some(crash) = debug::crashed(scope.actor(), report, self.known.name)
                 {
@@ -254,17 +258,18 @@ impl Served {
         };
         task_ended(scope, &terminal);
         self.known.took(clock::now().since(began));
-        lock(&self.tasks).remove(&self.id);
+        lock(&self.tasks).remove(self.id);
         self.scope = None;
         // An error ends more than its own task, where others are still at it.
         let returned = matches!(terminal, Terminal::Return(_));
         let leaves = if returned { Leaves::Soon } else { Leaves::Now };
-        self.link.telling(leaves, |connection| {
-            if let Some(callee) = connection.callee(self.id) {
-                callee.finish(terminal);
-            }
+        let size = if let Terminal::Return(value) = &terminal { value.len() } else { 0 };
+        let _ = self.link.say(leaves, size, |connection| {
+            connection.callee(self.id).map(|callee| callee.finish(terminal)).ok_or(())
         });
-        self.link.forget(self.id);
+        if self.known.kind != Kind::Call {
+            self.link.forget(self.id);
+        }
         Poll::Ready(())
     }
 }
@@ -296,8 +301,8 @@ impl Handler for Serving {
 
     fn serves(&self, patience: Patience) -> Option<Vec<ServedTask>> {
         let tasks = patience.lock(&self.tasks)?;
-        let served = |(dialog, (scope, endpoint)): (&DialogId, &(ScopeId, &'static str))| {
-            ServedTask { dialog: *dialog, scope: *scope, endpoint }
+        let served = |(dialog, (scope, endpoint)): (DialogId, &(ScopeId, &'static str))| {
+            ServedTask { dialog, scope: *scope, endpoint }
         };
         Some(tasks.iter().map(served).collect())
     }

@@ -3,6 +3,7 @@
 //! The tree of scopes and the rule of who is dropped when (P-C2) are the core's; here a body is
 //! polled, dropped when the core says that it is due, and its panics become errors.
 
+mod bell;
 mod caught;
 
 use std::any::Any;
@@ -11,7 +12,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use hatchery_proto::{ActorId, Cancelled, Instant, Location};
 
 use crate::actor::Actor;
 use crate::current::Within;
-use crate::driver::link::{Gathering, lock};
+use crate::driver::link::Gathering;
 use crate::driver::readiness::Sharing;
 use crate::driver::{clock, entry, identity, reactor};
 use crate::error::Error;
@@ -28,6 +29,7 @@ use crate::inspect::What;
 use crate::span::TaskSpan;
 use crate::trace::{self, Trace};
 use crate::turn::{Running, Turn};
+pub(crate) use bell::Bell;
 pub(crate) use caught::{catch_panic, caught};
 
 /// Where the code that is running right now belongs.
@@ -63,6 +65,14 @@ pub(crate) fn current() -> Option<Current> {
 pub(crate) fn current_scope() -> Option<ScopeId> {
     let scope = CURRENT.try_with(|current| current.borrow().as_ref().map(|current| current.scope));
     scope.ok().flatten()
+}
+
+/// The context that it is part of, and what the remote task is called.
+fn around() -> (Option<Arc<Within>>, Option<&'static str>) {
+    let around = CURRENT.try_with(|current| {
+        current.borrow().as_ref().map(|current| (current.within.clone(), current.task))
+    });
+    around.ok().flatten().unwrap_or_default()
 }
 
 /// What is said of a task that nobody has named.
@@ -126,44 +136,22 @@ pub(crate) struct Scope {
     within: Option<Arc<Within>>,
     task: Option<&'static str>,
     span: Option<Box<TaskSpan>>,
-}
-
-/// How the core's word that a scope is due reaches the task that polls it.
-#[derive(Default)]
-pub(crate) struct Bell {
-    rung: AtomicBool,
-    waker: Mutex<Option<Waker>>,
-}
-
-impl Bell {
-    pub(crate) fn ring(&self) {
-        self.rung.store(true, Ordering::Release);
-        if let Some(waker) = lock(&self.waker).take() {
-            waker.wake();
-        }
-    }
-
-    /// Makes a new one of it: its scope is closed.
-    pub(crate) fn reset(&self) {
-        self.rung.store(false, Ordering::Release);
-        *lock(&self.waker) = None;
-    }
-
-    fn listen(&self, waker: &Waker) {
-        let mut slot = lock(&self.waker);
-        match &*slot {
-            Some(known) if known.will_wake(waker) => {}
-            _ => *slot = Some(waker.clone()),
-        }
-    }
+    closed: bool,
 }
 
 impl Scope {
     pub(crate) fn open(actor: &Arc<Actor>, parent: Option<ScopeId>, what: What) -> Self {
         let (id, bell) = actor.open_scope(parent, what);
-        let (within, task) = current().map_or((None, None), |now| (now.within, now.task));
+        let (within, task) = around();
         let trace = Trace::carried();
-        Self { actor: actor.clone(), id, bell, trace, within, task, span: None }
+        Self { actor: actor.clone(), id, bell, trace, within, task, span: None, closed: false }
+    }
+
+    /// Closes it, and says who had asked it to end by then, if anyone had. What is called in its span
+    /// still may be.
+    pub(crate) fn close(&mut self) -> Option<Cancelled> {
+        self.closed = true;
+        self.actor.close_scope(self.id)
     }
 
     /// Has what is in this scope be a task of that name, asked for by `caller` as part of the trace that
@@ -284,13 +272,15 @@ impl Scope {
     /// Whether the body has to be dropped now.
     fn due(&self) -> bool {
         // The bell is rung from any thread; only the tree knows whether a scope was opened since.
-        self.bell.rung.load(Ordering::Acquire) && self.actor.look(|scopes| scopes.due(self.id))
+        self.bell.is_rung() && self.actor.look(|scopes| scopes.due(self.id))
     }
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        self.actor.close_scope(self.id);
+        if !self.closed {
+            self.actor.close_scope(self.id);
+        }
     }
 }
 

@@ -79,7 +79,8 @@ impl Shield {
 #[derive(Clone, Debug)]
 struct Scope {
     parent: Option<ScopeId>,
-    below: BTreeSet<ScopeId>,
+    /// In the order of their numbers: nearly always the next goes behind all, and an early one goes.
+    below: VecDeque<ScopeId>,
     /// Boxed, as its bound: most scopes have neither, and an actor may have many.
     cancel: Option<Box<CancelState>>,
     shield: Shield,
@@ -121,6 +122,8 @@ pub struct Scopes {
     bounds: BTreeSet<(Instant, ScopeId)>,
     /// The latest time that was told.
     seen: Instant,
+    /// How many of them were asked to end.
+    cancelled: usize,
 }
 
 impl Scopes {
@@ -137,7 +140,7 @@ impl Scopes {
         self.next = self.next.saturating_add(1);
         let mut scope = Scope {
             parent: None,
-            below: BTreeSet::new(),
+            below: VecDeque::new(),
             cancel: None,
             shield: match kind {
                 ScopeKind::Body => Shield::Open,
@@ -150,13 +153,15 @@ impl Scopes {
             told: false,
         };
         if let Some(around) = parent.and_then(|parent| self.scopes.get_mut(&parent)) {
-            around.below.insert(id);
+            // No number is higher than the newest.
+            around.below.push_back(id);
             around.told = false;
             scope.parent = parent;
             if !around.shield.holds() {
                 scope.cancel = around.cancel.clone();
             }
         }
+        self.cancelled += usize::from(scope.cancel.is_some());
         let held_off = scope.cancel.is_some() && scope.shield.holds();
         self.scopes.insert(id, scope);
         if held_off {
@@ -170,14 +175,20 @@ impl Scopes {
     /// around it, and that one's cancel with it.
     pub fn close(&mut self, id: ScopeId) {
         let Some(scope) = self.scopes.remove(&id) else { return };
+        self.cancelled -= usize::from(scope.cancel.is_some());
         self.forget_shield(id, scope.shield);
         if let Some(bound) = scope.bound {
             self.bounds.remove(&(bound.at, id));
         }
         let around = scope.parent.and_then(|parent| self.scopes.get_mut(&parent));
         let handed_down = around.and_then(|around| {
-            around.below.remove(&id);
-            around.below.extend(scope.below.iter().copied());
+            if let Ok(place) = around.below.binary_search(&id) {
+                around.below.remove(place);
+            }
+            if !scope.below.is_empty() {
+                around.below.extend(scope.below.iter().copied());
+                around.below.make_contiguous().sort_unstable();
+            }
             around.cancel.clone().filter(|_| !around.shield.holds())
         });
         for below in scope.below {
@@ -316,7 +327,10 @@ impl Scopes {
                     known.deadline = state.deadline;
                     scope.told = false;
                 }
-                None => scope.cancel = Some(Box::new(state.clone())),
+                None => {
+                    scope.cancel = Some(Box::new(state.clone()));
+                    self.cancelled += 1;
+                }
             }
             if scope.shield.holds() {
                 self.hold_off(id, now);

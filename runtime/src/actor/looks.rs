@@ -45,10 +45,8 @@ impl Actor {
 
     /// Every open scope, in the order in which they were opened.
     pub(crate) fn all_scopes(&self, patience: Patience) -> Option<Vec<ScopeLook>> {
-        let scopes = patience.lock(&self.scopes)?;
-        // In that order here as everywhere.
-        let bells = patience.lock(&self.bells)?;
-        let what = |id| bells.hung.get(&id).map_or(What::Actor, |(_, what)| *what);
+        let tree = patience.lock(&self.tree_of_scopes)?;
+        let what = |id| tree.bells.hung.get(id).map_or(What::Actor, |(_, what)| *what);
         let look = |one: hatchery_proto::actor::scopes::ScopeLook<'_>| ScopeLook {
             id: one.id,
             parent: one.parent,
@@ -58,7 +56,7 @@ impl Actor {
             bound: one.bound,
             due: one.due,
         };
-        Some(scopes.all().map(look).collect())
+        Some(tree.scopes.all().map(look).collect())
     }
 
     /// The open nurseries, by their scopes.

@@ -16,7 +16,7 @@ use crate::actor::{Actor, Busy};
 use crate::context::OpenContext;
 use crate::dialog::{Dialog, Side};
 use crate::driver::clock;
-use crate::driver::link::{Leaves, Link, lock};
+use crate::driver::link::{Link, lock};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::inspect::What;
@@ -275,7 +275,7 @@ async fn open(actor: &Actor, who: &str) -> Result<Arc<Dialog>> {
         let start = |core: &mut hatchery_proto::Connection, now| {
             core.start(now, StartWish { deadline: None, trace: None, ..wish }, &args)
         };
-        match link.saying(Leaves::Now, start) {
+        match link.with(start) {
             Err(Misuse::TooManyDialogs { .. }) => None,
             decided => Some(decided),
         }

@@ -1,41 +1,61 @@
 //! A call that was made and is not answered yet: a dialog of which nothing is wanted but its outcome.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
-use event_listener::Event as Signal;
 use hatchery_proto::{Cancelled, Cause, DialogId, Outcome};
 
 use super::lost;
-use crate::driver::link::{Link, Name};
+use crate::driver::link::{Link, Name, Named};
 use crate::task;
-use crate::wait;
 
 /// Such a call. Dropping it before its outcome was there cancels the far task.
 pub(crate) struct Asked {
     link: Arc<Link>,
     id: DialogId,
-    signal: Arc<Signal>,
+    named: Named,
+    /// Its end wakes whoever waits here.
+    heard: bool,
     /// It has been let go of.
     over: bool,
 }
 
 impl Asked {
     pub(crate) fn new(link: Arc<Link>, id: DialogId, name: Name) -> Self {
-        let signal = link.signal(id, name, task::current_scope());
-        Self { link, id, signal, over: false }
+        let named = Named { name, by: task::current_scope() };
+        Self { link, id, named, heard: false, over: false }
     }
 
     /// Waits for what it comes to.
     pub(crate) async fn outcome(&mut self) -> Outcome {
-        let Self { link, id, signal, over } = self;
-        wait::until(signal, || {
-            link.draw(|connection| {
-                let outcome = connection.take_outcome(*id);
-                *over = connection.caller(*id).is_none();
-                outcome.or_else(|| over.then(lost))
-            })
+        poll_fn(|cx| {
+            // Where it was waited for before, this is it, nearly always.
+            let outcome = if self.heard { self.look() } else { None };
+            let outcome = outcome.or_else(|| {
+                self.heard = true;
+                self.link.wake_at_end(self.id, &self.named, cx.waker());
+                let outcome = self.look();
+                if outcome.is_some() {
+                    self.link.forget(self.id);
+                }
+                outcome
+            });
+            outcome.map_or(Poll::Pending, Poll::Ready)
         })
         .await
+    }
+
+    fn look(&mut self) -> Option<Outcome> {
+        self.link.draw(|connection| {
+            let outcome = connection.take_outcome(self.id);
+            // One that somebody has given up on goes on (P-C1).
+            self.over = match outcome {
+                Some(Outcome::Returned(_)) => true,
+                _ => connection.caller(self.id).is_none(),
+            };
+            outcome.or_else(|| self.over.then(lost))
+        })
     }
 
     /// Gives the buffer of a result back, for what is said or heard next.
@@ -53,7 +73,7 @@ impl Drop for Asked {
                     view.release(now, by);
                 }
             });
+            self.link.forget(self.id);
         }
-        self.link.forget_call(self.id, &self.signal);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use hatchery_proto::{Outcome, Recv, SendError, Values};
 
 use super::{Dialog, Side, role};
+use crate::driver::link::Leaves;
 use crate::error::{Error, Result};
 
 /// A value that is to be sent.
@@ -71,7 +72,7 @@ impl Dialog {
 
     /// Hands a value to the core; nothing is why it is not taken where the dialog is gone.
     fn offer(&self, value: &mut Outbound<'_>) -> Result<(), Option<SendError>> {
-        self.link.send_value(value.len(), |connection| {
+        self.link.say(Leaves::Soon, value.len(), |connection| {
             let sent = role!(self, connection, |view| match value {
                 Outbound::Own(bytes) => view.send_from(bytes),
                 Outbound::Lent(bytes) => view.send(bytes),

@@ -13,14 +13,18 @@ fn epoch() -> Std {
 
 /// The time now.
 pub(crate) fn now() -> Instant {
-    let micros = epoch().elapsed().as_micros();
-    Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    micros(epoch().elapsed())
+}
+
+/// In 64 bits all the way, as it is read over and over.
+fn micros(since: Duration) -> Instant {
+    let whole = since.as_secs().saturating_mul(1_000_000);
+    Instant::from_micros(whole.saturating_add(since.subsec_micros().into()))
 }
 
 /// The standard library's point in time; what is too far away never comes.
 pub(crate) fn point(at: Std) -> Instant {
-    let micros = at.saturating_duration_since(epoch()).as_micros();
-    Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    micros(at.saturating_duration_since(epoch()))
 }
 
 /// Ends at `deadline`, where there is one.

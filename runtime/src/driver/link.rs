@@ -17,7 +17,7 @@ use hatchery_proto::{Connection, Event, Instant, LinkId};
 use super::patience::Patience;
 use super::transport::carrier::{Carrier, Line};
 use super::{clock, readiness};
-use dialogs::{Dialogs, Events};
+use dialogs::{Dialogs, News, Waiting};
 use gathered::Marks;
 use roll::ServedTask;
 use seldom::Seldom;
@@ -25,11 +25,13 @@ use writing::Outgoing;
 
 pub(crate) use dialogs::{Name, Named};
 pub(crate) use gathered::{Gathering, Leaves};
+pub(crate) use numbered::Numbered;
 
 mod dialogs;
 mod frames;
 mod gathered;
 mod inner;
+mod numbered;
 pub(crate) mod roll;
 mod seldom;
 mod writing;
@@ -85,8 +87,6 @@ pub(crate) struct Link {
     turns: Marks,
     /// Something is kept until the events at hand are handled.
     prompt: AtomicBool,
-    /// What must not be kept was put into the core, whose lock guards this too.
-    hurry: AtomicBool,
 }
 
 impl fmt::Debug for Link {
@@ -165,7 +165,6 @@ impl Link {
             inner,
             turns: Marks::default(),
             prompt: AtomicBool::new(false),
-            hurry: AtomicBool::new(false),
         });
         roll::enter(&link);
         link
@@ -179,53 +178,41 @@ impl Link {
     /// Runs `f` on the core, then does everything that follows from it: events are handled, frames
     /// written as far as the socket takes them, the clock set.
     pub(crate) fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut Connection, Instant) -> R) -> R {
-        self.saying(Leaves::Now, f)
-    }
-
-    /// The same, where the frames may leave later than now.
-    pub(crate) fn saying<R>(
-        self: &Arc<Self>,
-        leaves: Leaves,
-        f: impl FnOnce(&mut Connection, Instant) -> R,
-    ) -> R {
-        self.telling(leaves, |connection| f(connection, clock::now()))
+        self.tell(|connection| f(connection, clock::now()))
     }
 
     /// As [`with`](Self::with), for what does not depend on the time.
     pub(crate) fn tell<R>(self: &Arc<Self>, f: impl FnOnce(&mut Connection) -> R) -> R {
-        self.telling(Leaves::Now, f)
-    }
-
-    /// As [`saying`](Self::saying), for what does not depend on the time: a busy link is told of much.
-    pub(crate) fn telling<R>(
-        self: &Arc<Self>,
-        leaves: Leaves,
-        f: impl FnOnce(&mut Connection) -> R,
-    ) -> R {
-        let mut events = Events::default();
+        let mut news = News::default();
         let (value, deadline, transmit) = {
             let mut connection = lock(&self.connection);
             let value = f(&mut connection);
-            while let Some(event) = connection.poll_event() {
-                events.push(event);
+            if let Some(first) = connection.poll_event() {
+                // Who waits is found under the lock of the core: whoever has the core say how a call came
+                // out knows that nobody looks for its waiter any more.
+                let mut dialogs = lock(&self.dialogs);
+                let rest = std::iter::from_fn(|| connection.poll_event());
+                std::iter::once(first).chain(rest).for_each(|event| news.add(event, &mut dialogs));
             }
             let deadline = connection.poll_timeout().map(|(at, _)| at);
-            let transmit = connection.wants_transmit();
-            if transmit && leaves == Leaves::Now {
-                self.hurry.store(true, Ordering::Relaxed);
-            }
-            (value, deadline, transmit)
+            (value, deadline, connection.wants_transmit())
         };
-        if !events.is_empty() {
-            for event in events.drain() {
-                self.dispatch(event);
+        if !news.is_empty() {
+            let mut finished = 0;
+            for (event, waiting) in news.drain() {
+                finished += usize::from(matches!(event, Event::Finished(_)));
+                self.dispatch(event, waiting);
+            }
+            if finished > 0 {
+                self.slots.notify(finished);
+                self.ended.notify(usize::MAX);
             }
             if self.prompt.swap(false, Ordering::Relaxed) {
                 self.flush();
             }
         }
         if transmit {
-            self.write_out(self.keeps(leaves));
+            self.flush();
         }
         if deadline.is_some_and(|at| at.as_micros() < self.armed.load(Ordering::Acquire)) {
             self.rearm.notify(1);
@@ -275,15 +262,11 @@ impl Link {
         self.drop_socket();
     }
 
-    fn dispatch(self: &Arc<Self>, event: Event) {
-        if let Some(id) = event.dialog() {
-            self.notify(id, &event);
+    fn dispatch(self: &Arc<Self>, event: Event, waiting: Option<Waiting>) {
+        if let Some(waiting) = waiting {
+            waiting.wake();
         }
         match event {
-            Event::Finished(_) => {
-                self.slots.notify(1);
-                self.ended.notify(usize::MAX);
-            }
             // The clock need not wake for a greeting that has come.
             Event::Up => {
                 self.rearm.notify(1);

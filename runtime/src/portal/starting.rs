@@ -8,6 +8,7 @@ use crate::actor::Actor;
 use crate::codec::{Codec as _, Encoded, Postcard};
 use crate::context;
 use crate::dialog::{Asked, Dialog, Side};
+use crate::driver::clock;
 use crate::driver::link::{Leaves, Link, Name};
 use crate::endpoint::{Endpoint, ErrorOf, ValueOf};
 use crate::trace::Trace;
@@ -64,9 +65,9 @@ pub(super) async fn start_on(
         let trace = Trace::carried();
         // Whoever opens a stream goes on with something else; the others wait for an answer.
         let leaves = if wish.kind == Kind::Stream { Leaves::Now } else { Leaves::Soon };
-        let started = link.saying(leaves, |connection, now| {
+        let started = link.say(leaves, args.len(), |connection| {
             let trace = trace.as_ref().map(Trace::as_bytes);
-            connection.start(now, StartWish { deadline, trace, ..wish }, args)
+            connection.start(clock::now(), StartWish { deadline, trace, ..wish }, args)
         });
         match started {
             Err(Misuse::TooManyDialogs { .. }) => None,

@@ -49,6 +49,19 @@ impl Scopes {
     /// off. Nothing where there is no limit.
     #[must_use]
     pub fn left(&self, id: ScopeId, now: Instant) -> Option<Duration> {
+        self.end_of(id).map(|end| end.since(self.clock.at(now)))
+    }
+
+    /// Whether there is a limit to what is left, whatever the time is.
+    #[must_use]
+    pub fn is_limited(&self, id: ScopeId) -> bool {
+        self.end_of(id).is_some()
+    }
+
+    fn end_of(&self, id: ScopeId) -> Option<Instant> {
+        if self.bounds.is_empty() && self.cancelled == 0 {
+            return None;
+        }
         let mut least: Option<Instant> = None;
         let mut inner = Some(id);
         while let Some(scope) = inner.and_then(|id| self.scopes.get(&id)) {
@@ -62,7 +75,7 @@ impl Scopes {
             }
             inner = scope.parent;
         }
-        least.map(|end| end.since(self.clock.at(now)))
+        least
     }
 
     /// Cancels the scopes whose time is over at `now`, by the clock.

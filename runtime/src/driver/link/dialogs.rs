@@ -1,22 +1,21 @@
 //! Who is to be woken by what happens to a dialog, and what reports call it.
 //!
-//! Knows no state of a dialog. Keeps signals for the next calls, and room for events, so that a call
-//! costs no allocation of either.
+//! Knows no state of a dialog. Keeps room for events, so that a call costs no allocation.
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 
 use event_listener::Event as Signal;
 use hatchery_proto::actor::scopes::ScopeId;
 use hatchery_proto::dialog::STARTED;
 use hatchery_proto::{Connection, DialogId, Event};
 
-use super::{Link, lock};
+use super::{Link, Numbered, lock};
 
-/// So many signals are kept, and room for so many events.
+/// Room is kept for so many events.
 const SPARE: usize = 256;
 
 /// What reports call a dialog.
@@ -44,51 +43,93 @@ pub(crate) struct Named {
     pub(crate) by: Option<ScopeId>,
 }
 
+/// Who waits for something of a dialog.
+#[derive(Clone, Debug)]
+pub(super) enum Waiting {
+    /// The handle of a call, for its end.
+    Call(Waker),
+    /// Handles of any other, for whatever comes next.
+    Any(Arc<Signal>),
+}
+
+impl Waiting {
+    pub(super) fn wake(self) {
+        match self {
+            Self::Call(waker) => waker.wake(),
+            Self::Any(signal) => {
+                signal.notify(usize::MAX);
+            }
+        }
+    }
+}
+
 /// The dialogs of a link that somebody waits for.
 #[derive(Debug, Default)]
-pub(super) struct Dialogs {
-    named: BTreeMap<DialogId, (Arc<Signal>, Named)>,
-    spare: Vec<Arc<Signal>>,
-}
+pub(super) struct Dialogs(Numbered<DialogId, (Waiting, Named)>);
 
 impl Dialogs {
     pub(super) fn named(&self) -> Vec<(DialogId, Named)> {
-        self.named.iter().map(|(id, (_, named))| (*id, named.clone())).collect()
+        self.0.iter().map(|(id, (_, named))| (id, named.clone())).collect()
     }
+
+    /// Whom an event is to wake. Of a call that is its end, with which nobody waits any more.
+    fn waiting(&mut self, id: DialogId, event: &Event) -> Waits {
+        match self.0.get(id) {
+            None => Waits::Nobody,
+            Some((Waiting::Any(signal), _)) => Waits::For(Waiting::Any(signal.clone())),
+            Some((Waiting::Call(_), _)) => match event {
+                Event::Finished(_) => {
+                    self.0.remove(id).map_or(Waits::Nobody, |(waiting, _)| Waits::For(waiting))
+                }
+                _ => Waits::ForAnother,
+            },
+        }
+    }
+}
+
+/// Who waits for an event.
+enum Waits {
+    Nobody,
+    For(Waiting),
+    /// Somebody, for what comes later.
+    ForAnother,
 }
 
 impl Link {
     /// The signal that fires at every event of this dialog, until [`Link::forget`]. The name is
     /// what reports call it, and `by` who has opened it here.
     pub(crate) fn signal(&self, dialog: DialogId, name: Name, by: Option<ScopeId>) -> Arc<Signal> {
-        let Dialogs { named, spare } = &mut *lock(&self.dialogs);
-        let signal = || (spare.pop().unwrap_or_default(), Named { name, by });
-        named.entry(dialog).or_insert_with(signal).0.clone()
+        let signal = Arc::new(Signal::new());
+        let any = || (Waiting::Any(signal.clone()), Named { name, by });
+        match lock(&self.dialogs).0.get_or_insert_with(dialog, any) {
+            (Waiting::Any(known), _) => known.clone(),
+            // No dialog is a call and another as well.
+            (Waiting::Call(_), _) => signal,
+        }
     }
 
-    /// Wakes whoever waits for something of this dialog. That a call has begun is nothing to wait for.
-    pub(super) fn notify(&self, dialog: DialogId, event: &Event) {
-        let begun = matches!(event, Event::Accepted(_));
-        let signal = match lock(&self.dialogs).named.get(&dialog) {
-            Some((_, Named { name: Name::Call(_), .. })) | None if begun => return,
-            Some((signal, _)) => signal.clone(),
-            None => return,
-        };
-        signal.notify(usize::MAX);
+    /// Has the end of a call wake this one, which is to look for it once more then: it may have come
+    /// before.
+    pub(crate) fn wake_at_end(&self, call: DialogId, named: &Named, waker: &Waker) {
+        // A copy, and what it replaces: nobody knows what making or dropping one does.
+        let mut waker = waker.clone();
+        let mut dialogs = lock(&self.dialogs);
+        match dialogs.0.get_mut(call) {
+            Some((Waiting::Call(known), _)) => std::mem::swap(known, &mut waker),
+            Some((Waiting::Any(_), _)) => {}
+            None => {
+                dialogs.0.get_or_insert_with(call, || (Waiting::Call(waker), named.clone()));
+                return;
+            }
+        }
+        drop(dialogs);
     }
 
     /// The dialog's handles are gone.
     pub(crate) fn forget(&self, dialog: DialogId) {
-        lock(&self.dialogs).named.remove(&dialog);
-    }
-
-    /// The handle of a call is gone, which alone has waited for this signal.
-    pub(crate) fn forget_call(&self, dialog: DialogId, signal: &Arc<Signal>) {
-        let Dialogs { named, spare } = &mut *lock(&self.dialogs);
-        named.remove(&dialog);
-        if spare.len() < SPARE {
-            spare.push(signal.clone());
-        }
+        let gone = lock(&self.dialogs).0.remove(dialog);
+        // Not under the lock: what is let go of may use the link.
+        drop(gone);
     }
 
     /// Takes back the buffer of something that was received.
@@ -100,8 +141,8 @@ impl Link {
     pub(crate) fn under_way(&self, own: Option<&str>) -> Vec<String> {
         let phases = self.look(Connection::under_way);
         let dialogs = lock(&self.dialogs);
-        let names = &dialogs.named;
-        let name = |(id, phase): (DialogId, &'static str)| match (names.get(&id), own) {
+        let names = &dialogs.0;
+        let name = |(id, phase): (DialogId, &'static str)| match (names.get(id), own) {
             (Some((_, named)), _) => Some(format!("`{}` ({phase})", named.name)),
             (None, Some(name)) if id.is_actor() => Some(format!("`{name}` ({phase})")),
             // A daemon that is up does nothing of its own.
@@ -115,31 +156,40 @@ impl Link {
 
 thread_local! {
     /// Room for the next events. Empty while some are handled: handling one may bring others.
-    static ROOM: Cell<Vec<Event>> = const { Cell::new(Vec::new()) };
+    static ROOM: Cell<Vec<One>> = const { Cell::new(Vec::new()) };
 }
 
-/// Events on their way from the core to whoever handles them.
-#[derive(Debug, Default)]
-pub(super) struct Events(Vec<Event>);
+type One = (Event, Option<Waiting>);
 
-impl Events {
-    pub(super) fn push(&mut self, event: Event) {
+/// Events on their way from the core to whoever handles them, each with whom it wakes.
+#[derive(Debug, Default)]
+pub(super) struct News(Vec<One>);
+
+impl News {
+    /// Adds an event, unless it is that a call has begun: for that nobody waits.
+    pub(super) fn add(&mut self, event: Event, dialogs: &mut Dialogs) {
+        let waits = event.dialog().map_or(Waits::Nobody, |id| dialogs.waiting(id, &event));
+        let waiting = match waits {
+            Waits::ForAnother if matches!(event, Event::Accepted(_)) => return,
+            Waits::For(waiting) => Some(waiting),
+            Waits::Nobody | Waits::ForAnother => None,
+        };
         if self.0.capacity() == 0 {
             self.0 = ROOM.try_with(Cell::take).unwrap_or_default();
         }
-        self.0.push(event);
+        self.0.push((event, waiting));
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Event> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = One> {
         self.0.drain(..)
     }
 }
 
-impl Drop for Events {
+impl Drop for News {
     fn drop(&mut self) {
         let mut room = std::mem::take(&mut self.0);
         if (1..=SPARE).contains(&room.capacity()) {

@@ -41,8 +41,8 @@ pub(super) struct Marks {
     listed: AtomicU64,
     /// The link's writer was woken for what is kept, and has not looked since.
     pub(super) woken: AtomicU64,
-    /// About so many bytes of values are kept in the core.
-    values: AtomicUsize,
+    /// About so many bytes are kept in the core.
+    bytes: AtomicUsize,
 }
 
 struct Turn {
@@ -83,21 +83,22 @@ impl Drop for Gathering {
 }
 
 impl Link {
-    /// Has `f` send a value of so many bytes, which leaves as [`Leaves::Soon`] has it, and together with
-    /// others of a turn once they are [`BATCH`] bytes.
-    pub(crate) fn send_value<E>(
+    /// Has `f` say something of so many bytes, from which nothing follows but that it is to be written:
+    /// no event, and no deadline. It leaves as [`Leaves`] has it, and together with others of a turn once
+    /// they are [`BATCH`] bytes.
+    pub(crate) fn say<T, E>(
         self: &Arc<Self>,
+        leaves: Leaves,
         size: usize,
-        f: impl FnOnce(&mut Connection) -> Result<(), E>,
-    ) -> Result<(), E> {
-        // Nothing follows from it but that it is to be written: no event, and no deadline.
-        let sent = f(&mut lock(&self.connection));
-        let keeps = sent.is_ok() && self.keeps_value(size);
-        // One that was not taken waits for what is to come when the others are read.
+        f: impl FnOnce(&mut Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let said = f(&mut lock(&self.connection));
+        let keeps = said.is_ok() && self.keeps_said(leaves, size);
+        // What was not taken waits for what is to come when the others are read.
         if !keeps {
             self.flush();
         }
-        sent
+        said
     }
 
     /// Has `f` take a value, and what has to be said to the sender said.
@@ -113,16 +114,16 @@ impl Link {
         value
     }
 
-    fn keeps_value(self: &Arc<Self>, size: usize) -> bool {
+    fn keeps_said(self: &Arc<Self>, leaves: Leaves, size: usize) -> bool {
         let cost = size.saturating_add(Limits::FRAME_COST as usize);
-        let kept = self.turns.values.load(Ordering::Relaxed).saturating_add(cost);
-        let keeps = kept < BATCH && self.keeps(Leaves::Soon);
-        self.turns.values.store(if keeps { kept } else { 0 }, Ordering::Relaxed);
+        let kept = self.turns.bytes.load(Ordering::Relaxed).saturating_add(cost);
+        let keeps = kept < BATCH && self.keeps(leaves);
+        self.turns.bytes.store(if keeps { kept } else { 0 }, Ordering::Relaxed);
         keeps
     }
 
     /// Whether what was just said here is kept. Where it is, it leaves in the end.
-    pub(super) fn keeps(self: &Arc<Self>, leaves: Leaves) -> bool {
+    fn keeps(self: &Arc<Self>, leaves: Leaves) -> bool {
         if leaves == Leaves::Now {
             return false;
         }

@@ -41,8 +41,6 @@ fn write(line: &Line, frames: &Gather) -> std::io::Result<usize> {
 
 enum Written {
     All,
-    /// There is something, and more may come.
-    Kept,
     Blocked,
     Failed,
 }
@@ -79,11 +77,6 @@ impl Link {
 
     /// Writes what is kept and what the core has to send, as far as the socket takes it.
     pub(crate) fn flush(self: &Arc<Self>) {
-        self.write_out(false);
-    }
-
-    /// The same; or keeps it in the form in which it will be written, unless that is much.
-    pub(super) fn write_out(self: &Arc<Self>, mut keep: bool) {
         if let Some(carrier) = &self.inner {
             carrier.notify(1);
             return;
@@ -91,7 +84,7 @@ impl Link {
         loop {
             // Whoever holds the lock looks again after letting it go, so nothing is forgotten.
             let Ok(mut outgoing) = self.outgoing.try_lock() else { return };
-            let done = self.write_some(&mut outgoing, keep);
+            let done = self.write_some(&mut outgoing);
             drop(outgoing);
             match done {
                 Written::Blocked => {
@@ -103,21 +96,14 @@ impl Link {
                     self.blocked.notify(1);
                     self.tell(|connection| connection.handle_write_closed());
                 }
-                Written::All | Written::Kept => {}
+                Written::All => {}
             }
             let connection = lock(&self.connection);
-            let hurry = self.hurry.swap(false, Ordering::Relaxed);
-            // Of whoever found the lock taken, the frames may be among those that are kept.
-            let again = hurry && matches!(done, Written::Kept);
-            keep &= !again;
-            if again || connection.wants_transmit() {
+            if connection.wants_transmit() {
                 continue;
             }
             let (closed, said_all) = (connection.is_closed(), connection.has_said_all());
             drop(connection);
-            if matches!(done, Written::Kept) {
-                return;
-            }
             if said_all {
                 lock(&self.outgoing).line.as_ref().inspect(|line| line.close_writing());
             }
@@ -129,7 +115,7 @@ impl Link {
         }
     }
 
-    fn write_some(&self, outgoing: &mut Outgoing, keep: bool) -> Written {
+    fn write_some(&self, outgoing: &mut Outgoing) -> Written {
         if outgoing.blocked {
             return Written::Blocked;
         }
@@ -143,9 +129,6 @@ impl Link {
             if outgoing.frames.is_empty() {
                 outgoing.blocked = outgoing.line.as_ref().is_some_and(|line| line.is_behind());
                 return if outgoing.blocked { Written::Blocked } else { Written::All };
-            }
-            if keep && outgoing.frames.len() < BATCH {
-                return Written::Kept;
             }
             let Some(line) = &outgoing.line else {
                 outgoing.frames.clear();

@@ -18,7 +18,7 @@
 //! - [`registrar`]: who is registered under which name, who waits for one.
 //! - [`tty`]: who has the terminal for debugging, and who waits for it.
 //! - [`actor`]: the scopes of one actor, and whom a cancel reaches first; its links by peer.
-//! - [`address`], [`report`], [`error`], [`id`], [`limits`], [`time`]: plain data.
+//! - [`address`], [`report`], [`error`], [`id`], [`limits`], [`slice`], [`time`]: plain data.
 //!
 //! Rooms import downwards only: `wire` < `dialog` < `connection` < `actor`; `nursery`, `registrar` and
 //! `tty` stand beside `connection`. Rule ids (`P-…`) name the rules of `SPEC.md` beside this crate's sources.
@@ -57,6 +57,7 @@ pub mod limits;
 pub mod nursery;
 pub mod registrar;
 pub mod report;
+pub mod slice;
 pub mod time;
 pub mod tty;
 pub mod wire;

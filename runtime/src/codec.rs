@@ -3,11 +3,13 @@
 //! Does not know links or dialogs. What is decoded is bounded here, whatever the codec: [`MAX_DEPTH`].
 
 mod encoded;
+pub(crate) mod handed;
 mod limits;
 #[cfg(feature = "messagepack")]
 mod messagepack;
 mod postcard;
 
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -15,6 +17,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
 pub(crate) use self::encoded::{Encoded, in_place};
+use self::handed::Parts;
 pub use self::limits::MAX_DEPTH;
 #[cfg(feature = "messagepack")]
 pub use self::messagepack::MessagePack;
@@ -114,8 +117,25 @@ impl std::error::Error for CodecError {}
 /// How values of one type become bytes.
 pub(crate) type Put<T> = fn(&T, &mut Vec<u8>) -> Result<(), CodecError>;
 
+/// The same, but that large bytes of it are handed on.
+pub(crate) type PutApart<T> = fn(&T, &mut Vec<u8>, &mut Parts) -> Result<(), CodecError>;
+
 /// How bytes become values of one type.
 pub(crate) type Take<T> = fn(&[u8]) -> Result<T, CodecError>;
+
+/// Appends the bytes of a value to `out`, but for large ones that it shares, where that is left to the codec:
+/// those are in `parts` then.
+pub(crate) fn put_apart<C: Codec, T: Serialize>(
+    value: &T,
+    out: &mut Vec<u8>,
+    parts: &mut Parts,
+) -> Result<(), CodecError> {
+    // Whatever another codec appends it may look at again.
+    if TypeId::of::<C>() != TypeId::of::<Postcard>() {
+        return C::encode(value, out);
+    }
+    handed::apart(out, parts, |out| C::encode(value, out))
+}
 
 /// Makes a value of all of the bytes, within the limits.
 pub(crate) fn take<C: Codec, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
@@ -156,6 +176,21 @@ pub(crate) fn encode_into<C: Codec, T: Serialize>(
 pub(crate) fn encode_by<T>(put: Put<T>, value: &T, what: &str, name: &str) -> Result<Encoded> {
     let mut bytes = Encoded::begin();
     match put(value, bytes.buffer()) {
+        Ok(()) => Ok(bytes),
+        Err(error) => Err(not_encoded(what, name, &error)),
+    }
+}
+
+/// A value, of which large bytes are handed on.
+pub(crate) fn encode_apart<T>(
+    put: PutApart<T>,
+    value: &T,
+    what: &str,
+    name: &str,
+) -> Result<Encoded> {
+    let mut bytes = Encoded::begin();
+    let (buffer, parts) = bytes.both();
+    match put(value, buffer, parts) {
         Ok(()) => Ok(bytes),
         Err(error) => Err(not_encoded(what, name, &error)),
     }

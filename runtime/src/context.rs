@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::actor::Actor;
-use crate::codec::{self, Codec, Put, Take, decode, encode_by};
+use crate::codec::{self, Codec, Put, PutApart, Take, decode, encode_by};
 use crate::dialog::Dialog;
 use crate::endpoint::{ContextEndpoint, Endpoint, EndpointReturn, ErrorOf, ValueOf};
 use crate::error::{EndpointError, Error, Never, Result};
@@ -28,7 +28,7 @@ pub struct Starts<T>(Put<T>);
 
 /// The type of what a context's callee sends.
 #[derive(Debug)]
-pub struct Sends<T>(Put<T>);
+pub struct Sends<T>(PutApart<T>);
 
 /// The type of what a context's callee receives.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ where
         Self {
             dialog: seat.0,
             starts: Starts(C::encode),
-            sends: Sends(C::encode),
+            sends: Sends(codec::put_apart::<C, Out>),
             receives: Receives(codec::take::<C, In>),
         }
     }
@@ -127,7 +127,7 @@ impl<First, Out, In> fmt::Debug for Context<First, Out, In> {
 #[derive(Debug)]
 pub struct Started<Out, In> {
     dialog: Arc<Dialog>,
-    put: Put<Out>,
+    put: PutApart<Out>,
     take: Take<In>,
 }
 
@@ -247,7 +247,11 @@ impl<E: ContextEndpoint> OpenContext<E> {
     pub fn open_stream(&mut self) -> Result<MsgStream<Received<E>, Sent<E>>> {
         self.dialog.check_not_cancelled()?;
         self.dialog.open_stream()?;
-        Ok(MsgStream::over(self.dialog.clone(), E::Codec::encode, codec::take::<E::Codec, Sent<E>>))
+        Ok(MsgStream::over(
+            self.dialog.clone(),
+            codec::put_apart::<E::Codec, _>,
+            codec::take::<E::Codec, Sent<E>>,
+        ))
     }
 
     /// Whether this side has asked the far task to end.

@@ -25,7 +25,7 @@ mod refused;
 mod told;
 
 pub(crate) use asked::Asked;
-pub(crate) use flow::{Outbound, Received};
+pub(crate) use flow::{Next, Outbound, Received};
 use told::Told;
 
 /// Which end of a dialog this is.

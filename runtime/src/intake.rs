@@ -2,14 +2,16 @@
 //! whichever comes next. A value that cannot be decoded ends the dialog.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hatchery_proto::Values;
 
+use crate::codec::handed::{self, HANDED};
 use crate::codec::{CodecError, Take};
-use crate::dialog::{Dialog, Received};
+use crate::dialog::{Dialog, Next, Received};
 use crate::error::{Error, Result};
 
 /// The receiving end of a dialog.
@@ -43,24 +45,48 @@ impl Intake {
         if let Some(pending) = &mut self.pending {
             let received = pending.as_mut().await;
             self.pending = None;
-            return received?.map(|bytes| self.decoded(&bytes, take)).transpose();
+            return received?.map(|bytes| self.decoded(bytes, take).0).transpose();
         }
-        if let Some(value) = self.dialog.next(&mut self.values) {
-            self.count += 1;
-            return decoded(&self.dialog, self.count, value, take).map(Some);
+        if let Some(value) = self.next(take) {
+            return value.map(Some);
         }
         match self.dialog.recv(&mut self.bytes).await? {
             Received::Value => {
-                self.count += 1;
-                decoded(&self.dialog, self.count, &self.bytes, take).map(Some)
+                let bytes = mem::take(&mut self.bytes);
+                let (value, left) = self.decoded(bytes, take);
+                self.bytes = left;
+                value.map(Some)
             }
             Received::End => Ok(None),
         }
     }
 
-    fn decoded<T>(&mut self, bytes: &[u8], take: Take<T>) -> Result<T> {
+    /// The next value, where one is there.
+    #[inline]
+    fn next<T>(&mut self, take: Take<T>) -> Option<Result<T>> {
+        match self.dialog.next(&mut self.values)? {
+            Next::Lent(value) => {
+                self.count += 1;
+                Some(decoded(&self.dialog, self.count, value, take))
+            }
+            Next::Large(value) => {
+                let (value, left) = self.decoded(value, take);
+                self.values.put_back(left);
+                Some(value)
+            }
+        }
+    }
+
+    /// One in a buffer of its own; and a buffer for what comes next, that one where the value does not keep
+    /// it.
+    fn decoded<T>(&mut self, bytes: Vec<u8>, take: Take<T>) -> (Result<T>, Vec<u8>) {
         self.count += 1;
-        decoded(&self.dialog, self.count, bytes, take)
+        if bytes.len() < HANDED {
+            return (decoded(&self.dialog, self.count, &bytes, take), bytes);
+        }
+        let (value, left) = handed::take_whole(bytes, take);
+        let value = value.map_err(|error| undecoded(&self.dialog, self.count, &error));
+        (value, left.or_else(handed::left).unwrap_or_default())
     }
 
     /// The same as a stream, which an error ends.
@@ -72,18 +98,15 @@ impl Intake {
         if self.ended {
             return Poll::Ready(None);
         }
-        let dialog = &self.dialog;
         // Without a future of its own where one is there, as on a busy stream.
         if self.pending.is_none()
-            && let Some(value) = dialog.next(&mut self.values)
+            && let Some(value) = self.next(take)
         {
-            self.count += 1;
-            let value = decoded(dialog, self.count, value, take);
             self.ended = value.is_err();
             return Poll::Ready(Some(value));
         }
         let pending = self.pending.get_or_insert_with(|| {
-            let dialog = dialog.clone();
+            let dialog = self.dialog.clone();
             Box::pin(async move {
                 let mut bytes = Vec::new();
                 match dialog.recv(&mut bytes).await? {
@@ -95,7 +118,7 @@ impl Intake {
         let received = ready!(pending.as_mut().poll(cx));
         self.pending = None;
         let received = received.and_then(|bytes| {
-            let value = bytes.map(|bytes| self.decoded(&bytes, take));
+            let value = bytes.map(|bytes| self.decoded(bytes, take).0);
             value.transpose()
         });
         self.ended = !matches!(received, Ok(Some(_)));

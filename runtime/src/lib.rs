@@ -189,6 +189,7 @@
 #![cfg_attr(feature = "test-support", deny(unsafe_code))]
 
 mod actor;
+mod blob;
 mod broadcast;
 mod cache;
 mod child;
@@ -239,6 +240,7 @@ mod turn;
 mod wait;
 mod ward;
 
+pub use blob::Blob;
 pub use broadcast::Subscriber;
 pub use cache::{Cache, open_cache};
 pub use child::{ActorEnd, ActorLife, init, init_on};

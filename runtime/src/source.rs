@@ -14,7 +14,7 @@ use futures_core::Stream;
 use futures_lite::{FutureExt as _, StreamExt as _, future};
 use hatchery_proto::ActorId;
 
-use crate::codec::{self, encode};
+use crate::codec::{self, encode_apart};
 use crate::context::{CancelStatus, block::in_scope, failure};
 use crate::dialog::Dialog;
 use crate::endpoint::{DeclaredBy, Ending, ErrorOf, Failed, StreamEndpoint, failed};
@@ -140,7 +140,7 @@ pub(crate) async fn produce<E: StreamEndpoint>(args: E::Args, dialog: &Dialog) -
     let mut sent = 0_u32;
     while let Some(item) = items.next().await {
         let mut bytes = item.map_err(|error| failed::<E>(&error)).and_then(|item| {
-            encode::<E::Codec, _>(&item, "an item of", E::NAME)
+            encode_apart(codec::put_apart::<E::Codec, _>, &item, "an item of", E::NAME)
                 .map_err(|error| Failed::from_error(&error, E::NAME))
         })?;
         let done = async { Some(dialog.send(bytes.outbound()).await) };

@@ -11,7 +11,8 @@ use futures_sink::Sink;
 use hatchery_proto::{Capacity, Overrun};
 
 use crate::broadcast::Subscriber;
-use crate::codec::{self, CodecError, Encoded, Put, Take, encode_by};
+use crate::codec::handed::Parts;
+use crate::codec::{self, CodecError, Encoded, PutApart, Take, encode_apart};
 use crate::dialog::{Dialog, Outbound};
 use crate::error::{Error, Result};
 use crate::intake::Intake;
@@ -30,7 +31,7 @@ pub struct MsgStream<Tx, Rx> {
 
 impl<Tx, Rx> MsgStream<Tx, Rx> {
     /// The stream of a dialog on which `open_stream` was just granted.
-    pub(crate) fn over(dialog: Arc<Dialog>, put: Put<Tx>, take: Take<Rx>) -> Self {
+    pub(crate) fn over(dialog: Arc<Dialog>, put: PutApart<Tx>, take: Take<Rx>) -> Self {
         Self {
             sender: SendHalf::over(dialog.clone(), put),
             receiver: RecvHalf { intake: Intake::of(dialog), take },
@@ -172,7 +173,7 @@ impl<Tx> std::error::Error for TrySendError<Tx> {}
 pub struct SendHalf<Tx> {
     dialog: Arc<Dialog>,
     pending: Option<Sending>,
-    put: Put<Tx>,
+    put: PutApart<Tx>,
 }
 
 /// What is not encoded, in words.
@@ -182,7 +183,7 @@ const VALUE: &str = "a value for";
 type Sending = Pin<Box<dyn Future<Output = Result<()>> + Send + Sync>>;
 
 impl<Tx> SendHalf<Tx> {
-    fn over(dialog: Arc<Dialog>, put: Put<Tx>) -> Self {
+    fn over(dialog: Arc<Dialog>, put: PutApart<Tx>) -> Self {
         Self { dialog, pending: None, put }
     }
 
@@ -195,12 +196,14 @@ impl<Tx> SendHalf<Tx> {
     }
 
     fn encode(&self, value: &Tx) -> Result<Encoded> {
-        encode_by(self.put, value, VALUE, &self.dialog.task)
+        encode_apart(self.put, value, VALUE, &self.dialog.task)
     }
 }
 
 impl<Tx> SendHalf<Tx> {
     /// Sends one value; waits while the peer's window is full (P-W1).
+    ///
+    /// Large bytes need not be copied for it: see [`Blob`](crate::Blob).
     ///
     /// Done when the value is handed over whole, not when the peer has read it. The first value of a
     /// turn, which is once round all tasks that are ready, leaves at once; those behind it leave
@@ -225,9 +228,13 @@ impl<Tx> SendHalf<Tx> {
     /// not.
     fn sends(&self, value: &Tx) -> Result<Option<Encoded>> {
         let sent = codec::in_place(|buffer| {
-            (self.put)(value, buffer)?;
-            let sent = self.dialog.sends(Outbound::Own(buffer));
-            Ok(if sent { None } else { Some(Encoded::of(buffer)) })
+            let mut parts = Parts::new();
+            (self.put)(value, buffer, &mut parts)?;
+            let sent = match parts.is_empty() {
+                true => self.dialog.sends(Outbound::Own(buffer)),
+                false => self.dialog.sends(Outbound::Apart(buffer, &mut parts)),
+            };
+            Ok(if sent { None } else { Some(Encoded::of(buffer, parts)) })
         });
         match sent {
             Some(sent) => sent.map_err(|error| self.not_encoded(&error)),

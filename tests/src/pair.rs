@@ -85,6 +85,8 @@ pub enum Split {
     Whole,
     /// In pieces of this many bytes.
     Pieces(usize),
+    /// The same, read to where the core has room for a large payload.
+    Placed(usize),
 }
 
 /// Two ends and the bytes between them.
@@ -278,6 +280,15 @@ fn drain(mut recv: impl FnMut(&mut Vec<u8>) -> Recv) -> (Vec<Vec<u8>>, Recv) {
     }
 }
 
+/// Has a core hear of these bytes as from a driver that reads them to where it has room for them.
+pub fn read(core: &mut Connection, now: Instant, bytes: &[u8]) {
+    let place = core.place();
+    let (there, behind) = bytes.split_at(place.len().min(bytes.len()));
+    place[..there.len()].copy_from_slice(there);
+    core.handle_placed(there.len());
+    core.handle_input(now, behind);
+}
+
 fn carry(from: &mut End, to: &mut End, now: Instant, split: Split, budget: usize) -> bool {
     let mut bytes = Vec::new();
     let count = from.core.poll_transmit(now, &mut bytes, budget);
@@ -286,6 +297,9 @@ fn carry(from: &mut End, to: &mut End, now: Instant, split: Split, budget: usize
         Split::Whole => to.core.handle_input(now, &bytes),
         Split::Pieces(size) => {
             bytes.chunks(size).for_each(|piece| to.core.handle_input(now, piece));
+        }
+        Split::Placed(size) => {
+            bytes.chunks(size).for_each(|piece| read(&mut to.core, now, piece));
         }
     }
     from.look();

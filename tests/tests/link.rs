@@ -577,6 +577,7 @@ fn p_f4_bytes_one_at_a_time_give_the_same_as_whole() {
     let whole = told(Split::Whole, usize::MAX);
     for size in [1, 2, 3, 7, 64] {
         assert_eq!(told(Split::Pieces(size), usize::MAX), whole);
+        assert_eq!(told(Split::Placed(size), usize::MAX), whole, "read to its place");
         assert_eq!(told(Split::Pieces(size), 1), whole, "one frame for each call");
     }
 }

@@ -37,7 +37,9 @@ const SIZES: [usize; 10] = [4, 16, 16, 64, 120, 500, 1024, 1025, 5000, 70_000];
 fn p_d1_values_are_the_same_taken_together_or_one_by_one_or_put_back() {
     let mut random = fastrand::Rng::with_seed(11);
     for window_size in [1024, 4096, 256 * 1024] {
-        for split in [Split::Whole, Split::Pieces(1), Split::Pieces(100), Split::Pieces(4096)] {
+        let placed = [Split::Placed(1000), Split::Placed(100_000)];
+        let pieces = [Split::Whole, Split::Pieces(1), Split::Pieces(100), Split::Pieces(4096)];
+        for split in pieces.into_iter().chain(placed) {
             let limits = Limits { window: window_size, ..Limits::default() };
             let mut pair = Pair::up_with(&limits);
             pair.split = split;

@@ -1,6 +1,7 @@
 //! Small values share buffers on their way out and where they wait for a reader. Nobody can tell: not
 //! by their order, not by whose turn it is, not by what is kept of them.
 
+use hatchery_proto::slice::Slice;
 use hatchery_proto::{Capacity, Connection, DialogId, Gather, Kind, Overrun, Recv};
 use hatchery_tests::pair::{Pair, Split, wish};
 
@@ -36,7 +37,9 @@ const SIZES: [usize; 12] = [4, 16, 64, 120, 500, 1007, 1008, 1009, 4096, 4097, 5
 #[test]
 fn p_d1_values_of_all_sizes_stay_in_order_however_they_are_carried_and_taken() {
     let mut random = fastrand::Rng::with_seed(6);
-    for split in [Split::Whole, Split::Pieces(1), Split::Pieces(7), Split::Pieces(4096)] {
+    let placed = [Split::Placed(100), Split::Placed(50_000)];
+    let pieces = [Split::Whole, Split::Pieces(1), Split::Pieces(7), Split::Pieces(4096)];
+    for split in pieces.into_iter().chain(placed) {
         for budget in [1, 100, 65_536, usize::MAX] {
             let mut pair = Pair::up();
             (pair.split, pair.budget) = (split, budget);
@@ -167,6 +170,23 @@ fn p_w1_the_books_are_right_with_values_half_written_and_half_taken() {
     assert_eq!(sender.balance + sender.unsent, receiver.allowance);
 }
 
+/// The same value as bytes of its own with others between, of which each may be empty.
+fn apart(value: &[u8], random: &mut fastrand::Rng) -> (Vec<u8>, Vec<(usize, Slice)>) {
+    let (mut own, mut shared, mut from) = (Vec::new(), Vec::new(), 0);
+    while from < value.len() {
+        let most = [10, 20_000, 70_000, 200_000][random.usize(0..4)];
+        let to = (from + random.usize(0..=most)).min(value.len());
+        if random.bool() {
+            own.extend_from_slice(&value[from..to]);
+        } else {
+            let around = [&[1, 2, 3][..], &value[from..to], &[4]].concat();
+            shared.push((own.len(), Slice::from(around).part(3..3 + to - from).unwrap()));
+        }
+        from = to;
+    }
+    (own, shared)
+}
+
 fn flat(gather: &Gather) -> Vec<u8> {
     gather.slices().flatten().copied().collect()
 }
@@ -182,7 +202,14 @@ fn what_is_gathered_is_what_would_be_transmitted_however_it_is_taken() {
     for _ in 0..1000 {
         let which = random.usize(0..2);
         let mut next = value(numbers[which], sizes[random.usize(0..sizes.len())]);
-        let sent_now = pair.a.core.caller(ids[which]).unwrap().send_from(&mut next);
+        let mut caller = pair.a.core.caller(ids[which]).unwrap();
+        let sent_now = match random.u8(0..3) {
+            0 => {
+                let (own, mut shared) = apart(&next, &mut random);
+                caller.send_with(&own, &mut shared)
+            }
+            _ => caller.send_from(&mut next),
+        };
         numbers[which] += u32::from(sent_now.is_ok());
         // A twin says it in one buffer.
         let (mut twin, mut one) = (pair.a.core.clone(), Vec::new());
@@ -234,4 +261,59 @@ fn a_large_payload_that_leaves_in_one_frame_is_not_copied() {
     let mut value = vec![7; 50_000];
     pair.a.core.caller(id).unwrap().send_from(&mut value).unwrap();
     assert_eq!(value.as_ptr(), at);
+}
+
+#[test]
+fn what_others_hold_too_is_handed_on_in_every_frame_and_given_back() {
+    for size in [16 * 1024, 65_584, 400_000] {
+        let mut pair = Pair::up();
+        let id = pair.context();
+        let shared = Slice::from(value(1, size));
+        let mut parts = vec![(3, shared.clone())];
+        pair.a.core.caller(id).unwrap().send_with(b"headtail", &mut parts).unwrap();
+        assert!(parts.is_empty());
+        let mut gather = Gather::default();
+        while pair.a.core.poll_gather(pair.now, &mut gather, 65_536) > 0 {}
+        let whole = shared.as_ptr_range();
+        let there = gather.slices().filter(|part| whole.contains(&part.as_ptr()));
+        // All but what shares the last frame with little else.
+        assert!(there.map(<[u8]>::len).sum::<usize>() + 16 * 1024 > size, "{size}");
+        pair.b.core.handle_input(pair.now, &flat(&gather));
+        let sent = [b"hea", &value(1, size)[..], b"dtail"].concat();
+        assert!(pair.received_at_b(id).0 == [sent], "{size}");
+        gather.advance(gather.len());
+        assert_eq!(
+            shared.into_whole().map(|whole| whole.len()).ok(),
+            Some(size),
+            "somebody holds it"
+        );
+    }
+}
+
+#[test]
+fn p_c1_a_cancel_lets_go_of_what_others_hold_too() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let shared = Slice::from(value(1, 200_000));
+    pair.a.core.caller(id).unwrap().send_with(b"", &mut vec![(0, shared.clone())]).unwrap();
+    let mut gather = Gather::default();
+    assert!(pair.a.core.poll_gather(pair.now, &mut gather, 1) > 0);
+    let cancel = hatchery_tests::pair::cancel_by(1, std::time::Duration::from_secs(1));
+    pair.a.core.caller(id).unwrap().cancel(pair.now, cancel);
+    while pair.a.core.poll_gather(pair.now, &mut gather, 65_536) > 0 {}
+    assert!(gather.len() < 70_000, "half a message is left where it is");
+    gather.clear();
+    assert!(shared.into_whole().is_ok());
+}
+
+#[test]
+fn p_f3_what_is_handed_on_is_bounded_like_any_other_value_and_stays_where_it_is() {
+    let limits = hatchery_proto::Limits { max_message: 100_000, ..Default::default() };
+    let mut pair = Pair::up_with(&limits);
+    let id = pair.context();
+    let shared = Slice::from(value(1, 60_000));
+    let mut parts = vec![(0, shared.clone()), (0, shared)];
+    let sent = pair.a.core.caller(id).unwrap().send_with(b"and", &mut parts);
+    assert_eq!(sent, Err(hatchery_proto::SendError::TooLarge { size: 120_003, max: 100_000 }));
+    assert_eq!(parts.len(), 2);
 }

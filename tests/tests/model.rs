@@ -226,8 +226,8 @@ proptest! {
     #[test]
     fn p_f4_splits_and_spurious_polls_change_nothing(script in calls(), size in 1..50_usize) {
         let whole = log(&script, Split::Whole, false);
-        for (split, spurious) in [(Split::Whole, true), (Split::Pieces(size), true)] {
-            assert_eq!(whole, log(&script, split, spurious));
+        for split in [Split::Whole, Split::Pieces(size), Split::Placed(size)] {
+            assert_eq!(whole, log(&script, split, true));
         }
     }
 

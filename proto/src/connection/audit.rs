@@ -165,7 +165,8 @@ impl Connection {
     #[must_use]
     pub fn held(&self) -> usize {
         let dialogs: usize = self.dialogs.iter().map(|(_, dialog)| bytes(dialog)).sum();
-        dialogs.saturating_add(self.deframer.held())
+        let placing = self.placing.as_ref().map_or(0, |place| place.held());
+        dialogs.saturating_add(self.deframer.held()).saturating_add(placing)
     }
 
     /// Dialogs that take a place in memory, ended ones whose handle is still held included.
@@ -210,7 +211,7 @@ fn unsent(id: DialogId, dialog: &Dialog, chunk: usize) -> i64 {
         .queue
         .iter()
         .filter(|message| is_value(message.tag))
-        .map(|message| cost(message.payload.len().saturating_sub(message.written), chunk))
+        .map(|message| cost(message.payload.left(), chunk))
         .sum::<u64>();
     // Of small ones each costs its bytes and its frame, and stands behind its header.
     let (len, bytes) = (dialog.values.len, dialog.values.rest().len());

@@ -189,7 +189,7 @@ impl Connection {
                     return self.on_peer_cancel(request, content);
                 }
                 self.goodbye(now, GoodbyeReason::NotAllowed);
-                self.charge_frame(content, tag.name())
+                self.charge_frame(content.len(), tag.name())
             }
             Tag::CancelAck => match &mut self.ends.wanted {
                 Some(wanted) if wanted.unanswered => {
@@ -216,7 +216,7 @@ impl Connection {
                 let shorter = request.grace < known.0.grace;
                 known.0.grace = known.0.grace.min(request.grace);
                 // The first is free, a repeat is not (P-A4).
-                self.charge_frame(content, Tag::Cancel.name())?;
+                self.charge_frame(content.len(), Tag::Cancel.name())?;
                 shorter
             }
         };

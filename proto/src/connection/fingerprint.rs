@@ -69,6 +69,9 @@ impl Connection {
             self.apart.over.hash(state);
         }
         self.deframer.fingerprint(state);
+        if let Some(place) = &self.placing {
+            place.fingerprint(names, state);
+        }
         self.deadlines(names, state);
     }
 
@@ -154,8 +157,8 @@ impl Control {
 
 impl Outgoing {
     fn fingerprint(&self, state: &mut impl Hasher) {
-        let payload = brief(&self.payload);
-        (self.tag as u8, payload, &self.head, self.written, self.begun).hash(state);
+        let payload = (self.payload.left(), self.payload.first());
+        (self.tag as u8, payload, &self.head, self.begun).hash(state);
     }
 }
 

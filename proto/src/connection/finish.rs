@@ -76,7 +76,7 @@ impl Connection {
     pub(super) fn refuse_oversized(&mut self) {
         let max = self.max_message();
         let sized = self.dialogs.iter().filter_map(|(id, dialog)| {
-            let size = dialog.queue.front()?.payload.len();
+            let size = dialog.queue.front()?.payload.left();
             (size > max).then_some((id, size))
         });
         for (id, size) in sized.collect::<Vec<_>>() {

@@ -4,10 +4,36 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::slice::Slice;
+
+/// Bytes that leave one behind the other.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Own(Vec<u8>),
+    Shared(Slice),
+}
+
+impl Part {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    /// A buffer that is needed no more, unless somebody else holds it.
+    fn into_buffer(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Own(bytes) => Some(bytes),
+            Self::Shared(bytes) => bytes.into_whole().ok(),
+        }
+    }
+}
+
 /// Frames for [`poll_gather`](super::Connection::poll_gather) to fill and a driver to write, in order.
 #[derive(Debug, Default)]
 pub struct Gather {
-    parts: VecDeque<Vec<u8>>,
+    parts: VecDeque<Part>,
     /// Of the first part so much is written.
     written: usize,
     len: usize,
@@ -42,8 +68,9 @@ impl Gather {
 
     /// What is to be written, in order.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        let first = self.parts.front().map(|part| part.get(self.written..).unwrap_or_default());
-        first.into_iter().chain(self.parts.iter().skip(1).map(Vec::as_slice))
+        let first =
+            self.parts.front().map(|part| part.bytes().get(self.written..).unwrap_or_default());
+        first.into_iter().chain(self.parts.iter().skip(1).map(Part::bytes))
     }
 
     /// So many bytes were written.
@@ -51,10 +78,11 @@ impl Gather {
         self.len = self.len.saturating_sub(bytes);
         self.written = self.written.saturating_add(bytes);
         while let Some(first) = self.parts.front()
-            && self.written >= first.len()
+            && self.written >= first.bytes().len()
         {
-            self.written -= first.len();
-            let Some(mut gone) = self.parts.pop_front() else { break };
+            self.written -= first.bytes().len();
+            let gone = self.parts.pop_front().and_then(Part::into_buffer);
+            let Some(mut gone) = gone else { continue };
             if self.open && self.parts.is_empty() {
                 gone.clear();
                 (self.tail, self.open) = (gone, false);
@@ -76,7 +104,7 @@ impl Gather {
             let tail = core::mem::take(&mut self.tail);
             return (tail.capacity() > 0).then_some(tail);
         }
-        let mut tail = self.parts.pop_back()?;
+        let Some(Part::Own(mut tail)) = self.parts.pop_back() else { return None };
         if self.parts.is_empty() {
             tail.drain(..core::mem::take(&mut self.written).min(tail.len()));
         }
@@ -84,14 +112,20 @@ impl Gather {
         Some(tail)
     }
 
-    pub(super) fn push(&mut self, part: Vec<u8>, open: bool) {
-        if part.is_empty() {
-            self.tail = part;
+    /// More frames may be appended to it.
+    pub(super) fn push_tail(&mut self, tail: Vec<u8>) {
+        if tail.is_empty() {
+            self.tail = tail;
             return;
         }
-        self.len = self.len.saturating_add(part.len());
+        self.push(Part::Own(tail));
+        self.open = true;
+    }
+
+    pub(super) fn push(&mut self, part: Part) {
+        self.len = self.len.saturating_add(part.bytes().len());
         self.parts.push_back(part);
-        self.open = open;
+        self.open = false;
     }
 
     /// Buffers that may be used again.

@@ -51,9 +51,10 @@ impl Connection {
 }
 
 fn look(id: DialogId, dialog: &Dialog) -> DialogLook {
-    let rest = dialog.queue.iter().map(|message| {
-        message.payload.len().saturating_sub(message.written).saturating_add(message.head.len())
-    });
+    let rest = dialog
+        .queue
+        .iter()
+        .map(|message| message.payload.left().saturating_add(message.head.len()));
     let unwritten = (
         dialog.values.len.saturating_add(dialog.queue.len()),
         dialog.values.rest().len().saturating_add(rest.sum()),

@@ -34,7 +34,7 @@ impl Connection {
             (false, true) => Err(self.violation(tag, "P-D5", "no such dialog is open")),
             // What crossed our terminal is dropped and counted, where it can have been honest.
             (false, false) if self.was_opened(id) && crosses(tag) => {
-                self.charge_frame(frame.body, tag.name())
+                self.charge_frame(frame.size, tag.name())
             }
             (false, false) => Err(self.violation(tag, "P-D5", "its dialog is not open")),
         }
@@ -109,7 +109,7 @@ impl Connection {
 
     /// Takes a message's cost off what its sender may still send (P-W1).
     fn spend(&mut self, tag: Tag, frame: &Frame<'_>) -> Judged {
-        let cost = i64::try_from(cost_of(frame.body.len(), 1)).unwrap_or(i64::MAX);
+        let cost = i64::try_from(cost_of(frame.size, 1)).unwrap_or(i64::MAX);
         let begins = frame.flags & CONTINUED == 0;
         // Words cost an allocation, so they are found for a fault alone.
         let state = self.state();
@@ -241,7 +241,7 @@ impl Connection {
             says_more && dialog.cancels < MAX_CANCELS
         });
         if !free {
-            self.charge_frame(content, tag.name())?;
+            self.charge_frame(content.len(), tag.name())?;
         }
         self.step(id, peer, Act::Cancel, tag)?;
         bound(&mut request.by.cause, &self.config.limits);
@@ -292,7 +292,7 @@ impl Connection {
             self.events.push_back(Event::Writable(id));
         }
         // Only what says something is free (P-A4).
-        if news { Ok(()) } else { self.charge_frame(content, tag.name()) }
+        if news { Ok(()) } else { self.charge_frame(content.len(), tag.name()) }
     }
 }
 

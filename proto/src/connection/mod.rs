@@ -18,6 +18,7 @@ mod gather;
 mod looks;
 mod messages;
 mod outbox;
+mod place;
 mod receive;
 mod recorder;
 mod spare;
@@ -26,6 +27,7 @@ mod transmit;
 mod values;
 mod views;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -79,6 +81,8 @@ pub struct Connection {
     /// Both sides' frames and messages, and the dialogs that the peer takes.
     announced: Announced,
     deframer: Deframer,
+    /// A large payload of which more is to come.
+    placing: Option<Box<place::Place>>,
     dialogs: Dialogs,
     /// Slots in use: of dialogs that we opened, and that the peer did. One is free when this side
     /// has finished it, whatever the peer has cancelled (P-A2).
@@ -133,6 +137,7 @@ impl Connection {
             given: None,
             announced,
             deframer: Deframer::new(MAX_HELLO),
+            placing: None,
             dialogs: Dialogs::default(),
             ours: 0,
             theirs: 0,

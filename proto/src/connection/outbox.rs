@@ -4,9 +4,10 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::gather::Gather;
+use super::gather::{Gather, Part};
 use super::spare::{Boxes, Spare};
 use super::{Connection, GoodbyeReason, LinkKind, Phase};
+use crate::dialog::payload::Payload;
 use crate::dialog::{Dialog, Outgoing};
 use crate::id::DialogId;
 use crate::time::Instant;
@@ -37,8 +38,8 @@ pub(super) struct Outbox {
     pub(super) arrived: Boxes,
     /// Large payloads are taken out as they are,
     pub(super) gathers: bool,
-    /// one at a time, behind what was written before it.
-    pub(super) moved: Option<Vec<u8>>,
+    /// each behind so many bytes of what was written.
+    pub(super) moved: Vec<(usize, Part)>,
 }
 
 impl Outbox {
@@ -57,7 +58,7 @@ impl Outbox {
             spare: Spare::default(),
             arrived: Boxes::default(),
             gathers: false,
-            moved: None,
+            moved: Vec::new(),
         }
     }
 
@@ -132,6 +133,22 @@ impl Outbox {
         self.spare.recycle(core::mem::replace(bytes, wider));
     }
 
+    /// Hands over what was moved, each behind what was written before it; what was written last is to be
+    /// gone on with.
+    fn hand_over(&mut self, mut tail: Vec<u8>, out: &mut Gather) -> Vec<u8> {
+        let mut before = 0;
+        for (at, part) in self.moved.drain(..) {
+            let mut next = tail.split_off(at.saturating_sub(before).min(tail.len()));
+            if next.is_empty() {
+                next = self.spare.empty_for(TAIL);
+            }
+            out.push_tail(core::mem::replace(&mut tail, next));
+            out.push(part);
+            before = at;
+        }
+        tail
+    }
+
     /// Puts a message into its dialog's own order of data.
     pub(super) fn queue(&mut self, id: DialogId, dialog: &mut Dialog, message: Outgoing) {
         dialog.queue.push_back(message);
@@ -189,7 +206,8 @@ impl Connection {
     }
 
     /// The same into several buffers: a payload of 16 KiB or more that leaves in one frame is handed
-    /// over and not copied. Takes back the buffers that are written.
+    /// over and not copied, and so is that much of one that leaves in several, or of bytes that others
+    /// hold too. Takes back the buffers that are written.
     #[must_use]
     pub fn poll_gather(&mut self, now: Instant, out: &mut Gather, budget: usize) -> usize {
         out.done().for_each(|buffer| self.out.spare.recycle(buffer));
@@ -204,14 +222,12 @@ impl Connection {
             if (written > 0 && left == 0) || !self.transmit_one(&mut tail, left) {
                 break;
             }
-            if let Some(payload) = self.out.moved.take() {
-                let next = self.out.spare.empty_for(TAIL);
-                out.push(core::mem::replace(&mut tail, next), true);
-                out.push(payload, false);
+            if !self.out.moved.is_empty() {
+                tail = self.out.hand_over(tail, out);
             }
         }
         self.out.gathers = false;
-        out.push(tail, true);
+        out.push_tail(tail);
         self.settle();
         self.arm_drain(now);
         out.len().saturating_sub(before)
@@ -266,6 +282,6 @@ impl Connection {
 }
 
 /// A message of which nothing is written.
-pub(super) const fn message(tag: Tag, payload: Vec<u8>) -> Outgoing {
-    Outgoing { tag, head: Vec::new(), payload, written: 0, begun: false }
+pub(super) fn message(tag: Tag, payload: impl Into<Payload>) -> Outgoing {
+    Outgoing { tag, head: Vec::new(), payload: payload.into(), begun: false }
 }

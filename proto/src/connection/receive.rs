@@ -39,13 +39,13 @@ impl Connection {
         }
         let mut input = bytes;
         while self.phase != Phase::Closed {
-            if self.takes_values(&mut input) {
+            if self.placing.is_none() && self.takes_values(&mut input) {
                 continue;
             }
             // Nearly every frame is whole where it arrived.
-            let judged = match self.deframer.next_whole(&mut input) {
+            let judged = match self.whole(&mut input) {
                 Ok(Some(frame)) => self.frame(now, &frame),
-                Ok(None) if input.is_empty() => break,
+                Ok(None) if input.is_empty() && self.placing.is_none() => break,
                 Ok(None) => match self.parts(now, &mut input) {
                     Ok(false) => break,
                     judged => judged.map(drop),
@@ -60,8 +60,19 @@ impl Connection {
         self.arm_drain(now);
     }
 
+    /// The next frame, where it stands whole in `input`.
+    fn whole<'i>(&self, input: &mut &'i [u8]) -> Result<Option<Frame<'i>>, Violation> {
+        if self.placing.is_some() { Ok(None) } else { self.deframer.next_whole(input) }
+    }
+
     /// A frame that comes in parts: `false` where more of it is to come.
     fn parts(&mut self, now: Instant, input: &mut &[u8]) -> Result<bool, Violation> {
+        if self.placing.is_some() {
+            return self.placed(now, input);
+        }
+        if self.places(input) {
+            return Ok(true);
+        }
         let mut deframer = core::mem::replace(&mut self.deframer, Deframer::new(0));
         let judged = match deframer.next(input) {
             Ok(None) => Ok(false),
@@ -75,13 +86,13 @@ impl Connection {
         judged
     }
 
-    fn frame(&mut self, now: Instant, frame: &Frame<'_>) -> Judged {
+    pub(super) fn frame(&mut self, now: Instant, frame: &Frame<'_>) -> Judged {
         self.recorder.received(frame);
         let name = frame.tag.map_or("frame", Tag::name);
         if self.phase == Phase::Greeting && frame.tag != Some(Tag::Hello) {
             return Err(Violation::new(name, "P-L1", self.state(), "`Hello` comes first"));
         }
-        let Some(tag) = frame.tag else { return self.charge_frame(frame.body, name) };
+        let Some(tag) = frame.tag else { return self.charge_frame(frame.size, name) };
         let of_link = matches!(tag, Tag::Hello | Tag::Ping | Tag::Pong | Tag::Goodbye);
         if of_link && !frame.dialog.is_actor() {
             return Err(self.violation(tag, "P-F4", "it belongs to no dialog"));
@@ -100,7 +111,7 @@ impl Connection {
                     self.pongs_due = left;
                     Ok(())
                 }
-                None => self.charge_frame(&[], name),
+                None => self.charge_frame(0, name),
             },
             Tag::Goodbye => self.on_goodbye(frame.body),
             _ => self.on_dialog(now, tag, frame),
@@ -136,7 +147,7 @@ impl Connection {
     fn on_ping(&mut self, now: Instant) -> Judged {
         self.out.pong = true;
         if now.since(self.ping_heard) < PING_PERIOD {
-            return self.charge_frame(&[], "Ping");
+            return self.charge_frame(0, "Ping");
         }
         self.ping_heard = now;
         Ok(())
@@ -172,8 +183,8 @@ impl Connection {
     }
 
     /// Charges a frame that is not free.
-    pub(super) fn charge_frame(&mut self, payload: &[u8], message: &'static str) -> Judged {
-        self.charge(cost_of(payload.len(), 1), message)
+    pub(super) fn charge_frame(&mut self, size: usize, message: &'static str) -> Judged {
+        self.charge(cost_of(size, 1), message)
     }
 
     /// Whether a dialog of this number would be one that we open.
@@ -204,7 +215,7 @@ impl Connection {
             if self.refusals >= self.config.limits.max_refusals {
                 return Err(self.violation(Tag::Start, "P-W5", "too many refusals wait"));
             }
-            self.charge_frame(args, Tag::Start.name())?;
+            self.charge_frame(args.len(), Tag::Start.name())?;
         }
         self.highest = Some(id.number());
         if id.is_actor() {
@@ -277,7 +288,7 @@ impl Connection {
             return self.on_args(id, frame.flags, frame.body);
         }
         if self.was_opened(id) {
-            return self.charge_frame(frame.body, Tag::Start.name());
+            return self.charge_frame(frame.size, Tag::Start.name());
         }
         Err(self.violation(Tag::Start, "P-D5", "it continues what never began"))
     }
@@ -313,37 +324,48 @@ impl Connection {
         payload: &[u8],
     ) -> Result<Option<(Vec<u8>, u64)>, Violation> {
         let (more, continued) = (flags & MORE != 0, flags & CONTINUED != 0);
+        // It stands where it belongs, or is put there.
+        let placed = self.placing.take();
+        let size = placed.as_ref().map_or(payload.len(), |place| place.size());
         // The first frame of a `Start` has to share its room.
-        if more && payload.len() < SMALL_FRAGMENT && (continued || tag != Tag::Start) {
-            self.charge_frame(&[], tag.name())?;
+        if more && size < SMALL_FRAGMENT && (continued || tag != Tag::Start) {
+            self.charge_frame(0, tag.name())?;
         }
         let max = self.max_message();
         let state = self.state();
         let refuse = |rule, what: &str| Err(Violation::new(tag.name(), rule, state, what));
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(None) };
         // Of what nobody will read only the size is kept (P-D8).
-        let wanted = !dialog.finished && (tag != Tag::Yield || dialog.keeps());
-        if flags == 0 && dialog.partial.is_none() && payload.len() <= max {
+        let wanted = dialog.wants(tag);
+        if flags == 0 && dialog.partial.is_none() && size <= max {
             let kept = if wanted { payload } else { &[] };
-            return Ok(Some((self.out.spare.filled(kept), cost_of(payload.len(), 1))));
+            let bytes = match placed {
+                Some(place) => place.into_bytes(wanted),
+                None => self.out.spare.filled(kept),
+            };
+            return Ok(Some((bytes, cost_of(size, 1))));
         }
         let mut partial = match (dialog.partial.take(), continued) {
             (None, false) => {
-                Partial { tag, bytes: self.out.spare.empty_for(payload.len()), size: 0, cost: 0 }
+                let bytes = self.out.spare.empty_for(payload.len());
+                Partial { tag, bytes, size: 0, cost: 0 }
             }
             (Some(partial), true) if partial.tag == tag => partial,
             (None, true) => return refuse("P-F3", "it continues a message that never began"),
             (Some(_), _) => return refuse("P-F3", "it breaks into a message that is not whole"),
         };
-        partial.size = partial.size.saturating_add(payload.len());
+        partial.size = partial.size.saturating_add(size);
         if partial.size > max {
             return refuse("P-F3", "the message is over `max_message`");
         }
-        if wanted {
-            partial.bytes.extend_from_slice(payload);
+        match placed {
+            Some(place) => partial.bytes = place.into_bytes(wanted),
+            None if wanted => partial.bytes.extend_from_slice(payload),
+            None => {}
         }
-        partial.cost = partial.cost.saturating_add(cost_of(payload.len(), 1));
+        partial.cost = partial.cost.saturating_add(cost_of(size, 1));
         if !more {
+            dialog.last = partial.bytes.len();
             return Ok(Some((partial.bytes, partial.cost)));
         }
         dialog.partial = Some(partial);

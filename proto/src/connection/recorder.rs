@@ -48,7 +48,7 @@ impl Default for Recorder {
 
 impl Recorder {
     pub(super) fn received(&mut self, frame: &Frame<'_>) {
-        self.took(frame.tag, frame.dialog, frame.body.len());
+        self.took(frame.tag, frame.dialog, frame.size);
     }
 
     #[inline]

@@ -34,6 +34,14 @@ impl Spare {
 
     /// An empty buffer for a message that begins with so much.
     pub(super) fn empty_for(&mut self, size: usize) -> Vec<u8> {
+        let mut buffer = self.used_for(size);
+        buffer.clear();
+        buffer
+    }
+
+    /// The same with whatever was in it, for what is written over all of that: room that was made once
+    /// need not be made again.
+    pub(super) fn used_for(&mut self, size: usize) -> Vec<u8> {
         if size == 0 {
             return Vec::new();
         }
@@ -50,13 +58,12 @@ impl Spare {
     }
 
     /// Takes a buffer back.
-    pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
+    pub(super) fn recycle(&mut self, buffer: Vec<u8>) {
         let room = buffer.capacity();
         let Some(bits) = room.checked_ilog2().filter(|bits| *bits >= FIRST) else { return };
         let place = usize::try_from(bits - FIRST).unwrap_or(CLASSES);
         let fits = room <= (1 << bits) + (1 << (bits - 1));
         let Some(class) = self.classes.get_mut(place).filter(|_| fits) else { return };
-        buffer.clear();
         class.push(buffer);
         self.size = self.size.saturating_add(room + BESIDE);
         if self.size > MOST {

@@ -28,6 +28,22 @@ impl Values {
         self.run.take()
     }
 
+    /// The next one in its own buffer, where it is one of `least` bytes or more.
+    pub fn take_large(&mut self, least: usize) -> Option<Vec<u8>> {
+        if !self.is_one || self.one.len() < least {
+            return None;
+        }
+        self.is_one = false;
+        Some(core::mem::take(&mut self.one))
+    }
+
+    /// Takes such a buffer back, for what comes next.
+    pub fn put_back(&mut self, buffer: Vec<u8>) {
+        if !self.is_one {
+            self.one = buffer;
+        }
+    }
+
     /// Whether there are no more.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

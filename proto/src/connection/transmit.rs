@@ -5,8 +5,10 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::finish::fit_cancelled;
+use super::gather::Part;
 use super::recorder::Recorder;
 use super::{Connection, Event, Phase};
+use crate::dialog::payload::Piece;
 use crate::dialog::tables::Life;
 use crate::dialog::{Kind, Reading, Side, cost_of};
 use crate::id::DialogId;
@@ -124,36 +126,44 @@ impl Connection {
         }
         let Some(message) = dialog.queue.front_mut() else { return };
         let room = chunk.saturating_sub(message.head.len());
-        let rest = message.payload.get(message.written..).unwrap_or_default();
-        let now = rest.get(..room.min(rest.len())).unwrap_or_default();
-        let last = now.len() == rest.len();
+        let rest = message.payload.left();
+        let now = room.min(rest);
+        let last = now == rest;
         let mut flags = if last { 0 } else { MORE };
         if message.begun {
             flags |= CONTINUED;
         }
         let tag = message.tag;
-        let moves = self.out.gathers && now.len() >= GATHERED && now.len() == message.payload.len();
-        let size = message.head.len().saturating_add(now.len());
+        let size = message.head.len().saturating_add(now);
         wire::put_header(out, tag, id, flags, size);
         out.extend_from_slice(&message.head);
-        if !moves {
-            out.extend_from_slice(now);
-        }
         self.recorder.sent(tag, id, size);
+        let gathers = self.out.gathers;
+        let moves = gathers && last && now >= GATHERED && message.payload.is_one();
+        if !moves {
+            let moved = &mut self.out.moved;
+            message.payload.take(now, |piece| match piece {
+                Piece::Own(bytes) => out.extend_from_slice(bytes),
+                Piece::Shared(bytes) if gathers && bytes.len() >= GATHERED => {
+                    moved.push((out.len(), Part::Shared(bytes)));
+                }
+                Piece::Shared(bytes) => out.extend_from_slice(&bytes),
+            });
+        }
         if tag == Tag::Start {
-            let size = u64::try_from(now.len()).unwrap_or(u64::MAX);
+            let size = u64::try_from(now).unwrap_or(u64::MAX);
             dialog.args_cost =
                 dialog.args_cost.saturating_add(size).saturating_add(u64::from(Limits::FRAME_COST));
         }
-        let spent = if tag == Tag::Yield { cost_of(now.len(), 1) } else { 0 };
-        message.written = message.written.saturating_add(now.len());
+        let spent = if tag == Tag::Yield { cost_of(now, 1) } else { 0 };
         message.begun = true;
         self.out.spare.recycle(core::mem::take(&mut message.head));
         if last && let Some(message) = dialog.queue.pop_front() {
+            let payload = message.payload.into_own();
             if moves {
-                self.out.moved = Some(message.payload);
+                self.out.moved.push((out.len(), Part::Own(payload)));
             } else {
-                self.out.spare.recycle(message.payload);
+                self.out.spare.recycle(payload);
             }
             // A context may be idle for long from here on; small values do not come by this queue.
             let begun = matches!(tag, Tag::Start | Tag::Started);

@@ -6,10 +6,12 @@ use alloc::vec::Vec;
 use super::outbox::{Outbox, message};
 use super::transmit::GATHERED;
 use super::{Connection, Recv};
+use crate::dialog::payload::Payload;
 use crate::dialog::tables::{Half, Life};
 use crate::dialog::{Dialog, Overrun, Reading, cost};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
+use crate::slice::Slice;
 use crate::wire::Tag;
 use crate::wire::hello::Announced;
 
@@ -38,6 +40,23 @@ impl Connection {
         if !self.out.mute {
             let next = self.out.spare.empty_for(value.len());
             let payload = core::mem::replace(value, next);
+            self.out.queue(id, dialog, message(Tag::Yield, payload));
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_with(
+        &mut self,
+        id: DialogId,
+        own: &[u8],
+        shared: &mut Vec<(usize, Slice)>,
+    ) -> Result<(), SendError> {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(SendError::Ended) };
+        let size = shared.iter().fold(own.len(), |sum, (_, slice)| sum.saturating_add(slice.len()));
+        spend(dialog, &self.announced, size)?;
+        let shared = core::mem::take(shared);
+        if !self.out.mute {
+            let payload = Payload::with(self.out.spare.filled(own), shared);
             self.out.queue(id, dialog, message(Tag::Yield, payload));
         }
         Ok(())

@@ -15,6 +15,7 @@ use crate::dialog::{Dialog, Incoming, Overrun, Side};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
 use crate::report::{CancelRequest, Cancelled, Outcome, Refusal};
+use crate::slice::Slice;
 use crate::time::{Instant, step};
 use crate::wire::Tag;
 
@@ -68,6 +69,20 @@ macro_rules! both_roles {
         /// As [`send`](Self::send); the value is left where it is then.
         pub fn send_from(&mut self, value: &mut Vec<u8>) -> Result<(), SendError> {
             self.connection.send_from(self.id, value)
+        }
+
+        /// The same with bytes that others may hold too: each of `shared` stands before what `own` has
+        /// at its place, in order, and is handed on as it is where it is large. They are gone from there
+        /// once the value was sent.
+        ///
+        /// # Errors
+        /// As [`send`](Self::send); the value is left where it is then.
+        pub fn send_with(
+            &mut self,
+            own: &[u8],
+            shared: &mut Vec<(usize, Slice)>,
+        ) -> Result<(), SendError> {
+            self.connection.send_with(self.id, own, shared)
         }
 
         /// Ends the own direction gracefully (P-D7). Again: nothing.

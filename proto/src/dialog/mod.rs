@@ -6,6 +6,7 @@
 
 pub(crate) mod inbox;
 pub(crate) mod keeping;
+pub(crate) mod payload;
 mod reuse;
 pub(crate) mod run;
 pub(crate) mod step;
@@ -29,6 +30,7 @@ pub const STARTED: &str = "started";
 pub use crate::wire::body::Kind;
 use inbox::Inbox;
 pub use keeping::Overrun;
+use payload::Payload;
 use run::Framed;
 use step::{Act, Refused};
 use tables::{Cancel, CancelStep, Half, HalfStep, Life, LifeStep};
@@ -111,8 +113,7 @@ pub(crate) struct Outgoing {
     pub(crate) tag: Tag,
     /// What stands before the payload in the first frame: a `Start`'s or an `Error`'s own body.
     pub(crate) head: Vec<u8>,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) written: usize,
+    pub(crate) payload: Payload,
     pub(crate) begun: bool,
 }
 
@@ -150,6 +151,8 @@ pub(crate) struct Dialog {
     pub(crate) lent: u64,
     /// A message of which more is to come.
     pub(crate) partial: Option<Partial>,
+    /// Bytes of the last message that came in parts.
+    pub(crate) last: usize,
     pub(crate) first: Option<(Vec<u8>, u64)>,
     pub(crate) start: Option<Box<Arrived>>,
     /// The callee's arguments are whole.
@@ -209,6 +212,7 @@ impl Dialog {
             inbox: Inbox::default(),
             lent: 0,
             partial: None,
+            last: 0,
             first: None,
             start: None,
             arrived: false,
@@ -319,6 +323,11 @@ impl Dialog {
     /// Whether values that arrive are wanted.
     pub(crate) fn keeps(&self) -> bool {
         self.reading == Reading::Kept && !self.finished
+    }
+
+    /// Whether what a message of this kind brings is wanted: else only its size is kept (P-D8).
+    pub(crate) fn wants(&self, tag: Tag) -> bool {
+        !self.finished && (tag != Tag::Yield || self.keeps())
     }
 
     /// Whether the peer was told to send no more values.

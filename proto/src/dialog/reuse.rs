@@ -41,7 +41,7 @@ impl Dialog {
         (self.out, self.inc) = (Half::default(), Half::default());
         (self.ack_due, self.acked, self.cancels) = (false, false, 0);
         (self.balance, self.ceiling, self.owed, self.unsent) = (0, 0, 0, 0);
-        (self.lent, self.args_cost) = (0, 0);
+        (self.lent, self.args_cost, self.last) = (0, 0, 0);
         (self.peer_done, self.reading) = (Done::No, Reading::Kept);
         (self.wants_credit, self.queued, self.control) = (false, false, Control::default());
         (self.arrived, self.released, self.finished, self.refused) = (false, false, false, false);
@@ -55,9 +55,9 @@ mod tests {
     use alloc::format;
     use alloc::string::String;
     use alloc::vec;
-    use alloc::vec::Vec;
     use core::time::Duration;
 
+    use super::super::payload::Payload;
     use super::super::{Arrived, Incoming, Outgoing, Overrun, Partial};
     use super::*;
     use crate::id::ActorId;
@@ -81,14 +81,8 @@ mod tests {
         dialog.inbox.push(vec![5], 29);
         dialog.inbox.set_overrun(Overrun::LatestOnly);
         for _ in 0..=FEW {
-            let (head, payload) = (vec![6], Vec::new());
-            dialog.queue.push_back(Outgoing {
-                tag: Tag::Yield,
-                head,
-                payload,
-                written: 1,
-                begun: true,
-            });
+            let (head, payload) = (vec![6], Payload::default());
+            dialog.queue.push_back(Outgoing { tag: Tag::Yield, head, payload, begun: true });
         }
     }
 
@@ -115,6 +109,7 @@ mod tests {
             unsent: 13,
             inbox: Inbox::default(),
             lent: 15,
+            last: 31,
             partial: Some(Partial { tag: Tag::Yield, bytes: vec![2], size: 1, cost: 17 }),
             first: Some((vec![3], 19)),
             start: Some(Box::new(Arrived { incoming: incoming(), cost: 21 })),

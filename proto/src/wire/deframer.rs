@@ -3,8 +3,40 @@
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
-use super::{Frame, PREFIX};
+use super::{CONTINUED, Frame, MORE, PREFIX, Tag, take_varint};
 use crate::error::Violation;
+use crate::id::DialogId;
+
+/// Bytes of the longest header.
+const MOST_HEADER: usize = 16;
+
+/// What stands before a payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub(crate) tag: Tag,
+    pub(crate) dialog: DialogId,
+    pub(crate) flags: u8,
+    /// Bytes of the payload.
+    pub(crate) size: usize,
+}
+
+impl Head {
+    /// That of a frame that has nothing but a payload behind it, of `least` bytes or more, and how long
+    /// it is; nothing where it is another's, or not whole.
+    fn of(bytes: &[u8], least: usize) -> Option<(Self, usize)> {
+        let prefix = bytes.first_chunk::<PREFIX>()?;
+        let len = usize::try_from(u32::from_le_bytes(*prefix)).ok()?;
+        let (&kind, rest) = bytes.get(PREFIX..)?.split_first()?;
+        let tag = Tag::of(kind).filter(|tag| tag.has_flags())?;
+        let (number, rest) = take_varint(rest)?;
+        let (&flags, rest) = rest.split_first()?;
+        let known = flags & !(MORE | CONTINUED) == 0;
+        let bare = known && (tag != Tag::Start || flags & CONTINUED != 0);
+        let header = bytes.len() - rest.len();
+        let size = len.checked_sub(header - PREFIX).filter(|size| bare && *size >= least)?;
+        Some((Self { tag, dialog: DialogId::new(number), flags, size }, header))
+    }
+}
 
 /// Holds the part of a frame that has arrived, never more than one frame, and never allocates for
 /// bytes that were only announced (P-F2, P-F5).
@@ -92,6 +124,35 @@ impl Deframer {
             }
             None => Ok(None),
         }
+    }
+
+    /// Takes off the header of the next frame, if a payload of `least` bytes or more and nothing else
+    /// stands behind it: that is its caller's to take. Nothing where it is no such frame, or the header
+    /// is not whole.
+    pub(crate) fn begins(&mut self, input: &mut &[u8], least: usize) -> Option<Head> {
+        if core::mem::take(&mut self.spent) {
+            self.partial.clear();
+        }
+        if self.partial.is_empty() {
+            self.announced(input).ok()??;
+            let (head, header) = Head::of(input, least)?;
+            *input = input.get(header..)?;
+            return Some(head);
+        }
+        // It was split within the header, which is shorter than such a frame.
+        while self.announced(&self.partial).ok()?.is_none_or(|len| len >= least) {
+            if let Some((head, _)) = Head::of(&self.partial, least) {
+                self.partial.clear();
+                return Some(head);
+            }
+            if self.partial.len() >= MOST_HEADER {
+                return None;
+            }
+            let (&byte, rest) = input.split_first()?;
+            self.partial.push(byte);
+            *input = rest;
+        }
+        None
     }
 
     #[inline]

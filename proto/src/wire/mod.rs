@@ -104,8 +104,10 @@ pub struct Frame<'a> {
     pub dialog: DialogId,
     /// [`MORE`] and [`CONTINUED`].
     pub flags: u8,
-    /// The rest of it.
+    /// The rest of it. Nothing where a large payload was put where it belongs as it arrived.
     pub body: &'a [u8],
+    /// How many bytes the rest has.
+    pub size: usize,
 }
 
 impl<'a> Frame<'a> {
@@ -124,11 +126,11 @@ impl<'a> Frame<'a> {
             .ok_or_else(|| Violation::new(name, "P-F4", "any", "its dialog number is malformed"))?;
         let dialog = DialogId::new(number);
         if !tag.is_some_and(Tag::has_flags) {
-            return Ok(Self { tag, dialog, flags: 0, body: rest });
+            return Ok(Self { tag, dialog, flags: 0, body: rest, size: rest.len() });
         }
         match rest.split_first() {
             Some((&flags, body)) if flags & !(MORE | CONTINUED) == 0 => {
-                Ok(Self { tag, dialog, flags, body })
+                Ok(Self { tag, dialog, flags, body, size: body.len() })
             }
             _ => Err(Violation::new(name, "P-F4", "any", "its flags are malformed")),
         }

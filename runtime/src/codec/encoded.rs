@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::mem;
 use std::ops::Deref;
 
+use super::handed::Parts;
 use crate::dialog::Outbound;
 
 /// Larger buffers are given back to the allocator.
@@ -30,8 +31,8 @@ pub(crate) fn in_place<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
     used.ok().flatten()
 }
 
-/// Bytes that are to be sent.
-pub(crate) struct Encoded(Vec<u8>);
+/// Bytes that are to be sent, with those that are handed on between.
+pub(crate) struct Encoded(Vec<u8>, Parts);
 
 impl Encoded {
     /// Nothing yet.
@@ -40,17 +41,22 @@ impl Encoded {
             |left: &RefCell<Vec<u8>>| left.try_borrow_mut().map(|mut left| mem::take(&mut *left));
         let mut buffer = LEFT.try_with(take).ok().and_then(Result::ok).unwrap_or_default();
         buffer.clear();
-        Self(buffer)
+        Self(buffer, Parts::new())
     }
 
     /// These, in place of which an empty buffer is left.
-    pub(crate) fn of(bytes: &mut Vec<u8>) -> Self {
-        Self(mem::take(bytes))
+    pub(crate) fn of(bytes: &mut Vec<u8>, parts: Parts) -> Self {
+        Self(mem::take(bytes), parts)
     }
 
     /// As a value of a stream.
     pub(crate) fn outbound(&mut self) -> Outbound<'_> {
-        Outbound::Own(&mut self.0)
+        let Self(own, parts) = self;
+        if parts.is_empty() { Outbound::Own(own) } else { Outbound::Apart(own, parts) }
+    }
+
+    pub(super) fn both(&mut self) -> (&mut Vec<u8>, &mut Parts) {
+        (&mut self.0, &mut self.1)
     }
 
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
@@ -58,6 +64,7 @@ impl Encoded {
     }
 }
 
+/// All of it, for those values of which nothing is handed on.
 impl Deref for Encoded {
     type Target = [u8];
 

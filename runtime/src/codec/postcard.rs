@@ -4,6 +4,7 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeSeed;
 
+use super::handed::{self, HANDED};
 use super::{Codec, CodecError};
 
 /// Values without names, in as few bytes as they need. Both programs have to be built from the same
@@ -50,7 +51,9 @@ impl Flavor for Append<'_> {
 
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
+        if bytes.len() < HANDED || !handed::takes(self.0, bytes) {
+            self.0.extend_from_slice(bytes);
+        }
         Ok(())
     }
 

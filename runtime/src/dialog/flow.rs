@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use hatchery_proto::{Outcome, Recv, SendError, Values};
 
 use super::{Dialog, Side, role};
+use crate::codec::handed::{HANDED, Parts};
 use crate::driver::link::Leaves;
 use crate::error::{Error, Result};
 
@@ -14,6 +15,9 @@ pub(crate) enum Outbound<'a> {
     /// One whose buffer may be taken, and another left in its place.
     Own(&'a mut Vec<u8>),
     Lent(&'a [u8]),
+    /// One of which large bytes are handed on: each of these stands before what the others have at its
+    /// place.
+    Apart(&'a [u8], &'a mut Parts),
 }
 
 impl Outbound<'_> {
@@ -21,8 +25,18 @@ impl Outbound<'_> {
         match self {
             Self::Own(bytes) => bytes.len(),
             Self::Lent(bytes) => bytes.len(),
+            Self::Apart(own, parts) => {
+                parts.iter().fold(own.len(), |sum, (_, part)| sum.saturating_add(part.len()))
+            }
         }
     }
+}
+
+/// A value that was received.
+pub(crate) enum Next<'v> {
+    Lent(&'v [u8]),
+    /// In a buffer of its own, which whoever gets the value may keep.
+    Large(Vec<u8>),
 }
 
 /// What a receive came to.
@@ -40,7 +54,7 @@ impl Dialog {
 
     /// The next of these values, or of those that are there now if there are none left: for the many
     /// that need not be waited for. Says nothing of why there is none.
-    pub(crate) fn next<'v>(&self, values: &'v mut Values) -> Option<&'v [u8]> {
+    pub(crate) fn next<'v>(&self, values: &'v mut Values) -> Option<Next<'v>> {
         if self.undecoded.get().is_some() || self.released.load(Ordering::Acquire) {
             return None;
         }
@@ -49,7 +63,10 @@ impl Dialog {
                 .link
                 .take_value(|connection| role!(self, connection, |view| view.recv_run(values)));
         }
-        values.next_value()
+        if let Some(large) = values.take_large(HANDED) {
+            return Some(Next::Large(large));
+        }
+        values.next_value().map(Next::Lent)
     }
 
     /// What is left of these is to be received by others, or otherwise.
@@ -76,6 +93,7 @@ impl Dialog {
             let sent = role!(self, connection, |view| match value {
                 Outbound::Own(bytes) => view.send_from(bytes),
                 Outbound::Lent(bytes) => view.send(bytes),
+                Outbound::Apart(own, parts) => view.send_with(own, parts),
             });
             sent.ok_or(None)?.map_err(Some)
         })

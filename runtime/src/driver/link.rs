@@ -19,6 +19,7 @@ use super::transport::carrier::{Carrier, Line};
 use super::{clock, readiness};
 use dialogs::{Dialogs, News, Waiting};
 use gathered::Marks;
+use reading::Taken;
 use roll::ServedTask;
 use seldom::Seldom;
 use writing::Outgoing;
@@ -32,6 +33,7 @@ mod frames;
 mod gathered;
 mod inner;
 mod numbered;
+mod reading;
 pub(crate) mod roll;
 mod seldom;
 mod writing;
@@ -285,23 +287,27 @@ impl Link {
     }
 
     async fn read(self: Arc<Self>, line: Arc<Line>) {
-        let (mut buffer, mut drained) = (vec![0; FIRST_READ], false);
+        let (mut buffer, mut drained, mut row) = (vec![0; FIRST_READ], false, 0);
         loop {
             if drained {
                 line.readable().await;
             }
-            match line.read(&mut buffer).await {
-                Ok(0) => {}
-                Ok(count) => {
+            match self.take_from(&line, &mut buffer).await {
+                Ok(Taken { placed: 0, count: 0, .. }) => {}
+                Ok(Taken { placed, count, full }) => {
                     // Less than there was room for: the next read would find nothing.
-                    drained = count < buffer.len();
+                    drained = !full;
+                    row = if full { row + placed + count } else { 0 };
                     let bytes = buffer.get(..count).unwrap_or_default();
                     self.hear(bytes);
                     if !self.look(Connection::is_closed) {
-                        if count == buffer.len() {
+                        if full && placed == 0 {
                             // More is coming than fits: the reader of a busy link is worth its memory,
-                            // and not all of the time.
                             buffer.resize((2 * count).min(MOST_READ), 0);
+                        }
+                        if full && (placed == 0 || row >= MOST_READ) {
+                            // and not all of the time.
+                            row = 0;
                             future::yield_now().await;
                         }
                         continue;

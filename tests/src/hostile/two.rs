@@ -10,6 +10,7 @@ use hatchery_proto::{
 };
 
 use super::{BEGIN, Script, end_of, request, small_limits};
+use crate::pair::read;
 
 /// More rounds than any healed link needs.
 const ROUNDS: usize = 10_000;
@@ -167,7 +168,7 @@ impl Two {
     fn deliver(&mut self, end: usize, size: usize) -> bool {
         let size = size.min(self.pipes[end].len());
         let bytes: Vec<u8> = self.pipes[end].drain(..size).collect();
-        self.ends[end].handle_input(self.now, &bytes);
+        read(&mut self.ends[end], self.now, &bytes);
         size > 0
     }
 

@@ -3,8 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use hatchery::{Context, Receives, Sends, Starts};
+use hatchery::{Blob, Context, Receives, Sends, Starts};
 use serde_bytes::ByteArray;
 
 use super::with_child;
@@ -55,7 +54,7 @@ items!(bytes_1024, count_bytes_1024, ByteArray<1024>, ByteArray::new([7; 1024]))
 
 /// Runs in the child: counts the bytes of items.
 #[hatchery::context]
-async fn count_large(cx: Context<Starts<()>, Sends<()>, Receives<Bytes>>) -> hatchery::Result<u64> {
+async fn count_large(cx: Context<Starts<()>, Sends<()>, Receives<Blob>>) -> hatchery::Result<u64> {
     let mut stream = cx.started(()).await?.open_stream();
     let mut total = 0;
     while let Some(bytes) = stream.recv().await? {
@@ -66,7 +65,7 @@ async fn count_large(cx: Context<Starts<()>, Sends<()>, Receives<Bytes>>) -> hat
 
 /// How long items of so many bytes take, until the child has counted them.
 pub(crate) fn large(scale: Scale, size: usize) -> io::Result<Duration> {
-    let value = Bytes::from(vec![7; size]);
+    let value = Blob::from(vec![7; size]);
     let (took, total) = with_child(scale, async |child| {
         child
             .with_context(count_large(), async |mut cx, ()| {

@@ -5,7 +5,7 @@
 //! no allocation.
 
 use std::future::Future;
-use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -68,6 +68,9 @@ impl From<TcpStream> for Carrier {
     }
 }
 
+/// One read into these buffers, one behind the other.
+pub(crate) type Reads<'a> = dyn FnMut(&mut [IoSliceMut<'_>]) -> io::Result<usize> + 'a;
+
 /// A carrier that is waited for, shared by those who read, write and close it.
 ///
 /// One reads and one writes at a time. Whoever closes it wakes both.
@@ -124,6 +127,32 @@ impl Line {
                 pipes.unless_closed(pipes.read.read_with(read)).await
             }
             Self::Stream(shared) => shared.read(buffer).await,
+        }
+    }
+
+    /// Whether it can be read into several buffers at once.
+    pub(crate) fn scatters(&self) -> bool {
+        !matches!(self, Self::Stream(_))
+    }
+
+    /// Has `f` read what there is into buffers of its choice, as soon as there is something. Cancel safe,
+    /// where `f` loses nothing; not for a line that does not [scatter](Self::scatters).
+    pub(crate) async fn read_by(
+        &self,
+        mut f: impl FnMut(&mut Reads<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self {
+            Self::Unix(socket) => {
+                socket.read_with(|socket| f(&mut |to| scattered(socket, to))).await
+            }
+            Self::Tcp(socket) => {
+                socket.read_with(|socket| f(&mut |to| scattered(socket, to))).await
+            }
+            Self::Pipes(pipes) => {
+                let read = |fd: &OwnedFd| f(&mut |to| Ok(rustix::io::readv(fd, to)?));
+                pipes.unless_closed(pipes.read.read_with(read)).await
+            }
+            Self::Stream(_) => Err(ErrorKind::Unsupported.into()),
         }
     }
 
@@ -202,6 +231,14 @@ impl Line {
             }
             Self::Unix(_) | Self::Pipes(_) => {}
         }
+    }
+}
+
+/// Reads from a socket.
+fn scattered(mut socket: impl io::Read, to: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    match to {
+        [one] => socket.read(one),
+        all => socket.read_vectored(all),
     }
 }
 

@@ -346,6 +346,13 @@ impl Connection {
         self.events.pop_front()
     }
 
+    /// Whether an event is due that says that there is room for a value again. Writing makes some, and
+    /// whoever waits for it may wait for nothing else: a driver looks here once it has written.
+    #[must_use]
+    pub fn has_made_room(&self) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::Writable(_)))
+    }
+
     /// The peer cost us something it is not free to (P-A4).
     fn charge(&mut self, cost: u64, message: &'static str) -> Result<(), Violation> {
         match self.budget.checked_sub(cost) {

@@ -47,15 +47,16 @@ impl Link {
         }
     }
 
-    /// Has the core say what it has to, about `room` bytes of it.
-    pub(super) fn gather(&self, frames: &mut Gather, room: usize) {
+    /// Has the core say what it has to, about `room` bytes of it; says whether that has made room for
+    /// somebody's value.
+    pub(super) fn gather(&self, frames: &mut Gather, room: usize) -> bool {
         if !are_wanted() {
             let mut connection = lock(&self.connection);
             // The clock is asked only where it matters.
             if connection.wants_transmit() {
                 let _ = connection.poll_gather(clock::now(), frames, room);
             }
-            return;
+            return connection.has_made_room();
         }
         let end = frames.len().saturating_add(room);
         while frames.len() < end {
@@ -65,9 +66,10 @@ impl Link {
             });
             self.show(&notes);
             if count == 0 {
-                return;
+                break;
             }
         }
+        self.look(Connection::has_made_room)
     }
 
     /// The same into one buffer; says how many bytes there were.

@@ -81,15 +81,23 @@ impl Link {
             carrier.notify(1);
             return;
         }
+        if self.write_out() {
+            self.tell(|_| ());
+        }
+    }
+
+    /// The same; says whether somebody waits who is to be told of room that this has made.
+    fn write_out(self: &Arc<Self>) -> bool {
+        let mut made_room = false;
         loop {
             // Whoever holds the lock looks again after letting it go, so nothing is forgotten.
-            let Ok(mut outgoing) = self.outgoing.try_lock() else { return };
-            let done = self.write_some(&mut outgoing);
+            let Ok(mut outgoing) = self.outgoing.try_lock() else { return made_room };
+            let done = self.write_some(&mut outgoing, &mut made_room);
             drop(outgoing);
             match done {
                 Written::Blocked => {
                     self.blocked.notify(1);
-                    return;
+                    return made_room;
                 }
                 Written::Failed => {
                     // It sees to the line's end.
@@ -111,11 +119,11 @@ impl Link {
             if closed {
                 self.drop_socket();
             }
-            return;
+            return made_room;
         }
     }
 
-    fn write_some(&self, outgoing: &mut Outgoing) -> Written {
+    fn write_some(&self, outgoing: &mut Outgoing, made_room: &mut bool) -> Written {
         if outgoing.blocked {
             return Written::Blocked;
         }
@@ -123,7 +131,7 @@ impl Link {
         // time: whoever has this done looks whether there is more.
         let room = BATCH.saturating_sub(outgoing.frames.len());
         if !outgoing.frames.is_begun() && room > 0 {
-            self.gather(&mut outgoing.frames, room);
+            *made_room |= self.gather(&mut outgoing.frames, room);
         }
         loop {
             if outgoing.frames.is_empty() {

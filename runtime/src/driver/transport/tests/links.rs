@@ -25,6 +25,9 @@ use crate::driver::transport::duplex::Duplex;
 /// Longer than any of these takes, on a machine that is busy.
 const LONG: Duration = Duration::from_secs(60);
 
+/// What an end announces that nothing else is said of.
+const WINDOW: u32 = 8 * 1024;
+
 #[derive(Default)]
 struct Heard {
     events: Mutex<Vec<Event>>,
@@ -57,9 +60,9 @@ fn me(number: u32) -> ActorId {
 }
 
 impl End {
-    fn open(carrier: Carrier, number: u32, executor: &Executor<'static>) -> Self {
+    fn open(carrier: Carrier, number: u32, window: u32, executor: &Executor<'static>) -> Self {
         let role = if number == 1 { Role::Even } else { Role::Odd };
-        let limits = Limits { window: 8 * 1024, ..Limits::default() };
+        let limits = Limits { window, ..Limits::default() };
         let config = Config { kind: LinkKind::Peer, role, me: me(number), limits };
         let connection = Connection::new(config, crate::driver::clock::now());
         let heard = Arc::new(Heard::default());
@@ -186,10 +189,19 @@ async fn context(a: &End, b: &End) -> DialogId {
 
 /// Runs a conversation; longer than [`LONG`] it hangs.
 fn converse<F: Future>(carriers: [Carrier; 2], talk: impl FnOnce(End, End) -> F) -> F::Output {
+    converse_within([WINDOW; 2], carriers, talk)
+}
+
+/// The same of ends that announce these windows.
+fn converse_within<F: Future>(
+    windows: [u32; 2],
+    carriers: [Carrier; 2],
+    talk: impl FnOnce(End, End) -> F,
+) -> F::Output {
     let executor = Executor::new();
-    let [one, other] = carriers;
+    let ([one, other], [first, second]) = (carriers, windows);
     readiness::block_on(executor.run(async {
-        let ends = (End::open(one, 1, &executor), End::open(other, 2, &executor));
+        let ends = (End::open(one, 1, first, &executor), End::open(other, 2, second, &executor));
         let late = async {
             readiness::until(crate::driver::clock::now() + LONG).await;
             panic!("the conversation hangs")
@@ -296,6 +308,30 @@ pub(super) const CARRIERS: [Named; 9] = [
     ("sockets as pipes as a stream", || as_streams(sockets_as_pipes())),
 ];
 
+/// A sender whose own window is far smaller waits for its line alone, since a peer whose window is not
+/// nearly used up gives no credit back: what the line has taken is to wake it (P-F5).
+#[test]
+fn who_waits_for_its_own_line_is_woken_by_it_and_needs_no_word_of_the_peer() {
+    const VALUES: u32 = 100;
+    let carriers = pair(1024).map(Carrier::stream);
+    converse_within([WINDOW, 64 * WINDOW], carriers, async |a: End, b: End| {
+        let id = context(&a, &b).await;
+        for _ in 0..VALUES {
+            let bytes = [7; 1024];
+            a.until(|| match a.link.with(|core, _| core.caller(id).unwrap().send(&bytes)) {
+                Ok(()) => Some(()),
+                Err(SendError::Full) => None,
+                Err(error) => panic!("{error}"),
+            })
+            .await;
+        }
+        for _ in 0..VALUES {
+            assert_eq!(b.recv(id, false).await, Some(vec![7; 1024]));
+        }
+        future::zip(a.loops.stop(), b.loops.stop()).await;
+    });
+}
+
 #[test]
 fn a_conversation_comes_to_the_same_over_every_carrier() {
     let expected = whole(unix(), 10_000);
@@ -379,7 +415,7 @@ fn garbage_ends_a_link_and_nothing_else() {
         other.write_all(garbage).unwrap();
         let executor = Executor::new();
         readiness::block_on(executor.run(async {
-            let mut end = End::open(one.into(), 1, &executor);
+            let mut end = End::open(one.into(), 1, WINDOW, &executor);
             end.saw(|event| matches!(event, Event::Broken(_))).await;
             end.saw(|event| *event == Event::Closed).await;
             end.loops.ended().await;

@@ -1,6 +1,6 @@
-//! The bodies that every call has, by hand where they are as they usually are: postcard's bytes, in a
-//! tenth of the time. Whatever is unusual in one, and whatever is wrong, is left to postcard, so that
-//! nothing is taken or refused here that would not be there.
+//! The bodies that every call has, by hand where they are as they usually are: postcard's bytes, in
+//! less time. Whatever is unusual in one, and whatever is wrong, is left to postcard, so that nothing is
+//! taken or refused here that would not be there.
 
 use alloc::vec::Vec;
 

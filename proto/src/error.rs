@@ -42,6 +42,8 @@ pub enum Misuse {
         /// The longest allowed.
         max: usize,
     },
+    /// Descriptors that the link does not carry (P-F6).
+    NotPassed(NotPassed),
 }
 
 impl Misuse {
@@ -57,6 +59,7 @@ impl Misuse {
             Self::Closing => "P-L3",
             Self::LinkGone => "P-L4",
             Self::ActorOpened | Self::ActorNotStarted | Self::NotGranted => "P-L2",
+            Self::NotPassed(_) => "P-F6",
         }
     }
 }
@@ -78,8 +81,55 @@ impl fmt::Display for Misuse {
             Self::NotGranted => f.write_str("the peer is of another tree")?,
             Self::ActorNotStarted => f.write_str("the child's dialog 0 was not opened yet")?,
             Self::NameTooLong { max } => write!(f, "a name is longer than {max} bytes")?,
+            Self::NotPassed(why) => write!(f, "{why}")?,
         }
         write!(f, " ({})", self.rule())
+    }
+}
+
+/// Why descriptors are not passed with a message (P-F6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotPassed {
+    /// The link is of a kind that carries none.
+    Here,
+    /// The peer takes none.
+    There,
+    /// There are more than a message may carry.
+    TooMany {
+        /// So many.
+        count: usize,
+        /// The most allowed.
+        max: usize,
+    },
+}
+
+impl fmt::Display for NotPassed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here => f.write_str(
+                "this link carries no descriptors: they are passed over Unix sockets alone",
+            ),
+            Self::There => f.write_str(
+                "the peer takes no descriptors: its program was built without the feature \
+                 `descriptors`, or with another library",
+            ),
+            Self::TooMany { count, max } => {
+                write!(f, "a message with {count} descriptors is over the limit of {max}")
+            }
+        }
+    }
+}
+
+impl From<NotPassed> for Misuse {
+    fn from(why: NotPassed) -> Self {
+        Self::NotPassed(why)
+    }
+}
+
+impl From<NotPassed> for SendError {
+    fn from(why: NotPassed) -> Self {
+        Self::NotPassed(why)
     }
 }
 
@@ -108,6 +158,8 @@ pub enum SendError {
         /// The largest allowed.
         max: usize,
     },
+    /// With descriptors that the link does not carry (P-F6).
+    NotPassed(NotPassed),
 }
 
 impl fmt::Display for SendError {
@@ -123,6 +175,7 @@ impl fmt::Display for SendError {
             Self::TooLarge { size, max } => {
                 write!(f, "a message of {size} bytes is over the limit of {max} (P-F3)")
             }
+            Self::NotPassed(why) => write!(f, "{why} (P-F6)"),
         }
     }
 }
@@ -158,5 +211,6 @@ impl fmt::Display for Violation {
 }
 
 impl core::error::Error for Misuse {}
+impl core::error::Error for NotPassed {}
 impl core::error::Error for SendError {}
 impl core::error::Error for Violation {}

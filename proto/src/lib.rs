@@ -18,7 +18,7 @@
 //! - [`registrar`]: who is registered under which name, who waits for one.
 //! - [`tty`]: who has the terminal for debugging, and who waits for it.
 //! - [`actor`]: the scopes of one actor, and whom a cancel reaches first; its links by peer.
-//! - [`address`], [`report`], [`error`], [`id`], [`limits`], [`slice`], [`time`]: plain data.
+//! - [`address`], [`report`], [`error`], [`id`], [`limits`], [`passed`], [`slice`], [`time`]: plain data.
 //!
 //! Rooms import downwards only: `wire` < `dialog` < `connection` < `actor`; `nursery`, `registrar` and
 //! `tty` stand beside `connection`. Rule ids (`P-…`) name the rules of `SPEC.md` beside this crate's sources.
@@ -55,6 +55,7 @@ pub mod error;
 pub mod id;
 pub mod limits;
 pub mod nursery;
+pub mod passed;
 pub mod registrar;
 pub mod report;
 pub mod slice;
@@ -68,9 +69,10 @@ pub use connection::{
     Note, Recv, Stance, Standing, StartWish, Terminal, Values, Why,
 };
 pub use dialog::{Incoming, Kind, Overrun};
-pub use error::{Misuse, SendError, Violation};
+pub use error::{Misuse, NotPassed, SendError, Violation};
 pub use id::{ActorId, DialogId, LinkId, Role};
 pub use limits::{Capacity, Limits};
+pub use passed::{Handle, Missing, Passed};
 pub use report::{
     Also, CancelRequest, Cancelled, Cause, Code, ExitReport, ExitStatus, Failure, Hop, Location,
     LostCause, Outcome, Refusal, Report, Rung, Usage,

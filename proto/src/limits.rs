@@ -61,6 +61,15 @@ impl Limits {
     /// What every frame costs on top of its payload, so that an empty one is not free (P-W1, P-A4).
     pub const FRAME_COST: u32 = 16;
 
+    /// The most descriptors that one message may carry (P-F6): what an operating system takes in one
+    /// go is more, and what a user has to say in one value is less.
+    pub const DESCRIPTORS: u8 = 16;
+    /// The most descriptors of a link that have arrived and that nobody has taken (P-F6, P-F5): a
+    /// quarter of what a process may usually have open.
+    pub const DESCRIPTORS_HELD: usize = 256;
+    /// What a descriptor costs the sender of a value: one part of so many of the window (P-F6).
+    pub const DESCRIPTOR_SHARES: u64 = 16;
+
     /// Period and patience of `Ping` on links apart where nothing else is said (P-L5). An actor whose
     /// thread is blocked answers no ping, so they are long: a silence ends a link within a minute.
     pub const LIVENESS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(45));

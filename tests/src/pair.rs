@@ -146,6 +146,14 @@ impl Pair {
         }
     }
 
+    /// The same over a link that descriptors can be passed on (P-F6). To be said before anything moves.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.a.core = self.a.core.passing();
+        self.b.core = self.b.core.passing();
+        self
+    }
+
     /// Carries what one call of each end gives; says whether anything moved.
     pub fn step(&mut self) -> bool {
         let forth = carry(&mut self.a, &mut self.b, self.now, self.split, self.budget);
@@ -293,15 +301,28 @@ fn carry(from: &mut End, to: &mut End, now: Instant, split: Split, budget: usize
     let mut bytes = Vec::new();
     let count = from.core.poll_transmit(now, &mut bytes, budget);
     assert_eq!(count, bytes.len(), "`poll_transmit` says what it appended");
-    match split {
-        Split::Whole => to.core.handle_input(now, &bytes),
-        Split::Pieces(size) => {
-            bytes.chunks(size).for_each(|piece| to.core.handle_input(now, piece));
+    let size = match split {
+        Split::Whole => bytes.len(),
+        Split::Pieces(size) | Split::Placed(size) => size,
+    };
+    let mut passing = std::iter::from_fn(|| from.core.poll_descriptors()).peekable();
+    let (mut begin, mut rest) = (0, &bytes[..]);
+    while !rest.is_empty() {
+        let mut end = begin + size.min(rest.len());
+        // As a socket hands them over: with the byte that they left with, and no others in one read.
+        if let Some((_, passed)) = passing.next_if(|(at, _)| (begin..end).contains(at)) {
+            to.core.handle_descriptors(passed);
+            end = passing.peek().map_or(end, |(next, _)| end.min(*next));
         }
-        Split::Placed(size) => {
-            bytes.chunks(size).for_each(|piece| read(&mut to.core, now, piece));
+        let (piece, behind) = rest.split_at(end - begin);
+        match split {
+            Split::Placed(_) => read(&mut to.core, now, piece),
+            Split::Whole | Split::Pieces(_) => to.core.handle_input(now, piece),
         }
+        (begin, rest) = (end, behind);
     }
+    assert!(passing.next().is_none(), "descriptors without a byte");
+    drop(passing);
     from.look();
     to.look();
     count > 0

@@ -26,7 +26,7 @@ pub struct Room {
 
 /// What every room of the core may know. These know only each other.
 pub const PROTO_GROUND: &[&str] =
-    &["time", "id", "address", "limits", "error", "report", "slice", "table"];
+    &["time", "id", "address", "limits", "error", "passed", "report", "slice", "table"];
 
 /// The rooms of the core, from the bottom up.
 pub const PROTO_ROOMS: &[Room] = &[

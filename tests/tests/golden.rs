@@ -147,7 +147,8 @@ fn p_f1_every_kind_of_frame_keeps_its_bytes() {
     for (role, tree) in [(Role::Even, None), (Role::Odd, None), (Role::Odd, Some(300))] {
         let announced = Announced::of(&Limits::default());
         let mut content = Vec::new();
-        Hello { versions: VERSIONS, id: id(), role, announced, tree }.put(&mut content);
+        Hello { versions: VERSIONS, id: id(), role, announced, tree, descriptors: 0 }
+            .put(&mut content);
         let back = Hello::parse(&content).unwrap();
         assert_eq!((back.versions, &back.id.name, back.role), (VERSIONS, &id().name, role));
         assert_eq!(back.tree, tree);

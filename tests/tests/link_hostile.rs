@@ -119,7 +119,8 @@ fn p_a6_greetings_are_judged_before_anything_else() {
     let hello = |versions, role, max_frame| {
         let announced = Announced { max_frame, max_message: 1 << 20, max_dialogs: 8 };
         let mut content = Vec::new();
-        Hello { versions, id: actor(2), role, announced, tree: None }.put(&mut content);
+        Hello { versions, id: actor(2), role, announced, tree: None, descriptors: 0 }
+            .put(&mut content);
         content
     };
     let good = hello((1, 1), Role::Odd, 4096);

@@ -226,6 +226,8 @@ fn the_bounds_on_the_page_are_the_codes() {
         format!("| `max_refusals` | {} |", limits.max_refusals),
         format!("| `max_name` | {} bytes |", limits.max_name),
         format!("| `misbehaviour_budget` | {} |", limits.misbehaviour_budget),
+        format!("| descriptors of a message | {} |", Limits::DESCRIPTORS),
+        format!("| descriptors that nobody has taken | {} |", Limits::DESCRIPTORS_HELD),
         format!("| `handshake_timeout` | {} ms |", limits.handshake_timeout.as_millis()),
         format!("| `hold_back` | {} ms |", limits.hold_back.as_millis()),
         format!("| orphan | {} ms |", budget::ORPHAN.as_millis()),

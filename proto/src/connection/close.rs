@@ -48,6 +48,7 @@ impl Connection {
         if self.phase == Phase::Closed || core::mem::replace(&mut self.eof, true) {
             return;
         }
+        self.passing.forget();
         if self.config.kind != LinkKind::Parent {
             return self.finalize(LostCause::LinkEnded);
         }
@@ -124,6 +125,7 @@ impl Connection {
         }
         self.phase = Phase::Closed;
         self.out.clear();
+        self.passing.forget();
         self.waits.clear();
         self.handshake = None;
         self.hold = None;

@@ -12,6 +12,7 @@ use crate::dialog::{Control, Outgoing, Side};
 use crate::error::Misuse;
 use crate::id::DialogId;
 use crate::limits::Limits;
+use crate::passed::Passed;
 use crate::report::{Cancelled, Cause, Code, Failure, Outcome, Refusal, Report};
 use crate::wire::{Tag, body};
 
@@ -20,20 +21,28 @@ const AROUND: usize = 320;
 
 impl Connection {
     /// The callee's task is gone; this is what it came to (P-D4).
-    pub(super) fn end(&mut self, id: DialogId, terminal: Terminal) {
+    pub(super) fn end(&mut self, id: DialogId, terminal: Terminal, passed: Passed) {
         self.accept(id);
         let max = self.max_message();
         let Some(dialog) = self.dialogs.get(&id) else { return };
         match terminal {
             Terminal::Return(value) => {
                 let size = value.len();
+                let carried = passed.is_none().then_some(Ok(()));
+                let carried = carried.unwrap_or_else(|| self.may_pass(&passed));
                 let refused = match dialog.permits(Side::Callee, Act::Return) {
-                    Ok(()) if size <= max => None,
+                    Ok(()) if size <= max => carried.err().map(Misuse::from),
                     Ok(()) => Some(Misuse::TooLarge { size, max }),
                     Err(refused) => Some(refused.into()),
                 };
                 match refused {
-                    None => self.finish(id, message(Tag::Return, value)),
+                    None => {
+                        let mut value = message(Tag::Return, value);
+                        if !passed.is_none() {
+                            value.carry(passed);
+                        }
+                        self.finish(id, value);
+                    }
                     Some(misuse) => self.fail(id, Code::Misuse, misuse.to_string()),
                 }
             }
@@ -71,16 +80,21 @@ impl Connection {
         Box::new(Report::new((origin.uuid, number), code, origin, text))
     }
 
-    /// What was asked for before the greeting, with more arguments than the peer turns out to take,
-    /// fails here and not on the wire (P-F3).
+    /// What was asked for before the greeting, with more arguments than the peer turns out to take or
+    /// with descriptors, fails here and not on the wire (P-F3, P-F6).
     pub(super) fn refuse_oversized(&mut self) {
         let max = self.max_message();
         let sized = self.dialogs.iter().filter_map(|(id, dialog)| {
-            let size = dialog.queue.front()?.payload.left();
-            (size > max).then_some((id, size))
+            let start = dialog.queue.front()?;
+            let size = start.payload.left();
+            if size > max {
+                return Some((id, Misuse::TooLarge { size, max }));
+            }
+            let carried = !start.passed.is_none();
+            carried.then(|| Some((id, self.may_pass(&start.passed).err()?.into()))).flatten()
         });
-        for (id, size) in sized.collect::<Vec<_>>() {
-            let text = Misuse::TooLarge { size, max }.to_string();
+        for (id, misuse) in sized.collect::<Vec<_>>() {
+            let text = misuse.to_string();
             let (report, payload) = (self.report(id, Code::Misuse, text), Vec::new());
             self.withdraw(id, Outcome::Failed { report, payload });
         }
@@ -117,7 +131,9 @@ impl Connection {
         }
         if let Some(partial) = &mut dialog.partial {
             partial.bytes = Vec::new();
+            partial.passed = Passed::NONE;
         }
+        dialog.passed = Passed::NONE;
         dialog.control.credit |= dialog.discard(false);
         if dialog.control.credit {
             self.queue_control(id);

@@ -4,6 +4,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::passed::Passed;
 use crate::slice::Slice;
 
 /// Bytes that leave one behind the other.
@@ -45,6 +46,8 @@ pub struct Gather {
     tail: Vec<u8>,
     /// Other buffers that have done their work.
     done: Vec<Vec<u8>>,
+    /// Descriptors, each behind how many bytes that are not written, and in that order (P-F6).
+    passing: VecDeque<(usize, Passed)>,
 }
 
 impl Gather {
@@ -73,8 +76,41 @@ impl Gather {
         first.into_iter().chain(self.parts.iter().skip(1).map(Part::bytes))
     }
 
+    /// Whether descriptors go with some of it: then a write has to keep to
+    /// [`stretch`](Self::stretch).
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        !self.passing.is_empty()
+    }
+
+    /// Which descriptors have to leave with the first byte, and how many bytes may be written with them.
+    #[must_use]
+    pub fn stretch(&self) -> (Option<&Passed>, usize) {
+        let first = self.passing.front().filter(|(at, _)| *at == 0).map(|(_, passed)| passed);
+        let next = self.passing.get(usize::from(first.is_some()));
+        (first, next.map_or(self.len, |(at, _)| *at))
+    }
+
+    /// These go with the byte that stands so far behind what is there.
+    pub(super) fn pass(&mut self, behind: usize, passed: Passed) {
+        self.passing.push_back((self.len.saturating_add(behind), passed));
+    }
+
+    /// The same for what has left: those with it have, too.
+    #[cold]
+    fn passed(&mut self, bytes: usize) {
+        self.passing.retain_mut(|(at, _)| {
+            let left = *at >= bytes;
+            *at = at.saturating_sub(bytes);
+            left
+        });
+    }
+
     /// So many bytes were written.
     pub fn advance(&mut self, bytes: usize) {
+        if bytes > 0 && self.passes() {
+            self.passed(bytes);
+        }
         self.len = self.len.saturating_sub(bytes);
         self.written = self.written.saturating_add(bytes);
         while let Some(first) = self.parts.front()

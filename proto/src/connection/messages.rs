@@ -118,6 +118,11 @@ impl Connection {
             return Err(Violation::new(tag.name(), "P-W1", state, "it begins without credit"));
         }
         dialog.allowance = dialog.allowance.saturating_sub(cost);
+        if frame.descriptors > 0 {
+            let cost = dialog.cost_of_descriptors(tag, frame.descriptors);
+            let cost = i64::try_from(cost).unwrap_or(i64::MAX);
+            dialog.allowance = dialog.allowance.saturating_sub(cost);
+        }
         Ok(())
     }
 
@@ -126,6 +131,7 @@ impl Connection {
         self.permits(id, peer, Act::Started, tag)?;
         self.spend(tag, frame)?;
         let Some(first) = self.assemble(id, tag, frame.flags, frame.body)? else { return Ok(()) };
+        let passed = self.passing.whole.take();
         self.step(id, peer, Act::Started, tag)?;
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
         if dialog.released {
@@ -133,6 +139,7 @@ impl Connection {
             self.queue_control(id);
         } else {
             dialog.first = Some(first);
+            dialog.passed = passed;
             self.events.push_back(Event::Started(id));
         }
         Ok(())
@@ -145,13 +152,14 @@ impl Connection {
         self.spend(tag, frame)?;
         let whole = self.assemble(id, tag, frame.flags, frame.body)?;
         let Some((value, cost)) = whole else { return Ok(()) };
+        let passed = self.passing.whole.take();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
         if dialog.keeps() {
             if dialog.inbox.is_empty() {
                 self.events.push_back(Event::Readable(id));
             }
             let out = &mut self.out;
-            if dialog.keep(value, cost, |old| out.spare.recycle(old)) {
+            if dialog.keep(value, cost, passed, |old| out.spare.recycle(old)) {
                 self.queue_control(id);
             }
             return Ok(());
@@ -183,6 +191,10 @@ impl Connection {
         let (id, tag) = (frame.dialog, Tag::Return);
         self.permits(id, peer, Act::Return, tag)?;
         if let Some((value, _)) = self.assemble(id, tag, frame.flags, frame.body)? {
+            let passed = self.passing.whole.take();
+            if let Some(dialog) = self.dialogs.get_mut(&id) {
+                dialog.passed_end = passed;
+            }
             self.terminal(id, Outcome::Returned(value));
         }
         Ok(())

@@ -18,6 +18,7 @@ mod gather;
 mod looks;
 mod messages;
 mod outbox;
+mod passing;
 mod place;
 mod receive;
 mod recorder;
@@ -119,6 +120,7 @@ pub struct Connection {
     refusals: u32,
     recorder: recorder::Recorder,
     codecs: &'static [u8],
+    passing: passing::Passing,
 }
 
 impl Connection {
@@ -130,7 +132,7 @@ impl Connection {
         limits.window = limits.window.max(Limits::FLOOR);
         limits.max_message = limits.max_message.min(Limits::MESSAGE_CEILING);
         let announced = Announced::of(limits);
-        let hello = greeting(&config, announced, None);
+        let hello = greeting(&config, announced, None, 0);
         Self {
             phase: Phase::Greeting,
             peer: None,
@@ -169,6 +171,7 @@ impl Connection {
             refusals: 0,
             recorder: recorder::Recorder::default(),
             codecs: &[],
+            passing: passing::Passing::default(),
             config,
         }
     }
@@ -181,7 +184,7 @@ impl Connection {
     }
 
     fn hello(&self) -> Hello {
-        greeting(&self.config, self.announced, self.tree())
+        greeting(&self.config, self.announced, self.tree(), self.takes_descriptors())
     }
 
     // Looks.
@@ -378,9 +381,9 @@ impl Connection {
     }
 }
 
-fn greeting(config: &Config, announced: Announced, tree: Option<u128>) -> Hello {
+fn greeting(config: &Config, announced: Announced, tree: Option<u128>, descriptors: u8) -> Hello {
     let mut id = config.me.clone();
     // The greeting has room for no more (P-A6).
     finish::cut(&mut id.name, config.limits.max_name.min(255));
-    Hello { versions: VERSIONS, id, role: config.role, announced, tree }
+    Hello { versions: VERSIONS, id, role: config.role, announced, tree, descriptors }
 }

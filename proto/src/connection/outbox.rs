@@ -10,6 +10,7 @@ use super::{Connection, GoodbyeReason, LinkKind, Phase};
 use crate::dialog::payload::Payload;
 use crate::dialog::{Dialog, Outgoing};
 use crate::id::DialogId;
+use crate::passed::Passed;
 use crate::time::Instant;
 use crate::wire::hello::Hello;
 use crate::wire::{self, Tag};
@@ -40,6 +41,8 @@ pub(super) struct Outbox {
     pub(super) gathers: bool,
     /// each behind so many bytes of what was written.
     pub(super) moved: Vec<(usize, Part)>,
+    /// Descriptors of what was just written, and the byte that they leave with (P-F6).
+    pub(super) passing: VecDeque<(usize, Passed)>,
 }
 
 impl Outbox {
@@ -59,6 +62,7 @@ impl Outbox {
             arrived: Boxes::default(),
             gathers: false,
             moved: Vec::new(),
+            passing: VecDeque::new(),
         }
     }
 
@@ -92,6 +96,7 @@ impl Outbox {
         self.starts.clear();
         self.data.clear();
         self.spare.clear();
+        self.passing.clear();
         self.ping = false;
         self.pong = false;
     }
@@ -222,6 +227,9 @@ impl Connection {
             if (written > 0 && left == 0) || !self.transmit_one(&mut tail, left) {
                 break;
             }
+            if !self.out.passing.is_empty() {
+                self.out.passing.drain(..).for_each(|(at, passed)| out.pass(at, passed));
+            }
             if !self.out.moved.is_empty() {
                 tail = self.out.hand_over(tail, out);
             }
@@ -283,5 +291,6 @@ impl Connection {
 
 /// A message of which nothing is written.
 pub(super) fn message(tag: Tag, payload: impl Into<Payload>) -> Outgoing {
-    Outgoing { tag, head: Vec::new(), payload: payload.into(), begun: false }
+    let (head, payload) = (Vec::new(), payload.into());
+    Outgoing { tag, head, payload, begun: false, passed: Passed::NONE }
 }

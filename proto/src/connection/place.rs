@@ -137,7 +137,8 @@ impl Connection {
             return Ok(false);
         }
         let Head { tag, dialog, flags, size } = place.head;
-        let judged = self.frame(now, &Frame { tag: Some(tag), dialog, flags, body: &[], size });
+        let judged = self
+            .frame(now, &Frame { tag: Some(tag), dialog, flags, descriptors: 0, body: &[], size });
         // Of a message that nobody waits for.
         if let Some(place) = self.placing.take() {
             self.out.spare.recycle(place.bytes);

@@ -12,6 +12,7 @@ use crate::dialog::{Incoming, Kind, Partial, Side, cost_of};
 use crate::error::Violation;
 use crate::id::DialogId;
 use crate::limits::Limits;
+use crate::passed::Passed;
 use crate::report::Refusal;
 use crate::time::Instant;
 use crate::wire::body::{self, Start};
@@ -56,6 +57,9 @@ impl Connection {
                 self.broken(violation);
             }
         }
+        if self.has_unclaimed() {
+            self.descriptors_heard();
+        }
         self.settle();
         self.arm_drain(now);
     }
@@ -87,6 +91,14 @@ impl Connection {
     }
 
     pub(super) fn frame(&mut self, now: Instant, frame: &Frame<'_>) -> Judged {
+        if frame.descriptors > 0 {
+            return self.frame_passing(now, frame);
+        }
+        self.judge(now, frame)
+    }
+
+    #[inline]
+    pub(super) fn judge(&mut self, now: Instant, frame: &Frame<'_>) -> Judged {
         self.recorder.received(frame);
         let name = frame.tag.map_or("frame", Tag::name);
         if self.phase == Phase::Greeting && frame.tag != Some(Tag::Hello) {
@@ -133,6 +145,7 @@ impl Connection {
         self.config.limits.max_frame = self.announced.max_frame;
         self.config.limits.max_message = self.announced.max_message;
         self.peer_is_of(hello.tree);
+        self.peer_takes_descriptors(hello.descriptors);
         self.peer = Some(hello.id);
         self.name_peer();
         self.phase = Phase::Open;
@@ -300,6 +313,7 @@ impl Connection {
         }
         let whole = self.assemble(id, Tag::Start, flags, payload)?;
         let Some((args, cost)) = whole else { return Ok(()) };
+        let passed = self.passing.whole.take();
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(()) };
         dialog.arrived = true;
         // They are out of the window until the task takes them (P-W1).
@@ -309,6 +323,7 @@ impl Connection {
         }
         if let Some(start) = &mut dialog.start {
             start.incoming.args = args;
+            dialog.passed = passed;
             start.cost = if start.incoming.kind == Kind::Call { 0 } else { cost };
         }
         self.events.push_back(Event::Incoming(id));
@@ -346,10 +361,13 @@ impl Connection {
             return Ok(Some((bytes, cost_of(size, 1))));
         }
         let mut partial = match (dialog.partial.take(), continued) {
-            (None, false) => {
-                let bytes = self.out.spare.empty_for(payload.len());
-                Partial { tag, bytes, size: 0, cost: 0 }
-            }
+            (None, false) => Partial {
+                tag,
+                bytes: self.out.spare.empty_for(payload.len()),
+                size: 0,
+                cost: dialog.cost_of_descriptors(tag, self.passing.named),
+                passed: self.passing.claimed.take(),
+            },
             (Some(partial), true) if partial.tag == tag => partial,
             (None, true) => return refuse("P-F3", "it continues a message that never began"),
             (Some(_), _) => return refuse("P-F3", "it breaks into a message that is not whole"),
@@ -363,9 +381,13 @@ impl Connection {
             None if wanted => partial.bytes.extend_from_slice(payload),
             None => {}
         }
+        if !wanted {
+            partial.passed = Passed::NONE;
+        }
         partial.cost = partial.cost.saturating_add(cost_of(size, 1));
         if !more {
             dialog.last = partial.bytes.len();
+            self.passing.whole = partial.passed;
             return Ok(Some((partial.bytes, partial.cost)));
         }
         dialog.partial = Some(partial);

@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use super::{Connection, Recv};
 use crate::dialog::run::{MOST, Run};
 use crate::dialog::tables::Life;
-use crate::dialog::{Overrun, Side, cost_of};
+use crate::dialog::{Dialog, Overrun, Side, cost_of};
 use crate::id::DialogId;
+use crate::passed::Passed;
 use crate::report::Outcome;
 
 /// Values of a stream that were taken out of a link together, oldest first.
@@ -16,6 +17,7 @@ pub struct Values {
     /// One that is too large for company.
     one: Vec<u8>,
     is_one: bool,
+    passed: Passed,
 }
 
 impl Values {
@@ -44,6 +46,13 @@ impl Values {
         }
     }
 
+    /// Takes the descriptors that have come with the last one (P-F6): those of one that was taken
+    /// alone.
+    #[must_use]
+    pub fn take_passed(&mut self) -> Passed {
+        self.passed.take()
+    }
+
     /// Whether there are no more.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -66,6 +75,7 @@ impl Connection {
         let Some(cost) = lent else {
             let received = self.recv(id, &mut out.one);
             out.is_one = received == Recv::Value;
+            out.passed = self.dialogs.get_mut(&id).map_or(Passed::NONE, Dialog::take_passed);
             return received;
         };
         let before = core::mem::replace(&mut dialog.lent, cost);

@@ -14,7 +14,7 @@ use crate::dialog::{Kind, Reading, Side, cost_of};
 use crate::id::DialogId;
 use crate::limits::Limits;
 use crate::wire::body::Done;
-use crate::wire::{self, CONTINUED, MORE, PREFIX, Tag, body};
+use crate::wire::{self, CONTINUED, DESCRIPTORS, MORE, PREFIX, Tag, body};
 
 /// From this size on a payload is rather written from where it is than copied.
 pub(super) const GATHERED: usize = 16 * 1024;
@@ -134,6 +134,10 @@ impl Connection {
             flags |= CONTINUED;
         }
         let tag = message.tag;
+        if !message.passed.is_none() {
+            flags |= DESCRIPTORS;
+            self.out.passing.push_back((out.len(), message.passed.take()));
+        }
         let size = message.head.len().saturating_add(now);
         wire::put_header(out, tag, id, flags, size);
         out.extend_from_slice(&message.head);

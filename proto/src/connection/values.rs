@@ -119,7 +119,11 @@ impl Connection {
 
 /// Takes the cost of a value of so many bytes off the balance, where it may be sent (P-W1).
 #[inline]
-fn spend(dialog: &mut Dialog, announced: &Announced, size: usize) -> Result<(), SendError> {
+pub(super) fn spend(
+    dialog: &mut Dialog,
+    announced: &Announced,
+    size: usize,
+) -> Result<(), SendError> {
     if let Err(refused) = dialog.may_send(size, announced.message()) {
         dialog.wants_credit |= refused == SendError::Full;
         return Err(refused);

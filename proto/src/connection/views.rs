@@ -14,6 +14,7 @@ use crate::dialog::tables::{Life, LifeStep};
 use crate::dialog::{Dialog, Incoming, Overrun, Side};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
+use crate::passed::Passed;
 use crate::report::{CancelRequest, Cancelled, Outcome, Refusal};
 use crate::slice::Slice;
 use crate::time::{Instant, step};
@@ -83,6 +84,25 @@ macro_rules! both_roles {
             shared: &mut Vec<(usize, Slice)>,
         ) -> Result<(), SendError> {
             self.connection.send_with(self.id, own, shared)
+        }
+
+        /// The same for one with descriptors (P-F6), each of which costs a part of the window beside.
+        ///
+        /// # Errors
+        /// As there, and `NotPassed` where the link carries none, or not so many.
+        pub fn send_passing(
+            &mut self,
+            value: &mut Vec<u8>,
+            passed: &Passed,
+        ) -> Result<(), SendError> {
+            self.connection.send_passing(self.id, value, passed)
+        }
+
+        /// Takes the descriptors that have come with what was taken last (P-F6).
+        #[must_use]
+        pub fn take_passed(&mut self) -> Passed {
+            let dialog = self.connection.dialogs.get_mut(&self.id);
+            dialog.map_or(Passed::NONE, Dialog::take_passed)
         }
 
         /// Ends the own direction gracefully (P-D7). Again: nothing.
@@ -162,6 +182,7 @@ impl<'a> Caller<'a> {
     pub fn take_started(&mut self) -> Option<Vec<u8>> {
         let dialog = self.connection.dialogs.get_mut(&self.id)?;
         let (first, cost) = dialog.first.take()?;
+        dialog.inbox.passed = dialog.passed.take();
         dialog.control.credit |= dialog.consumed(cost);
         self.connection.queue_control(self.id);
         Some(first)
@@ -211,6 +232,7 @@ impl<'a> Caller<'a> {
         }
         if let Some((_, cost)) = dialog.first.take() {
             dialog.owed = dialog.owed.saturating_add(cost);
+            dialog.passed = Passed::NONE;
         }
         let called = dialog.request.is_some();
         self.connection.discard(self.id, false);
@@ -236,6 +258,7 @@ impl<'a> Callee<'a> {
             return None;
         }
         let arrived = dialog.start.take()?;
+        dialog.inbox.passed = dialog.passed.take();
         dialog.control.credit |= dialog.consumed(arrived.cost);
         self.connection.queue_control(self.id);
         Some(self.connection.out.arrived.emptied(arrived))
@@ -256,7 +279,18 @@ impl<'a> Callee<'a> {
     /// # Errors
     /// `StartedTwice`, `WrongKind`, `TooLarge`, `Ended`.
     pub fn started(&mut self, first: &[u8]) -> Result<(), Misuse> {
-        self.connection.started(self.id, first)
+        self.connection.started(self.id, first, Passed::NONE)
+    }
+
+    /// The same with descriptors that go with it (P-F6).
+    ///
+    /// # Errors
+    /// As there, and `NotPassed` where the link carries none, or not so many.
+    pub fn started_passing(&mut self, first: &[u8], passed: Passed) -> Result<(), Misuse> {
+        if !passed.is_none() {
+            self.connection.may_pass(&passed)?;
+        }
+        self.connection.started(self.id, first, passed)
     }
 
     /// What the opener asked, if it wants the task to end.
@@ -268,7 +302,13 @@ impl<'a> Callee<'a> {
     /// The task is gone; this is what it came to (P-D4). A context that never started cannot
     /// return: that is turned into an error (P-D2).
     pub fn finish(self, terminal: Terminal) {
-        self.connection.end(self.id, terminal);
+        self.connection.end(self.id, terminal, Passed::NONE);
+    }
+
+    /// The same with descriptors that go with what it has returned (P-F6); where the link carries none,
+    /// the task has failed with that. Of other ends they are let go.
+    pub fn finish_passing(self, terminal: Terminal, passed: Passed) {
+        self.connection.end(self.id, terminal, passed);
     }
 }
 
@@ -282,7 +322,7 @@ impl Connection {
         }
     }
 
-    fn started(&mut self, id: DialogId, first: &[u8]) -> Result<(), Misuse> {
+    fn started(&mut self, id: DialogId, first: &[u8], passed: Passed) -> Result<(), Misuse> {
         let max = self.max_message();
         let size = first.len();
         let cost = self.cost(size);
@@ -298,8 +338,12 @@ impl Connection {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(Misuse::Ended) };
         dialog.step(Side::Callee, Act::Started)?;
         dialog.balance = dialog.balance.saturating_sub(cost);
-        let payload = self.out.spare.filled(first);
-        self.queue_data(id, message(Tag::Started, payload));
+        dialog.pay(&passed);
+        let mut first = message(Tag::Started, self.out.spare.filled(first));
+        if !passed.is_none() {
+            first.carry(passed);
+        }
+        self.queue_data(id, first);
         Ok(())
     }
 

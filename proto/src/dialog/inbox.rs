@@ -6,14 +6,15 @@ use alloc::vec::Vec;
 use super::cost_of;
 use super::keeping::Overrun;
 use super::run::{KEPT, Run};
+use crate::passed::Passed;
 
 /// Values of up to this many bytes are kept one behind the other.
 pub(crate) const SMALL: usize = 4096;
 
 #[derive(Clone, Debug)]
 enum Kept {
-    /// A value with what it cost and is still to be credited.
-    One(Vec<u8>, u64),
+    /// A value with what it cost and is still to be credited, and the descriptors that came with it.
+    One(Vec<u8>, u64, Passed),
     /// Small ones, of which each costs what its frame did. An empty run is alone.
     Run(Run),
 }
@@ -26,6 +27,8 @@ pub(crate) struct Inbox {
     bytes: usize,
     overrun: Overrun,
     dropped: u64,
+    /// What came with the value that was taken last (P-F6).
+    pub(crate) passed: Passed,
 }
 
 impl Inbox {
@@ -41,7 +44,7 @@ impl Inbox {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
         self.kept.iter().flat_map(|kept| {
             let (one, run) = match kept {
-                Kept::One(value, cost) => (Some((value.as_slice(), *cost)), None),
+                Kept::One(value, cost, _) => (Some((value.as_slice(), *cost)), None),
                 Kept::Run(run) => (None, Some(run)),
             };
             let small =
@@ -71,6 +74,7 @@ impl Inbox {
                 if !run.pop(out) {
                     return None;
                 }
+                self.passed = Passed::NONE;
                 if run.len() == 0
                     && (!run.is_small() || self.kept.len() > 1)
                     && let Some(Kept::Run(run)) = self.kept.pop_front()
@@ -80,7 +84,8 @@ impl Inbox {
                 cost_of(out.len(), 1)
             }
             Kept::One(..) => match self.kept.pop_front() {
-                Some(Kept::One(value, cost)) => {
+                Some(Kept::One(value, cost, passed)) => {
+                    self.passed = passed;
                     let_go(core::mem::replace(out, value));
                     cost
                 }
@@ -107,6 +112,7 @@ impl Inbox {
         }
         (self.len, self.bytes, self.dropped) = (0, 0, 0);
         self.overrun = Overrun::Wait;
+        self.passed = Passed::NONE;
     }
 
     /// How many values it has room for.
@@ -114,13 +120,13 @@ impl Inbox {
         self.kept.capacity()
     }
 
-    pub(crate) fn push(&mut self, value: Vec<u8>, cost: u64) {
+    pub(crate) fn push(&mut self, value: Vec<u8>, cost: u64, passed: Passed) {
         if self.len == 0 {
             self.kept.clear();
         }
         self.len = self.len.saturating_add(1);
         self.bytes = self.bytes.saturating_add(value.len());
-        self.kept.push_back(Kept::One(value, cost));
+        self.kept.push_back(Kept::One(value, cost, passed));
     }
 
     /// Whether small values are kept beside others, and none as one of its own.
@@ -214,7 +220,7 @@ impl Inbox {
         let mut at_once = 0_u64;
         if overrun.capacity().is_some() {
             for kept in &mut self.kept {
-                if let Kept::One(_, cost) = kept {
+                if let Kept::One(_, cost, _) = kept {
                     at_once = at_once.saturating_add(core::mem::take(cost));
                 }
             }
@@ -229,9 +235,9 @@ impl Inbox {
             match kept {
                 Kept::One(..) => apart.push_back(kept),
                 Kept::Run(run) => {
-                    apart.extend(
-                        run.iter().map(|value| Kept::One(value.to_vec(), cost_of(value.len(), 1))),
-                    );
+                    apart.extend(run.iter().map(|value| {
+                        Kept::One(value.to_vec(), cost_of(value.len(), 1), Passed::NONE)
+                    }));
                 }
             }
         }
@@ -245,7 +251,7 @@ impl Inbox {
         let mut overran = false;
         while capacity.is_exceeded(self.len, self.bytes) {
             let over = if fails { self.kept.pop_back() } else { self.kept.pop_front() };
-            let Some(Kept::One(value, _)) = over else { break };
+            let Some(Kept::One(value, ..)) = over else { break };
             self.len = self.len.saturating_sub(1);
             self.bytes = self.bytes.saturating_sub(value.len());
             self.dropped = self.dropped.saturating_add(u64::from(!fails));

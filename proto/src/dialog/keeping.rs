@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::tables::{Half, Life};
 use super::{Dialog, Reading};
 use crate::limits::Capacity;
+use crate::passed::Passed;
 
 /// What becomes of values that arrive faster than they are taken (P-W6, P-W7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -41,10 +42,16 @@ impl Overrun {
 impl Dialog {
     /// A value has arrived whole, for a reader. `true` as for [`Dialog::consumed`], or where the peer
     /// is to be told of an overrun.
-    pub(crate) fn keep(&mut self, value: Vec<u8>, cost: u64, let_go: impl FnMut(Vec<u8>)) -> bool {
+    pub(crate) fn keep(
+        &mut self,
+        value: Vec<u8>,
+        cost: u64,
+        passed: Passed,
+        let_go: impl FnMut(Vec<u8>),
+    ) -> bool {
         let waits = self.inbox.overrun().capacity().is_none();
         let (at_once, later) = if waits { (0, cost) } else { (cost, 0) };
-        self.inbox.push(value, later);
+        self.inbox.push(value, later, passed);
         let overran = self.inbox.trim(let_go);
         self.credit(at_once, overran)
     }

@@ -6,6 +6,7 @@
 
 pub(crate) mod inbox;
 pub(crate) mod keeping;
+mod passing;
 pub(crate) mod payload;
 mod reuse;
 pub(crate) mod run;
@@ -20,6 +21,7 @@ use core::time::Duration;
 
 use crate::error::{Misuse, SendError};
 use crate::limits::Limits;
+use crate::passed::Passed;
 use crate::report::{CancelRequest, Outcome};
 use crate::time::Instant;
 use crate::wire::Tag;
@@ -115,6 +117,8 @@ pub(crate) struct Outgoing {
     pub(crate) head: Vec<u8>,
     pub(crate) payload: Payload,
     pub(crate) begun: bool,
+    /// What goes with the first frame, whose head begins with their number (P-F6).
+    pub(crate) passed: Passed,
 }
 
 /// A dialog, on one side.
@@ -177,6 +181,9 @@ pub(crate) struct Dialog {
     pub(crate) refused: bool,
     /// The most that this side was ever allowed to send at once.
     pub(crate) ceiling: i64,
+    /// What has come with the arguments or the first value, and with the result (P-F6).
+    pub(crate) passed: Passed,
+    pub(crate) passed_end: Passed,
 }
 
 /// The part of a fragmented message that has arrived.
@@ -187,6 +194,7 @@ pub(crate) struct Partial {
     /// What has arrived, kept or not.
     pub(crate) size: usize,
     pub(crate) cost: u64,
+    pub(crate) passed: Passed,
 }
 
 impl Dialog {
@@ -228,6 +236,8 @@ impl Dialog {
             finished: false,
             refused: false,
             ceiling: 0,
+            passed: Passed::NONE,
+            passed_end: Passed::NONE,
         }
     }
 

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use super::inbox::Inbox;
 use super::tables::{Cancel, Half, Life};
 use super::{Control, Dialog, Kind, Reading, Side};
+use crate::passed::Passed;
 use crate::wire::body::Done;
 
 /// Queues of so many take little.
@@ -30,6 +31,7 @@ impl Dialog {
         self.start = None;
         self.outcome = None;
         self.request = None;
+        (self.passed, self.passed_end) = (Passed::NONE, Passed::NONE);
     }
 
     /// Takes that place, with the room that is left in it.
@@ -54,6 +56,7 @@ mod tests {
     use alloc::boxed::Box;
     use alloc::format;
     use alloc::string::String;
+    use alloc::sync::Arc;
     use alloc::vec;
     use core::time::Duration;
 
@@ -64,6 +67,10 @@ mod tests {
     use crate::report::{CancelRequest, Cancelled, Cause, LostCause, Outcome};
     use crate::time::Instant;
     use crate::wire::Tag;
+
+    fn passed() -> Passed {
+        Passed::of(vec![Arc::new(())])
+    }
 
     fn incoming() -> Incoming {
         Incoming {
@@ -78,11 +85,17 @@ mod tests {
     }
 
     fn fill(dialog: &mut Dialog) {
-        dialog.inbox.push(vec![5], 29);
+        dialog.inbox.push(vec![5], 29, passed());
         dialog.inbox.set_overrun(Overrun::LatestOnly);
         for _ in 0..=FEW {
             let (head, payload) = (vec![6], Payload::default());
-            dialog.queue.push_back(Outgoing { tag: Tag::Yield, head, payload, begun: true });
+            dialog.queue.push_back(Outgoing {
+                tag: Tag::Yield,
+                head,
+                payload,
+                begun: true,
+                passed: passed(),
+            });
         }
     }
 
@@ -110,7 +123,13 @@ mod tests {
             inbox: Inbox::default(),
             lent: 15,
             last: 31,
-            partial: Some(Partial { tag: Tag::Yield, bytes: vec![2], size: 1, cost: 17 }),
+            partial: Some(Partial {
+                tag: Tag::Yield,
+                bytes: vec![2],
+                size: 1,
+                cost: 17,
+                passed: passed(),
+            }),
             first: Some((vec![3], 19)),
             start: Some(Box::new(Arrived { incoming: incoming(), cost: 21 })),
             arrived: true,
@@ -133,6 +152,8 @@ mod tests {
             finished: true,
             refused: true,
             ceiling: 27,
+            passed: passed(),
+            passed_end: passed(),
         };
         fill(&mut used);
         used

@@ -21,6 +21,7 @@ const ID: u8 = 1;
 const ROLE: u8 = 2;
 const LIMITS: u8 = 3;
 const TREE: u8 = 4;
+const DESCRIPTORS: u8 = 5;
 
 /// What each side says first.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Hello {
     pub announced: Announced,
     /// Which tree it is of, where it says so.
     pub tree: Option<u128>,
+    /// How many descriptors it takes with a message; 0 where it takes none (P-F6).
+    pub descriptors: u8,
 }
 
 /// The limits that a peer has to know.
@@ -90,6 +93,9 @@ impl Hello {
         if let Some(tree) = self.tree {
             put_field(out, TREE, &tree.to_le_bytes());
         }
+        if self.descriptors > 0 {
+            put_field(out, DESCRIPTORS, &[self.descriptors]);
+        }
     }
 
     /// Reads a body.
@@ -108,6 +114,7 @@ impl Hello {
         // Before the fields, which another version may have laid out otherwise.
         settle(versions)?;
         let (mut id, mut role, mut announced, mut tree) = (None, None, None, None);
+        let mut descriptors = 0;
         while let Some((&tag, after)) = rest.split_first() {
             let (len, after) =
                 after.split_first_chunk::<2>().ok_or_else(|| malformed("a field is cut short"))?;
@@ -130,6 +137,11 @@ impl Hello {
                     let of = of.map_err(|_| malformed("its tree is no number of 16 bytes"))?;
                     tree = Some(u128::from_le_bytes(of));
                 }
+                DESCRIPTORS => {
+                    let [count] = <[u8; 1]>::try_from(field)
+                        .map_err(|_| malformed("its descriptors are no number of one byte"))?;
+                    descriptors = count;
+                }
                 _ => {}
             }
         }
@@ -139,6 +151,7 @@ impl Hello {
             role: role.ok_or_else(|| malformed("it does not say which end is speaking"))?,
             announced: announced.ok_or_else(|| malformed("it announces no limits"))?,
             tree,
+            descriptors,
         })
     }
 }

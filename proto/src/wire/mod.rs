@@ -95,6 +95,9 @@ pub const MORE: u8 = 1;
 /// The frame continues a message that an earlier one began (P-D5).
 pub const CONTINUED: u8 = 2;
 
+/// Descriptors go with the message, and the body begins with their number (P-F6).
+pub const DESCRIPTORS: u8 = 4;
+
 /// One whole frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
@@ -102,8 +105,10 @@ pub struct Frame<'a> {
     pub tag: Option<Tag>,
     /// The dialog it belongs to.
     pub dialog: DialogId,
-    /// [`MORE`] and [`CONTINUED`].
+    /// [`MORE`], [`CONTINUED`] and [`DESCRIPTORS`].
     pub flags: u8,
+    /// How many descriptors go with it.
+    pub descriptors: u8,
     /// The rest of it. Nothing where a large payload was put where it belongs as it arrived.
     pub body: &'a [u8],
     /// How many bytes the rest has.
@@ -126,11 +131,19 @@ impl<'a> Frame<'a> {
             .ok_or_else(|| Violation::new(name, "P-F4", "any", "its dialog number is malformed"))?;
         let dialog = DialogId::new(number);
         if !tag.is_some_and(Tag::has_flags) {
-            return Ok(Self { tag, dialog, flags: 0, body: rest, size: rest.len() });
+            let size = rest.len();
+            return Ok(Self { tag, dialog, flags: 0, descriptors: 0, body: rest, size });
         }
         match rest.split_first() {
             Some((&flags, body)) if flags & !(MORE | CONTINUED) == 0 => {
-                Ok(Self { tag, dialog, flags, body, size: body.len() })
+                Ok(Self { tag, dialog, flags, descriptors: 0, body, size: body.len() })
+            }
+            // With the first frame of a message, and at least one.
+            Some((&flags, [descriptors @ 1..=u8::MAX, body @ ..]))
+                if flags & !MORE == DESCRIPTORS =>
+            {
+                let (descriptors, size) = (*descriptors, body.len());
+                Ok(Self { tag, dialog, flags, descriptors, body, size })
             }
             _ => Err(Violation::new(name, "P-F4", "any", "its flags are malformed")),
         }

@@ -478,7 +478,8 @@ fn of_links(role: Role) -> Vec<Shape> {
 /// Greetings of a peer that has this role.
 fn greetings(role: Role) -> Vec<Shape> {
     let announced = Announced { max_frame: 2048, max_message: 1100, max_dialogs: 2 };
-    let right = Hello { versions: VERSIONS, id: who(2), role, announced, tree: None };
+    let right =
+        Hello { versions: VERSIONS, id: who(2), role, announced, tree: None, descriptors: 0 };
     let shape = |words: &str, hello: &Hello| {
         let mut content = Vec::new();
         hello.put(&mut content);

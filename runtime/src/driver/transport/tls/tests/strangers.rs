@@ -32,6 +32,7 @@ fn hello() -> Vec<u8> {
         role: Role::Even,
         announced,
         tree: None,
+        descriptors: 0,
     };
     let mut body = Vec::new();
     hello.put(&mut body);

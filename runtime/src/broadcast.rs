@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use hatchery_proto::Capacity;
+use hatchery_proto::{Capacity, Passed};
 
 use crate::dialog::{Dialog, Received};
 use crate::driver::link::lock;
@@ -49,8 +50,8 @@ struct Shared<Rx> {
 
 /// What comes next for one reader.
 enum Next {
-    /// With its number.
-    Value(Arc<[u8]>, u64),
+    /// With what came with it, and its number.
+    Value((Arc<[u8]>, Passed), u64),
     Lagged(u64),
     End,
 }
@@ -66,10 +67,14 @@ struct Ring {
     /// The next reader's name.
     name: u64,
     buffer: Vec<u8>,
+    /// What came with what is in it.
+    passed: Passed,
 }
 
 struct Kept {
     value: Arc<[u8]>,
+    /// One for each reader: those of one are duplicates of another's once both own theirs.
+    passed: Passed,
     /// Readers that are still to have it. Never fewer than of the one before.
     wanted: usize,
 }
@@ -90,6 +95,7 @@ impl Ring {
             readers: BTreeMap::new(),
             name: 0,
             buffer: Vec::new(),
+            passed: Passed::NONE,
         }
     }
 
@@ -124,7 +130,7 @@ impl Ring {
         reader.next += 1;
         let number = reader.next;
         kept.wanted -= 1;
-        let value = kept.value.clone();
+        let value = (kept.value.clone(), kept.passed.clone());
         if kept.wanted == 0 {
             self.drop_first();
         }
@@ -135,7 +141,8 @@ impl Ring {
     fn keep(&mut self) {
         let value: Arc<[u8]> = self.buffer.as_slice().into();
         self.bytes += value.len();
-        self.kept.push_back(Kept { value, wanted: self.readers.len() });
+        let passed = mem::take(&mut self.passed);
+        self.kept.push_back(Kept { value, passed, wanted: self.readers.len() });
         while self.window.is_exceeded(self.kept.len(), self.bytes) {
             self.drop_first();
         }
@@ -154,7 +161,8 @@ impl Ring {
             return Some(Ok(next));
         }
         match dialog.received(&mut self.buffer)? {
-            Ok(Received::Value) => {
+            Ok(Received::Value(passed)) => {
+                self.passed = passed;
                 self.keep();
                 self.take(name).map(Ok)
             }
@@ -230,8 +238,9 @@ impl<Rx> Subscriber<Rx> {
     fn look_at(&self, next: Next) -> Option<Result<Option<Rx>>> {
         let dialog = self.shared.half.dialog();
         match next {
-            Next::Value(bytes, number) => {
-                Some(decoded(dialog, number, &bytes, self.shared.half.take()).map(Some))
+            Next::Value((bytes, passed), number) => {
+                let take = self.shared.half.take();
+                Some(decoded(dialog, number, &bytes, &passed, take).map(Some))
             }
             Next::End => Some(Ok(None)),
             Next::Lagged(missed) if self.skips => {
@@ -316,7 +325,7 @@ mod tests {
 
     fn had(ring: &mut Ring, name: u64) -> Vec<u8> {
         let next = || match ring.take(name) {
-            Some(Next::Value(value, _)) => value.first().copied(),
+            Some(Next::Value((value, _), _)) => value.first().copied(),
             _ => None,
         };
         std::iter::from_fn(next).collect()

@@ -25,7 +25,7 @@ use crate::driver::clock;
 use crate::driver::entry::{self, ChildEntry, Entry, Tie};
 use crate::driver::greeting;
 use crate::driver::identity;
-use crate::driver::link::{Link, Loops};
+use crate::driver::link::{Link, Loops, taking_descriptors};
 use crate::driver::readiness;
 use crate::driver::transport::proofs::Proofs;
 use crate::driver::watch::Listening;
@@ -213,6 +213,9 @@ impl Newborn {
         let mut connection = Connection::new(config, clock::now()).speaking(endpoint::codecs());
         if way.is_apart() {
             connection = connection.apart();
+        } else {
+            // It greets before it has a link.
+            connection = taking_descriptors(connection);
         }
         Ok(Self { reign, entry, way, connection, told: None, up: false })
     }
@@ -379,9 +382,9 @@ impl Life {
             let caller = || parent.map_or_else(String::new, |parent| parent.to_string());
             let scope = Scope::open(&self.actor, Some(self.actor.top()), What::Main);
             let scope = scope.of_task((!name.is_empty()).then_some(name), caller, trace);
-            let terminal = serving::run(&scope, main, name).or(self.obey()).await;
+            let ended = serving::run(&scope, main, name).or(self.obey()).await;
             drop(scope);
-            parting.words = Some(Words::Ended(terminal));
+            parting.words = Some(Words::Ended(serving::alone(ended, name)));
         }
         self.actor.end(&mut parting).or(self.obey()).await;
         parting.code

@@ -13,16 +13,18 @@ use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 
+use hatchery_proto::Passed;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
-pub(crate) use self::encoded::{Encoded, in_place};
+pub(crate) use self::encoded::{Encoded, in_place, join};
 use self::handed::Parts;
 pub use self::limits::MAX_DEPTH;
 #[cfg(feature = "messagepack")]
 pub use self::messagepack::MessagePack;
 pub use self::postcard::Postcard;
 use crate::error::{Error, Result};
+use crate::passing;
 
 /// How the values of an endpoint become bytes and back: its arguments, its first value, what it
 /// sends and receives, its result and its typed error.
@@ -137,6 +139,34 @@ pub(crate) fn put_apart<C: Codec, T: Serialize>(
     handed::apart(out, parts, |out| C::encode(value, out))
 }
 
+/// As [`take`], where these descriptors came with the bytes.
+pub(crate) fn take_passing<T>(
+    take: Take<T>,
+    bytes: &[u8],
+    passed: &Passed,
+) -> Result<T, CodecError> {
+    if passed.is_none() { take(bytes) } else { passing::within(passed, || take(bytes)) }
+}
+
+/// Has a value encoded, and gives the descriptors that are in it.
+pub(crate) fn put_passing<T>(
+    put: Put<T>,
+    value: &T,
+    buffer: &mut Vec<u8>,
+) -> Result<Passed, CodecError> {
+    passing::collecting(|| put(value, buffer))
+}
+
+/// The same, but that large bytes of it are handed on.
+pub(crate) fn put_apart_passing<T>(
+    put: PutApart<T>,
+    value: &T,
+    buffer: &mut Vec<u8>,
+    parts: &mut Parts,
+) -> Result<Passed, CodecError> {
+    passing::collecting(|| put(value, buffer, parts))
+}
+
 /// Makes a value of all of the bytes, within the limits.
 pub(crate) fn take<C: Codec, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let budget = limits::Budget::of(bytes);
@@ -165,18 +195,18 @@ pub(crate) fn encode_into<C: Codec, T: Serialize>(
     mut buffer: Vec<u8>,
     what: &str,
     name: &str,
-) -> Result<Vec<u8>> {
+) -> Result<(Vec<u8>, Passed)> {
     buffer.clear();
-    match C::encode(value, &mut buffer) {
-        Ok(()) => Ok(buffer),
+    match put_passing(C::encode, value, &mut buffer) {
+        Ok(passed) => Ok((buffer, passed)),
         Err(error) => Err(not_encoded(what, name, &error)),
     }
 }
 
 pub(crate) fn encode_by<T>(put: Put<T>, value: &T, what: &str, name: &str) -> Result<Encoded> {
     let mut bytes = Encoded::begin();
-    match put(value, bytes.buffer()) {
-        Ok(()) => Ok(bytes),
+    match put_passing(put, value, bytes.buffer()) {
+        Ok(passed) => Ok(bytes.carrying(passed)),
         Err(error) => Err(not_encoded(what, name, &error)),
     }
 }
@@ -190,8 +220,8 @@ pub(crate) fn encode_apart<T>(
 ) -> Result<Encoded> {
     let mut bytes = Encoded::begin();
     let (buffer, parts) = bytes.both();
-    match put(value, buffer, parts) {
-        Ok(()) => Ok(bytes),
+    match put_apart_passing(put, value, buffer, parts) {
+        Ok(passed) => Ok(bytes.carrying(passed)),
         Err(error) => Err(not_encoded(what, name, &error)),
     }
 }
@@ -202,9 +232,10 @@ pub(crate) fn not_encoded(what: &str, name: &str, error: &CodecError) -> Error {
 
 pub(crate) fn decode<C: Codec, T: DeserializeOwned>(
     bytes: &[u8],
+    passed: &Passed,
     what: &str,
     name: &str,
 ) -> Result<T> {
-    take::<C, T>(bytes)
+    take_passing(take::<C, T>, bytes, passed)
         .map_err(|error| Error::codec(format_args!("{what} `{name}` could not be decoded"), &error))
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use hatchery_proto::{ActorId, Cancelled, Cause, Outcome};
+use hatchery_proto::{ActorId, Cancelled, Cause, Outcome, Passed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -214,8 +214,8 @@ impl<E: ContextEndpoint> fmt::Debug for OpenContext<E> {
 impl<E: ContextEndpoint> OpenContext<E> {
     /// Waits for the callee to start.
     pub(crate) async fn start(dialog: Arc<Dialog>) -> Result<(Self, First<E>), ErrorOf<E>> {
-        let bytes = match dialog.first_value().await {
-            Ok(bytes) => bytes,
+        let (bytes, passed) = match dialog.first_value().await {
+            Ok(first) => first,
             Err(error) => {
                 return Err(match dialog.outcome() {
                     Some(outcome) => failure::<E>(&outcome, &dialog.peer),
@@ -223,8 +223,8 @@ impl<E: ContextEndpoint> OpenContext<E> {
                 });
             }
         };
-        let first =
-            decode::<E::Codec, _>(&bytes, "the first value of", E::NAME).inspect_err(|error| {
+        let first = decode::<E::Codec, _>(&bytes, &passed, "the first value of", E::NAME)
+            .inspect_err(|error| {
                 // The callee is to know which value it was: the drop alone would not say (P-C5).
                 if let Some(actor) = Actor::running() {
                     let cause = Cause::OpenerFailed(Box::new(error.to_report(E::NAME)));
@@ -334,7 +334,7 @@ pub(crate) fn value_of<E: Endpoint>(
     dialog: &Dialog,
 ) -> Result<ValueOf<E>, ErrorOf<E>> {
     match (outcome, dialog.check_decoded()) {
-        (Outcome::Returned(bytes), _) => returned::<E>(bytes),
+        (Outcome::Returned(bytes), _) => returned::<E>(bytes, &dialog.outcome_passed()),
         // This side has cancelled it for that.
         (Outcome::Cancelled(_), Err(undecoded)) => Err(undecoded.into()),
         (other, _) => Err(failure::<E>(other, &dialog.peer)),
@@ -342,8 +342,11 @@ pub(crate) fn value_of<E: Endpoint>(
 }
 
 /// A result, decoded.
-pub(crate) fn returned<E: Endpoint>(bytes: &[u8]) -> Result<ValueOf<E>, ErrorOf<E>> {
-    decode::<E::Codec, _>(bytes, "the result of", E::NAME).map_err(Into::into)
+pub(crate) fn returned<E: Endpoint>(
+    bytes: &[u8],
+    passed: &Passed,
+) -> Result<ValueOf<E>, ErrorOf<E>> {
+    decode::<E::Codec, _>(bytes, passed, "the result of", E::NAME).map_err(Into::into)
 }
 
 pub(crate) fn failure<E: Endpoint>(outcome: &Outcome, peer: &ActorId) -> ErrorOf<E> {

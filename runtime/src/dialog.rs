@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use event_listener::Event as Signal;
 use hatchery_proto::{
-    ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Outcome, Overrun,
+    ActorId, CancelRequest, Cancelled, Cause, DialogId, LostCause, Outcome, Overrun, Passed,
 };
 
 use crate::actor::Actor;
+use crate::codec::Encoded;
 use crate::context::{CancelStatus, by_us};
 use crate::driver::link::{Link, Name};
 use crate::error::{Error, Result};
@@ -154,10 +155,11 @@ impl Dialog {
     }
 
     /// Callee: sends the first value; waits for credit.
-    pub(crate) async fn start(&self, bytes: &[u8]) -> Result<()> {
-        let sent = self
-            .link
-            .tell(|connection| connection.callee(self.id).map(|mut view| view.started(bytes)));
+    pub(crate) async fn start(&self, first: &Encoded) -> Result<()> {
+        let sent = self.link.tell(|connection| {
+            let mut view = connection.callee(self.id)?;
+            Some(view.started_passing(first, first.passed().clone()))
+        });
         match sent {
             Some(Ok(())) => {
                 self.started.store(true, Ordering::Release);
@@ -173,10 +175,11 @@ impl Dialog {
     }
 
     /// Opener: waits for the first value.
-    pub(crate) async fn first_value(&self) -> Result<Vec<u8>> {
+    pub(crate) async fn first_value(&self) -> Result<(Vec<u8>, Passed)> {
         self.wait_told(|| {
             let first = self.link.tell(|connection| {
-                connection.caller(self.id).and_then(|mut view| view.take_started())
+                let mut view = connection.caller(self.id)?;
+                view.take_started().map(|first| (first, view.take_passed()))
             });
             match first {
                 Some(first) => {
@@ -222,6 +225,11 @@ impl Dialog {
             }),
             Side::Callee => None,
         }
+    }
+
+    /// Opener: what came with what was returned.
+    pub(crate) fn outcome_passed(&self) -> Passed {
+        self.link.draw(|connection| connection.outcome_passed(self.id))
     }
 
     /// Looks at the outcome's kind without copying it.

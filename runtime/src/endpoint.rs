@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use futures_core::Stream;
-use hatchery_proto::{Kind, Refusal, Report, Terminal};
+use hatchery_proto::{Kind, Passed, Refusal, Report, Terminal};
 use linkme::distributed_slice;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -234,8 +234,8 @@ impl<E: CallEndpoint> IntoFuture for Call<E> {
 /// The buffer of arguments that is kept for the result has room for no more.
 const MOST_KEPT: usize = 16 * 1024;
 
-/// How a task of this actor ended, on its way to the core.
-pub(crate) type Ending = std::result::Result<Vec<u8>, Failed>;
+/// How a task of this actor ended, on its way to the core: the result, with what goes with it.
+pub(crate) type Ending = std::result::Result<(Vec<u8>, Passed), Failed>;
 
 /// A task's own error: the report and, where one is declared, the typed bytes.
 pub(crate) struct Failed {

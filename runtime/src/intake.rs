@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use hatchery_proto::Values;
+use hatchery_proto::{Passed, Values};
 
 use crate::codec::handed::{self, HANDED};
-use crate::codec::{CodecError, Take};
+use crate::codec::{CodecError, Take, take_passing};
 use crate::dialog::{Dialog, Next, Received};
 use crate::error::{Error, Result};
 
@@ -27,7 +27,7 @@ pub(crate) struct Intake {
 }
 
 /// A receive that was begun by `poll_next` and has not ended yet. It owns what it takes.
-type Receiving = Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>>> + Send + Sync>>;
+type Receiving = Pin<Box<dyn Future<Output = Result<Option<(Vec<u8>, Passed)>>> + Send + Sync>>;
 
 impl Intake {
     pub(crate) fn of(dialog: Arc<Dialog>) -> Self {
@@ -45,15 +45,17 @@ impl Intake {
         if let Some(pending) = &mut self.pending {
             let received = pending.as_mut().await;
             self.pending = None;
-            return received?.map(|bytes| self.decoded(bytes, take).0).transpose();
+            return received?
+                .map(|(bytes, passed)| self.decoded(bytes, &passed, take).0)
+                .transpose();
         }
         if let Some(value) = self.next(take) {
             return value.map(Some);
         }
         match self.dialog.recv(&mut self.bytes).await? {
-            Received::Value => {
+            Received::Value(passed) => {
                 let bytes = mem::take(&mut self.bytes);
-                let (value, left) = self.decoded(bytes, take);
+                let (value, left) = self.decoded(bytes, &passed, take);
                 self.bytes = left;
                 value.map(Some)
             }
@@ -65,12 +67,12 @@ impl Intake {
     #[inline]
     fn next<T>(&mut self, take: Take<T>) -> Option<Result<T>> {
         match self.dialog.next(&mut self.values)? {
-            Next::Lent(value) => {
+            (Next::Lent(value), passed) => {
                 self.count += 1;
-                Some(decoded(&self.dialog, self.count, value, take))
+                Some(decoded(&self.dialog, self.count, value, &passed, take))
             }
-            Next::Large(value) => {
-                let (value, left) = self.decoded(value, take);
+            (Next::Large(value), passed) => {
+                let (value, left) = self.decoded(value, &passed, take);
                 self.values.put_back(left);
                 Some(value)
             }
@@ -79,12 +81,17 @@ impl Intake {
 
     /// One in a buffer of its own; and a buffer for what comes next, that one where the value does not keep
     /// it.
-    fn decoded<T>(&mut self, bytes: Vec<u8>, take: Take<T>) -> (Result<T>, Vec<u8>) {
+    fn decoded<T>(
+        &mut self,
+        bytes: Vec<u8>,
+        passed: &Passed,
+        take: Take<T>,
+    ) -> (Result<T>, Vec<u8>) {
         self.count += 1;
         if bytes.len() < HANDED {
-            return (decoded(&self.dialog, self.count, &bytes, take), bytes);
+            return (decoded(&self.dialog, self.count, &bytes, passed, take), bytes);
         }
-        let (value, left) = handed::take_whole(bytes, take);
+        let (value, left) = handed::take_whole(bytes, |bytes| take_passing(take, bytes, passed));
         let value = value.map_err(|error| undecoded(&self.dialog, self.count, &error));
         (value, left.or_else(handed::left).unwrap_or_default())
     }
@@ -110,7 +117,7 @@ impl Intake {
             Box::pin(async move {
                 let mut bytes = Vec::new();
                 match dialog.recv(&mut bytes).await? {
-                    Received::Value => Ok(Some(bytes)),
+                    Received::Value(passed) => Ok(Some((bytes, passed))),
                     Received::End => Ok(None),
                 }
             })
@@ -118,7 +125,7 @@ impl Intake {
         let received = ready!(pending.as_mut().poll(cx));
         self.pending = None;
         let received = received.and_then(|bytes| {
-            let value = bytes.map(|bytes| self.decoded(bytes, take).0);
+            let value = bytes.map(|(bytes, passed)| self.decoded(bytes, &passed, take).0);
             value.transpose()
         });
         self.ended = !matches!(received, Ok(Some(_)));
@@ -135,8 +142,14 @@ impl Intake {
 
 /// The value of that number that has come on a dialog. One that is none ends the dialog, and nothing
 /// else, with both sides told which it was.
-pub(crate) fn decoded<T>(dialog: &Dialog, number: u64, bytes: &[u8], take: Take<T>) -> Result<T> {
-    match take(bytes) {
+pub(crate) fn decoded<T>(
+    dialog: &Dialog,
+    number: u64,
+    bytes: &[u8],
+    passed: &Passed,
+    take: Take<T>,
+) -> Result<T> {
+    match take_passing(take, bytes, passed) {
         Ok(value) => Ok(value),
         Err(error) => Err(undecoded(dialog, number, &error)),
     }

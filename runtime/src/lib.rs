@@ -170,6 +170,7 @@
 //! [`post_mortem`] shows an error that is handled.
 //!
 //! # Features
+//! - `descriptors`: open files, sockets and pipes in what is sent to another actor, by `Descriptor`.
 //! - `log` (on by default): [`Options::log`] and `HATCHERY_LOG` print `tracing` events to standard error.
 //! - `messagepack`: the codec [`codec::MessagePack`], for programs that are not rebuilt together.
 //! - `parker`: on Linux, the threads that this library runs actors on ([`init`], [`run`], [`macro@main`])
@@ -199,6 +200,8 @@ mod context;
 mod credentials;
 mod current;
 mod debug;
+#[cfg(feature = "descriptors")]
+mod descriptor;
 mod dialog;
 mod discovery;
 mod driver;
@@ -218,6 +221,7 @@ mod log;
 mod nursery;
 mod options;
 mod parent;
+mod passing;
 mod peer;
 mod pool;
 mod portal;
@@ -252,6 +256,8 @@ pub use context::{
 pub use credentials::Credentials;
 pub use current::CurrentContext;
 pub use debug::{debug_filter, post_mortem};
+#[cfg(feature = "descriptors")]
+pub use descriptor::Descriptor;
 pub use discovery::{
     Registry, Watching, connect, find_actor, get_registry, local_address, query_actor, unregister,
     wait_for_actor, with_actor,

@@ -21,6 +21,7 @@ use crate::endpoint::{
 };
 use crate::error::{Error, Result};
 use crate::inspect::What;
+use crate::passing;
 use crate::portal;
 use crate::serving::{self, Serving};
 use crate::source::{self, Source};
@@ -68,19 +69,22 @@ impl LocalPortal {
     /// other and ends first (P-C2).
     pub async fn run<E: CallEndpoint>(&self, call: Call<E>) -> Result<ValueOf<E>, ErrorOf<E>> {
         self.check_runs()?;
-        let job = endpoint::prepare_call::<E>(call.encode()?.to_vec(), None);
+        let args = call.encode()?;
+        let prepare = || endpoint::prepare_call::<E>(args.to_vec(), None);
+        let job = passing::within(args.passed(), prepare);
+        drop(args);
         let job = job.map_err(|why| {
             let refused = Outcome::Refused(Refusal::BadArguments, why);
             failure::<E>(&refused, self.actor.id())
         })?;
-        let terminal = {
+        let (terminal, passed) = {
             let scope = Scope::open(&self.actor, Some(self.actor.current_scope()), What::Local);
             let scope = scope.of_task(Some(E::NAME), || self.id().to_string(), Trace::carried());
             serving::run(&scope, job, E::NAME).await
         };
         let outcome = match terminal {
             Terminal::Return(bytes) => {
-                return returned::<E>(&bytes);
+                return returned::<E>(&bytes, &passed);
             }
             Terminal::Failed { report, payload } => Outcome::Failed { report, payload },
             Terminal::Cancelled(by) => Outcome::Cancelled(by),

@@ -7,7 +7,9 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use hatchery_proto::{ActorId, Connection, DialogId, ExitReport, Kind, Misuse, Outcome, StartWish};
+use hatchery_proto::{
+    ActorId, Connection, DialogId, ExitReport, Kind, Misuse, Outcome, Passed, StartWish,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -251,7 +253,7 @@ impl Portal {
         child.check_main(E::NAME)?;
         let outcome = child.outcome().await;
         match &outcome {
-            Outcome::Returned(bytes) => context::returned::<E>(bytes),
+            Outcome::Returned(bytes) => context::returned::<E>(bytes, &Passed::NONE),
             other => Err(context::failure::<E>(other, &child.id())),
         }
     }
@@ -382,8 +384,11 @@ impl Portal {
         let args = encode::<C, _>(&args, "the arguments of", name)?;
         let wish = wish(name, StartWish::UNKNOWN_SCHEMA, Kind::Call);
         let wish = StartWish { codec: C::NUMBER, ..wish };
-        match self.ask(wish, Name::Call(name.to_owned().into()), args).await?.outcome().await {
-            Outcome::Returned(bytes) => decode::<C, _>(&bytes, "the result of", name),
+        let mut asked = self.ask(wish, Name::Call(name.to_owned().into()), args).await?;
+        match asked.outcome().await {
+            Outcome::Returned(bytes) => {
+                decode::<C, _>(&bytes, asked.passed(), "the result of", name)
+            }
             other => Err(Error::from_outcome(&other, &self.id(), name)),
         }
     }
@@ -398,13 +403,13 @@ impl Portal {
         Ok(Asked::new(link, id, name))
     }
 
-    async fn open_as(&self, wish: StartWish<'_>, args: &[u8]) -> Result<Arc<Dialog>> {
+    async fn open_as(&self, wish: StartWish<'_>, args: &Encoded) -> Result<Arc<Dialog>> {
         let (link, id) = self.start(wish, args).await?;
         Ok(Dialog::new(link, id, Side::Opener, wish.endpoint.into(), self.id()))
     }
 
     /// Has a task started, on another link where the peer has let go of the one at hand.
-    async fn start(&self, wish: StartWish<'_>, args: &[u8]) -> Result<(Arc<Link>, DialogId)> {
+    async fn start(&self, wish: StartWish<'_>, args: &Encoded) -> Result<(Arc<Link>, DialogId)> {
         loop {
             let link = self.link()?;
             match start_on(&link, self.actor(), wish, args).await {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use hatchery_proto::actor::scopes::ScopeId;
 use hatchery_proto::{
     ActorId, CancelRequest, Cancelled, Cause, Code, DialogId, Event, Incoming, Instant, Kind,
-    Refusal, StartWish, Terminal,
+    Passed, Refusal, StartWish, Terminal,
 };
 
 use crate::actor::{Actor, Busy, Caller, Exposed};
@@ -25,6 +25,7 @@ use crate::endpoint::{self, Ending, Failed, Job, Known, Part};
 use crate::error::Error;
 use crate::inspect;
 use crate::inspect::What;
+use crate::passing;
 use crate::task::{self, Ended, Scope};
 use crate::trace::Trace;
 
@@ -55,10 +56,12 @@ impl Serving {
     }
 
     fn incoming(&self, link: &Arc<Link>, id: DialogId) {
-        let taken = link
-            .draw(|connection| connection.callee(id).and_then(|mut callee| callee.take_start()));
-        let Some(mut incoming) = taken else { return };
-        match self.prepare(link, id, &mut incoming) {
+        let taken = link.draw(|connection| {
+            let mut callee = connection.callee(id)?;
+            callee.take_start().map(|incoming| (incoming, callee.take_passed()))
+        });
+        let Some((mut incoming, passed)) = taken else { return };
+        match passing::within(&passed, || self.prepare(link, id, &mut incoming)) {
             Ok((entry, job)) => {
                 self.serve(link, id, entry, &mut incoming, job);
             }
@@ -219,7 +222,7 @@ impl Serving {
 struct Served {
     scope: Option<Scope>,
     job: Option<Job>,
-    /// What it has come to, and what has to end before that is said.
+    /// What it has come to, and what has to end before that is said. No result: nothing goes with it.
     crash: Option<Box<(Terminal, Option<Crash>)>>,
     known: &'static Known,
     began: Option<Instant>,
@@ -237,8 +240,8 @@ impl Served {
         if let Some(crash) = &mut self.crash {
             ready!(task::poll_in(scope, &mut crash.1, task::poll, || (), cx));
         }
-        let terminal = match self.crash.take() {
-            Some(crash) => crash.0,
+        let (terminal, passed) = match self.crash.take() {
+            Some(crash) => (crash.0, Passed::NONE),
             None => {
                 let ended = ready!(task::poll_in(scope, &mut self.job, Job::poll, || (), cx));
                 let by = match ended {
@@ -246,14 +249,14 @@ impl Served {
                     Ended::Returned(Ok(Ok(_))) => scope.close(),
                     _ => scope.cancelled(),
                 };
-                let terminal = terminal(ended, by, self.known.name);
+                let (terminal, passed) = terminal(ended, by, self.known.name);
                 if let Terminal::Failed { report, .. } = &terminal
                     && let Some(crash) = debug::crashed(scope.actor(), report, self.known.name)
                 {
                     self.crash = Some(Box::new((terminal, Some(crash))));
                     return self.poll(cx);
                 }
-                terminal
+                (terminal, passed)
             }
         };
         task_ended(scope, &terminal);
@@ -265,7 +268,10 @@ impl Served {
         let leaves = if returned { Leaves::Soon } else { Leaves::Now };
         let size = if let Terminal::Return(value) = &terminal { value.len() } else { 0 };
         let _ = self.link.say(leaves, size, |connection| {
-            connection.callee(self.id).map(|callee| callee.finish(terminal)).ok_or(())
+            connection
+                .callee(self.id)
+                .map(|callee| callee.finish_passing(terminal, passed))
+                .ok_or(())
         });
         if self.known.kind != Kind::Call {
             self.link.forget(self.id);
@@ -356,17 +362,26 @@ pub(crate) fn prepare(
 }
 
 /// Runs a task in its scope and says what its dialog is to end with.
-pub(crate) async fn run(scope: &Scope, job: Job, name: &str) -> Terminal {
+pub(crate) async fn run(scope: &Scope, job: Job, name: &str) -> (Terminal, Passed) {
     let mut job = Some(job);
     let ended = poll_fn(|cx| task::poll_in(scope, &mut job, Job::poll, || (), cx)).await;
-    let terminal = terminal(ended, scope.cancelled(), name);
+    let (terminal, passed) = terminal(ended, scope.cancelled(), name);
     if let Terminal::Failed { report, .. } = &terminal
         && let Some(crash) = debug::crashed(scope.actor(), report, name)
     {
         let _ = task::run_in(scope, crash).await;
     }
     task_ended(scope, &terminal);
-    terminal
+    (terminal, passed)
+}
+
+/// What a task has come to whose result nothing can go with.
+pub(crate) fn alone((terminal, passed): (Terminal, Passed), name: &str) -> Terminal {
+    if passed.is_none() {
+        return terminal;
+    }
+    let error = Error::misuse("the main task of an actor cannot return descriptors (P-F6)");
+    Failed::from_error(&error, name).into_terminal()
 }
 
 /// Tells how a task has ended.
@@ -388,26 +403,28 @@ fn terminal(
     ended: Ended<Result<Ending, Error>>,
     cancelled: Option<Cancelled>,
     name: &str,
-) -> Terminal {
+) -> (Terminal, Passed) {
     let failed = match (ended, cancelled) {
-        (Ended::Returned(Ok(Ok(bytes))), None) => return Terminal::Return(bytes),
-        (Ended::Returned(Ok(Ok(_))), Some(by)) => return Terminal::Cancelled(by),
+        (Ended::Returned(Ok(Ok((bytes, passed)))), None) => {
+            return (Terminal::Return(bytes), passed);
+        }
+        (Ended::Returned(Ok(Ok(_))), Some(by)) => return (Terminal::Cancelled(by), Passed::NONE),
         (Ended::Dropped, by) => {
             let by = by.unwrap_or_else(|| Cancelled {
                 canceller: ActorId::default(),
                 cause: Cause::ScopeEnding,
             });
-            return Terminal::Cancelled(by);
+            return (Terminal::Cancelled(by), Passed::NONE);
         }
         (Ended::Returned(Ok(Err(failed))), Some(by)) => {
             // The echo of the cancel itself, passed on by a scope inside the task.
             if failed.report.code == Code::Cancelled {
-                return Terminal::Cancelled(by);
+                return (Terminal::Cancelled(by), Passed::NONE);
             }
             failed
         }
         (Ended::Returned(Ok(Err(failed))), None) => failed,
         (Ended::Returned(Err(panic)), _) => Failed::from_error(&panic, name),
     };
-    failed.into_terminal()
+    (failed.into_terminal(), Passed::NONE)
 }

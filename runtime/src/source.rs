@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_lite::{FutureExt as _, StreamExt as _, future};
-use hatchery_proto::ActorId;
+use hatchery_proto::{ActorId, Passed};
 
 use crate::codec::{self, encode_apart};
 use crate::context::{CancelStatus, block::in_scope, failure};
@@ -154,7 +154,7 @@ pub(crate) async fn produce<E: StreamEndpoint>(args: E::Args, dialog: &Dialog) -
             future::yield_now().await;
         }
     }
-    Ok(Vec::new())
+    Ok((Vec::new(), Passed::NONE))
 }
 
 /// Ends once this task is asked to end and something in its stream is open, which has to be polled
@@ -180,7 +180,7 @@ where
             Poll::Pending
         }
         Some(Err(error)) => Poll::Ready(Err(failed::<E>(&error))),
-        None => Poll::Ready(Ok(Vec::new())),
+        None => Poll::Ready(Ok((Vec::new(), Passed::NONE))),
     })
     .await
 }

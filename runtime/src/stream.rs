@@ -229,12 +229,15 @@ impl<Tx> SendHalf<Tx> {
     fn sends(&self, value: &Tx) -> Result<Option<Encoded>> {
         let sent = codec::in_place(|buffer| {
             let mut parts = Parts::new();
-            (self.put)(value, buffer, &mut parts)?;
+            let passed = codec::put_apart_passing(self.put, value, buffer, &mut parts)?;
+            if !passed.is_none() {
+                codec::join(buffer, &mut parts);
+            }
             let sent = match parts.is_empty() {
-                true => self.dialog.sends(Outbound::Own(buffer)),
+                true => self.dialog.sends(Outbound::Own(buffer, &passed)),
                 false => self.dialog.sends(Outbound::Apart(buffer, &mut parts)),
             };
-            Ok(if sent { None } else { Some(Encoded::of(buffer, parts)) })
+            Ok(if sent { None } else { Some(Encoded::of(buffer, passed, parts)) })
         });
         match sent {
             Some(sent) => sent.map_err(|error| self.not_encoded(&error)),

@@ -289,7 +289,7 @@ where
         }
         let value =
             encode::<Postcard, _>(&Published::Value(topic, value), "a value of", "a publisher")?;
-        let value: Arc<[u8]> = (*value).into();
+        let value: Arc<[u8]> = value.alone("what a publisher gives")?.into();
         let mut count = 0;
         for consumer in lock(&self.state).consumers.values_mut().filter(|one| wants(one)) {
             consumer.push(topic, value.clone());

@@ -6,6 +6,8 @@ use std::ops::Deref;
 
 use super::handed::Parts;
 use crate::dialog::Outbound;
+use crate::error::{Error, Result};
+use hatchery_proto::Passed;
 
 /// Larger buffers are given back to the allocator.
 const MOST_KEPT: usize = 128 * 1024;
@@ -31,8 +33,9 @@ pub(crate) fn in_place<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
     used.ok().flatten()
 }
 
-/// Bytes that are to be sent, with those that are handed on between.
-pub(crate) struct Encoded(Vec<u8>, Parts);
+/// Bytes that are to be sent, with those that are handed on between, and the descriptors that go with
+/// them.
+pub(crate) struct Encoded(Vec<u8>, Passed, Parts);
 
 impl Encoded {
     /// Nothing yet.
@@ -41,27 +44,70 @@ impl Encoded {
             |left: &RefCell<Vec<u8>>| left.try_borrow_mut().map(|mut left| mem::take(&mut *left));
         let mut buffer = LEFT.try_with(take).ok().and_then(Result::ok).unwrap_or_default();
         buffer.clear();
-        Self(buffer, Parts::new())
+        Self(buffer, Passed::NONE, Parts::new())
     }
 
     /// These, in place of which an empty buffer is left.
-    pub(crate) fn of(bytes: &mut Vec<u8>, parts: Parts) -> Self {
-        Self(mem::take(bytes), parts)
+    pub(crate) fn of(bytes: &mut Vec<u8>, passed: Passed, parts: Parts) -> Self {
+        Self(mem::take(bytes), passed, parts)
+    }
+
+    /// With these.
+    pub(super) fn carrying(mut self, passed: Passed) -> Self {
+        self.1 = passed;
+        self
+    }
+
+    /// What goes with them.
+    pub(crate) fn passed(&self) -> &Passed {
+        &self.1
+    }
+
+    /// The bytes, where nothing can go with them.
+    ///
+    /// # Errors
+    /// `Misuse` where something would have to.
+    pub(crate) fn alone(&self, what: &str) -> Result<&[u8]> {
+        if self.1.is_none() {
+            return Ok(&self.0);
+        }
+        Err(Error::misuse(format!("{what} cannot carry descriptors (P-F6)")))
     }
 
     /// As a value of a stream.
     pub(crate) fn outbound(&mut self) -> Outbound<'_> {
-        let Self(own, parts) = self;
-        if parts.is_empty() { Outbound::Own(own) } else { Outbound::Apart(own, parts) }
+        let Self(own, passed, parts) = self;
+        if parts.is_empty() {
+            return Outbound::Own(own, passed);
+        }
+        if passed.is_none() {
+            return Outbound::Apart(own, parts);
+        }
+        // Seldom both, and then the bytes are copied.
+        join(own, parts);
+        Outbound::Own(own, passed)
     }
 
     pub(super) fn both(&mut self) -> (&mut Vec<u8>, &mut Parts) {
-        (&mut self.0, &mut self.1)
+        (&mut self.0, &mut self.2)
     }
 
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.0
     }
+}
+
+/// Puts what is handed on between these bytes to where it belongs.
+pub(crate) fn join(own: &mut Vec<u8>, parts: &mut Parts) {
+    let all = parts.iter().fold(own.len(), |sum, (_, part)| sum.saturating_add(part.len()));
+    let (mut joined, mut from) = (Vec::with_capacity(all), 0);
+    for (at, part) in parts.drain(..) {
+        joined.extend_from_slice(own.get(from..at).unwrap_or_default());
+        joined.extend_from_slice(&part);
+        from = at;
+    }
+    joined.extend_from_slice(own.get(from..).unwrap_or_default());
+    *own = joined;
 }
 
 /// All of it, for those values of which nothing is handed on.

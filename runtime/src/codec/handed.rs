@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hatchery_proto::slice::Slice;
 
-use super::{CodecError, Take};
+use super::CodecError;
 
 /// From this size on, bytes are rather handed on than copied.
 pub(crate) const HANDED: usize = 16 * 1024;
@@ -106,7 +106,7 @@ pub(crate) fn offering<R>(slice: &Slice, encode: impl FnOnce() -> R) -> R {
 /// it does not.
 pub(crate) fn take_whole<T>(
     bytes: Vec<u8>,
-    take: Take<T>,
+    take: impl FnOnce(&[u8]) -> Result<T, CodecError>,
 ) -> (Result<T, CodecError>, Option<Vec<u8>>) {
     let whole = Arc::new(bytes);
     let value = {

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use hatchery_proto::{Cancelled, Cause, DialogId, Outcome};
+use hatchery_proto::{Cancelled, Cause, DialogId, Outcome, Passed};
 
 use super::lost;
 use crate::driver::link::{Link, Name, Named};
@@ -19,12 +19,14 @@ pub(crate) struct Asked {
     heard: bool,
     /// It has been let go of.
     over: bool,
+    /// What came with what was returned.
+    passed: Passed,
 }
 
 impl Asked {
     pub(crate) fn new(link: Arc<Link>, id: DialogId, name: Name) -> Self {
         let named = Named { name, by: task::current_scope() };
-        Self { link, id, named, heard: false, over: false }
+        Self { link, id, named, heard: false, over: false, passed: Passed::NONE }
     }
 
     /// Waits for what it comes to.
@@ -48,6 +50,9 @@ impl Asked {
 
     fn look(&mut self) -> Option<Outcome> {
         self.link.draw(|connection| {
+            if connection.expects_descriptors() {
+                self.passed = connection.outcome_passed(self.id);
+            }
             let outcome = connection.take_outcome(self.id);
             // One that somebody has given up on goes on (P-C1).
             self.over = match outcome {
@@ -56,6 +61,11 @@ impl Asked {
             };
             outcome.or_else(|| self.over.then(lost))
         })
+    }
+
+    /// What came with what was returned.
+    pub(crate) fn passed(&self) -> &Passed {
+        &self.passed
     }
 
     /// Gives the buffer of a result back, for what is said or heard next.

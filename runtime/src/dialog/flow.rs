@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use hatchery_proto::{Outcome, Recv, SendError, Values};
+use hatchery_proto::{Outcome, Passed, Recv, SendError, Values};
 
 use super::{Dialog, Side, role};
 use crate::codec::handed::{HANDED, Parts};
@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 
 /// A value that is to be sent.
 pub(crate) enum Outbound<'a> {
-    /// One whose buffer may be taken, and another left in its place.
-    Own(&'a mut Vec<u8>),
+    /// One whose buffer may be taken, and another left in its place; with what goes with it.
+    Own(&'a mut Vec<u8>, &'a Passed),
     Lent(&'a [u8]),
     /// One of which large bytes are handed on: each of these stands before what the others have at its
     /// place.
@@ -23,7 +23,7 @@ pub(crate) enum Outbound<'a> {
 impl Outbound<'_> {
     fn len(&self) -> usize {
         match self {
-            Self::Own(bytes) => bytes.len(),
+            Self::Own(bytes, _) => bytes.len(),
             Self::Lent(bytes) => bytes.len(),
             Self::Apart(own, parts) => {
                 parts.iter().fold(own.len(), |sum, (_, part)| sum.saturating_add(part.len()))
@@ -41,7 +41,8 @@ pub(crate) enum Next<'v> {
 
 /// What a receive came to.
 pub(crate) enum Received {
-    Value,
+    /// One, with what came with it.
+    Value(Passed),
     End,
 }
 
@@ -54,7 +55,7 @@ impl Dialog {
 
     /// The next of these values, or of those that are there now if there are none left: for the many
     /// that need not be waited for. Says nothing of why there is none.
-    pub(crate) fn next<'v>(&self, values: &'v mut Values) -> Option<Next<'v>> {
+    pub(crate) fn next<'v>(&self, values: &'v mut Values) -> Option<(Next<'v>, Passed)> {
         if self.undecoded.get().is_some() || self.released.load(Ordering::Acquire) {
             return None;
         }
@@ -63,10 +64,11 @@ impl Dialog {
                 .link
                 .take_value(|connection| role!(self, connection, |view| view.recv_run(values)));
         }
+        let passed = values.take_passed();
         if let Some(large) = values.take_large(HANDED) {
-            return Some(Next::Large(large));
+            return Some((Next::Large(large), passed));
         }
-        values.next_value().map(Next::Lent)
+        values.next_value().map(|value| (Next::Lent(value), passed))
     }
 
     /// What is left of these is to be received by others, or otherwise.
@@ -91,7 +93,10 @@ impl Dialog {
     fn offer(&self, value: &mut Outbound<'_>) -> Result<(), Option<SendError>> {
         self.link.say(Leaves::Soon, value.len(), |connection| {
             let sent = role!(self, connection, |view| match value {
-                Outbound::Own(bytes) => view.send_from(bytes),
+                Outbound::Own(bytes, passed) if !passed.is_none() => {
+                    view.send_passing(bytes, passed)
+                }
+                Outbound::Own(bytes, _) => view.send_from(bytes),
                 Outbound::Lent(bytes) => view.send(bytes),
                 Outbound::Apart(own, parts) => view.send_with(own, parts),
             });
@@ -131,11 +136,11 @@ impl Dialog {
             return Some(Err(error));
         }
         match self.take(out) {
-            Some(Recv::Value) => Some(Ok(Received::Value)),
-            Some(Recv::Empty) => None,
-            Some(Recv::End) => Some(Ok(Received::End)),
-            Some(Recv::Overrun) => Some(Err(Error::overrun_here(&self.peer, &self.task))),
-            Some(Recv::Ended) => match self.outcome() {
+            Some((Recv::Value, passed)) => Some(Ok(Received::Value(passed))),
+            Some((Recv::Empty, _)) => None,
+            Some((Recv::End, _)) => Some(Ok(Received::End)),
+            Some((Recv::Overrun, _)) => Some(Err(Error::overrun_here(&self.peer, &self.task))),
+            Some((Recv::Ended, _)) => match self.outcome() {
                 Some(Outcome::Returned(_)) => Some(Ok(Received::End)),
                 _ => Some(Err(self.end_error())),
             },
@@ -143,7 +148,9 @@ impl Dialog {
         }
     }
 
-    fn take(&self, out: &mut Vec<u8>) -> Option<Recv> {
-        self.link.take_value(|connection| role!(self, connection, |view| view.recv(out)))
+    fn take(&self, out: &mut Vec<u8>) -> Option<(Recv, Passed)> {
+        self.link.take_value(|connection| {
+            role!(self, connection, |view| (view.recv(out), view.take_passed()))
+        })
     }
 }

@@ -27,12 +27,14 @@ use writing::Outgoing;
 pub(crate) use dialogs::{Name, Named};
 pub(crate) use gathered::{Gathering, Leaves};
 pub(crate) use numbered::Numbered;
+pub(crate) use passing::taking_descriptors;
 
 mod dialogs;
 mod frames;
 mod gathered;
 mod inner;
 mod numbered;
+mod passing;
 mod reading;
 pub(crate) mod roll;
 mod seldom;
@@ -134,7 +136,9 @@ impl Link {
         executor: &Executor<'static>,
         handler: Box<dyn Handler>,
     ) -> std::io::Result<(Arc<Self>, Loops)> {
-        let line = Arc::new(Line::new(carrier.into())?);
+        let carrier = carrier.into();
+        let connection = passing::over(connection, &carrier);
+        let line = Arc::new(Line::new(carrier)?);
         let link = Self::over(connection, Some(line.clone()), None, handler);
         let reader = executor.spawn(link.clone().read(line.clone()));
         let writer = executor.spawn(link.clone().write(line));
@@ -288,15 +292,16 @@ impl Link {
 
     async fn read(self: Arc<Self>, line: Arc<Line>) {
         let (mut buffer, mut drained, mut row) = (vec![0; FIRST_READ], false, 0);
+        let mut reads = passing::Reads::of(&self);
         loop {
             if drained {
                 line.readable().await;
             }
-            match self.take_from(&line, &mut buffer).await {
+            match reads.take_from(&self, &line, &mut buffer).await {
                 Ok(Taken { placed: 0, count: 0, .. }) => {}
-                Ok(Taken { placed, count, full }) => {
+                Ok(Taken { placed, count, full, more }) => {
                     // Less than there was room for: the next read would find nothing.
-                    drained = !full;
+                    drained = !full && !more;
                     row = if full { row + placed + count } else { 0 };
                     let bytes = buffer.get(..count).unwrap_or_default();
                     self.hear(bytes);

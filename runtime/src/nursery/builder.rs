@@ -189,7 +189,7 @@ impl ActorBuilder {
         self.spec.main = Some(MainTask {
             endpoint: E::NAME.to_owned(),
             schema: E::SCHEMA,
-            args: call.encode()?.to_vec(),
+            args: call.encode()?.alone("the main task of an actor")?.to_vec(),
         });
         self.launch(Some(E::NAME)).await
     }

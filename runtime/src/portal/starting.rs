@@ -32,7 +32,7 @@ pub(crate) async fn answer<E: Endpoint>(
 ) -> Result<ValueOf<E>, ErrorOf<E>> {
     match asked.outcome().await {
         Outcome::Returned(bytes) => {
-            let value = context::returned::<E>(&bytes);
+            let value = context::returned::<E>(&bytes, asked.passed());
             asked.recycle(bytes);
             value
         }
@@ -46,7 +46,7 @@ pub(crate) async fn open_on(
     actor: &Actor,
     peer: ActorId,
     wish: StartWish<'_>,
-    args: &[u8],
+    args: &Encoded,
 ) -> Result<Arc<Dialog>, Misuse> {
     let id = start_on(link, actor, wish, args).await?;
     Ok(Dialog::new(link.clone(), id, Side::Opener, wish.endpoint.into(), peer))
@@ -58,7 +58,7 @@ pub(super) async fn start_on(
     link: &Arc<Link>,
     actor: &Actor,
     wish: StartWish<'_>,
-    args: &[u8],
+    args: &Encoded,
 ) -> Result<DialogId, Misuse> {
     let started = link.slots().until(|| {
         let deadline = actor.time_left();
@@ -67,7 +67,8 @@ pub(super) async fn start_on(
         let leaves = if wish.kind == Kind::Stream { Leaves::Now } else { Leaves::Soon };
         let started = link.say(leaves, args.len(), |connection| {
             let trace = trace.as_ref().map(Trace::as_bytes);
-            connection.start(clock::now(), StartWish { deadline, trace, ..wish }, args)
+            let wish = StartWish { deadline, trace, ..wish };
+            connection.start_passing(clock::now(), wish, args, args.passed().clone())
         });
         match started {
             Err(Misuse::TooManyDialogs { .. }) => None,

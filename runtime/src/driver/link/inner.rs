@@ -8,7 +8,7 @@ use event_listener::{Event as Signal, listener};
 use futures_lite::future;
 use hatchery_proto::Connection;
 
-use super::{BATCH, Handler, Link};
+use super::{BATCH, Handler, Link, passing};
 
 impl Link {
     /// Starts driving two connections that are each other's peer, for as long as the executor is
@@ -18,8 +18,10 @@ impl Link {
         executor: &Executor<'static>,
     ) -> [Arc<Self>; 2] {
         let news = Arc::new(Signal::new());
-        let ends = ends
-            .map(|(connection, handler)| Self::over(connection, None, Some(news.clone()), handler));
+        let ends = ends.map(|(connection, handler)| {
+            let connection = passing::taking_descriptors(connection);
+            Self::over(connection, None, Some(news.clone()), handler)
+        });
         // They greet each other before a clock runs: whoever opens may be long in letting others run.
         greet(&ends);
         for end in &ends {
@@ -34,7 +36,7 @@ impl Link {
         bytes.clear();
         let count = self.transmit(bytes, BATCH);
         if count > 0 {
-            other.hear(bytes);
+            other.hear_passing(bytes, || self.draw(Connection::poll_descriptors));
         }
         count > 0
     }

@@ -19,6 +19,8 @@ pub(super) struct Taken {
     pub(super) count: usize,
     /// There was no room for more.
     pub(super) full: bool,
+    /// There may be more, though there was room for it.
+    pub(super) more: bool,
 }
 
 impl Link {
@@ -28,7 +30,7 @@ impl Link {
         // Each frame that is shown is read whole.
         if !line.scatters() || are_wanted() {
             let count = line.read(buffer).await?;
-            return Ok(Taken { placed: 0, count, full: count == buffer.len() });
+            return Ok(Taken { placed: 0, count, full: count == buffer.len(), more: false });
         }
         let mut taken = Taken::default();
         line.read_by(|read| {
@@ -37,7 +39,7 @@ impl Link {
             if place.is_empty() {
                 drop(connection);
                 let count = read(&mut [IoSliceMut::new(buffer)])?;
-                taken = Taken { placed: 0, count, full: count == buffer.len() };
+                taken = Taken { placed: 0, count, full: count == buffer.len(), more: false };
                 return Ok(());
             }
             let room = place.len();
@@ -47,7 +49,7 @@ impl Link {
             let count = read(&mut [IoSliceMut::new(place), IoSliceMut::new(behind)])?;
             let placed = count.min(room);
             connection.handle_placed(placed);
-            taken = Taken { placed, count: count - placed, full: count == all };
+            taken = Taken { placed, count: count - placed, full: count == all, more: false };
             Ok(())
         })
         .await?;

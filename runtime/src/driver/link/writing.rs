@@ -9,28 +9,33 @@ use event_listener::listener;
 use futures_lite::FutureExt;
 use hatchery_proto::Gather;
 
-use super::{BATCH, Line, Link, clock, lock, readiness};
+use super::{BATCH, Line, Link, clock, lock, passing, readiness};
 
 /// Encoded bytes that are kept, or that the line has not taken yet, and the line while there is one.
 pub(super) struct Outgoing {
     line: Option<Arc<Line>>,
     frames: Gather,
     blocked: bool,
+    /// How often it was, for descriptors that are on their way elsewhere, since it last was not.
+    crowded: u32,
 }
 
 /// How long what a link says last may take, where its line may take its time.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// So many buffers go into one write.
-const SLICES: usize = 16;
+pub(super) const SLICES: usize = 16;
 
 impl Outgoing {
     pub(super) fn to(line: Option<Arc<Line>>) -> Self {
-        Self { line, frames: Gather::default(), blocked: false }
+        Self { line, frames: Gather::default(), blocked: false, crowded: 0 }
     }
 }
 
 /// Writes as much as the line takes at once.
 fn write(line: &Line, frames: &Gather) -> std::io::Result<usize> {
+    if passing::are_in(frames) {
+        return passing::write(line, frames);
+    }
     let (mut slices, mut count) = ([IoSlice::new(&[]); SLICES], 0);
     for (place, slice) in slices.iter_mut().zip(frames.slices()) {
         *place = IoSlice::new(slice);
@@ -143,10 +148,18 @@ impl Link {
                 return Written::Failed;
             };
             match write(line, &outgoing.frames) {
-                Ok(count) => outgoing.frames.advance(count),
+                Ok(count) => {
+                    outgoing.frames.advance(count);
+                    outgoing.crowded = 0;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     outgoing.blocked = true;
+                    return Written::Blocked;
+                }
+                Err(error) if passing::is_crowded(&error, outgoing.crowded) => {
+                    outgoing.blocked = true;
+                    outgoing.crowded += 1;
                     return Written::Blocked;
                 }
                 Err(error) => {
@@ -178,6 +191,9 @@ impl Link {
                     continue;
                 }
                 Some(true) => {}
+            }
+            if lock(&self.outgoing).crowded > 0 {
+                passing::thins().await;
             }
             // The line going away ends this wait too: it is closed first.
             let writable = line.writable().await;

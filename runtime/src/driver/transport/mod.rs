@@ -9,6 +9,7 @@ pub(crate) mod duplex;
 mod listened;
 pub(crate) mod listener;
 pub(crate) mod origin;
+mod passing;
 pub(crate) mod place;
 mod plain;
 pub(crate) mod proofs;

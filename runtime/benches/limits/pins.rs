@@ -58,13 +58,13 @@ const LOOSE: f64 = 0.10;
 
 #[rustfmt::skip]
 const PINS: &[Pin] = &[
-    core("core-loop", "value of 16 B: sent, carried, delivered", 1602.0),
+    core("core-loop", "value of 16 B: sent, carried, delivered", 1633.0),
     core("core-run", "value of 16 B, 64 carried at a time", 395.0),
-    core("core-call", "call of 32 B each way, both ends", 7340.0),
-    core("core-start", "call that is refused, both ends", 6635.0),
-    core("core-credit", "value sent, its credit received", 1185.0),
+    core("core-call", "call of 32 B each way, both ends", 7560.0),
+    core("core-start", "call that is refused, both ends", 6749.0),
+    core("core-credit", "value sent, its credit received", 1191.0),
     small("core-late", "hostile: a value for what is over", 451.0),
-    core("core-broken", "hostile: greeted, then broken, a new link each", 11092.0),
+    core("core-broken", "hostile: greeted, then broken, a new link each", 11269.0),
     small("wire-frame", "frame of 32 B written and cut off", 274.0),
     small("wire-bodies", "bodies of Start and Credit, encoded and decoded", 907.0),
     allocations("core-loop-allocations", OURS, "value of 16 B, the core alone", 0.0),

@@ -18,7 +18,8 @@
 //! - [`registrar`]: who is registered under which name, who waits for one.
 //! - [`tty`]: who has the terminal for debugging, and who waits for it.
 //! - [`actor`]: the scopes of one actor, and whom a cancel reaches first; its links by peer.
-//! - [`address`], [`report`], [`error`], [`id`], [`limits`], [`passed`], [`slice`], [`time`]: plain data.
+//! - [`address`], [`report`], [`error`], [`id`], [`limits`], [`passed`],
+//!   [`mod@slice`], [`time`]: plain data.
 //!
 //! Rooms import downwards only: `wire` < `dialog` < `connection` < `actor`; `nursery`, `registrar` and
 //! `tty` stand beside `connection`. Rule ids (`P-…`) name the rules of `SPEC.md` beside this crate's sources.

@@ -157,8 +157,12 @@ impl Control {
 
 impl Outgoing {
     fn fingerprint(&self, state: &mut impl Hasher) {
-        let payload = (self.payload.left(), self.payload.first());
-        (self.tag as u8, payload, &self.head, self.begun).hash(state);
+        let (own, taken, between) = self.payload.look();
+        // As small values are that are kept one behind the other: it is the same state.
+        (self.tag as u8, brief(own), &self.head, taken, self.begun).hash(state);
+        if between > 0 {
+            between.hash(state);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::outbox::message;
 use super::{Connection, Event, Terminal};
 use crate::dialog::step::Act;
+use crate::dialog::tables::LifeStep;
 use crate::dialog::{Control, Outgoing, Side};
 use crate::error::Misuse;
 use crate::id::DialogId;
@@ -78,6 +79,32 @@ impl Connection {
         let link = self.peer.as_ref().map_or(0, |peer| u64::from(peer.uuid as u32));
         let number = 1 << 63 | link << 32 | u64::from(id.number() as u32);
         Box::new(Report::new((origin.uuid, number), code, origin, text))
+    }
+
+    /// A `Start` of which nothing was written is taken back (P-W4), and with dialog 0 those that wait
+    /// for it: its child serves nothing before it (P-L2).
+    pub(super) fn withdraw(&mut self, id: DialogId, outcome: Outcome) {
+        self.withdraw_one(id, outcome.clone());
+        if id.is_actor() {
+            self.actor_opened = false;
+            for id in self.out.take_starts() {
+                self.withdraw_one(id, outcome.clone());
+            }
+        }
+        // It may have been the last that a `Goodbye` waited for (P-L3).
+        self.settle();
+    }
+
+    fn withdraw_one(&mut self, id: DialogId, outcome: Outcome) {
+        self.out.withdraw(id);
+        self.ours = self.ours.saturating_sub(1);
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        dialog.outcome = Some(outcome);
+        dialog.end(LifeStep::Lose);
+        self.events.push_back(Event::Finished(id));
+        if dialog.released {
+            self.dialogs.remove(id);
+        }
     }
 
     /// What was asked for before the greeting, with more arguments than the peer turns out to take or

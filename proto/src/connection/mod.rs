@@ -4,6 +4,7 @@
 //! order of calls is legal; a call that changes nothing is not an error.
 
 mod apart;
+mod assemble;
 mod audit;
 mod birth;
 mod bulk;

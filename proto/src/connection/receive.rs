@@ -8,22 +8,19 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Connection, Event, GoodbyeReason, LinkKind, Phase};
-use crate::dialog::{Incoming, Kind, Partial, Side, cost_of};
+use crate::dialog::{Incoming, Kind, Side, cost_of};
 use crate::error::Violation;
 use crate::id::DialogId;
 use crate::limits::Limits;
-use crate::passed::Passed;
 use crate::report::Refusal;
 use crate::time::Instant;
 use crate::wire::body::{self, Start};
 use crate::wire::deframer::Deframer;
 use crate::wire::hello::Hello;
-use crate::wire::{CONTINUED, Frame, MORE, Tag};
+use crate::wire::{CONTINUED, Frame, Tag};
 
 pub(super) type Judged = Result<(), Violation>;
 
-/// A fragment below this is never free: it is cheap to send and not cheap to take (P-A4).
-const SMALL_FRAGMENT: usize = 256;
 /// A ping this long after the last is free (P-A4).
 const PING_PERIOD: Duration = Duration::from_secs(1);
 
@@ -328,70 +325,6 @@ impl Connection {
         }
         self.events.push_back(Event::Incoming(id));
         Ok(())
-    }
-
-    /// Adds a fragment to its message; gives the message once it is whole (P-F3).
-    pub(super) fn assemble(
-        &mut self,
-        id: DialogId,
-        tag: Tag,
-        flags: u8,
-        payload: &[u8],
-    ) -> Result<Option<(Vec<u8>, u64)>, Violation> {
-        let (more, continued) = (flags & MORE != 0, flags & CONTINUED != 0);
-        // It stands where it belongs, or is put there.
-        let placed = self.placing.take();
-        let size = placed.as_ref().map_or(payload.len(), |place| place.size());
-        // The first frame of a `Start` has to share its room.
-        if more && size < SMALL_FRAGMENT && (continued || tag != Tag::Start) {
-            self.charge_frame(0, tag.name())?;
-        }
-        let max = self.max_message();
-        let state = self.state();
-        let refuse = |rule, what: &str| Err(Violation::new(tag.name(), rule, state, what));
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return Ok(None) };
-        // Of what nobody will read only the size is kept (P-D8).
-        let wanted = dialog.wants(tag);
-        if flags == 0 && dialog.partial.is_none() && size <= max {
-            let kept = if wanted { payload } else { &[] };
-            let bytes = match placed {
-                Some(place) => place.into_bytes(wanted),
-                None => self.out.spare.filled(kept),
-            };
-            return Ok(Some((bytes, cost_of(size, 1))));
-        }
-        let mut partial = match (dialog.partial.take(), continued) {
-            (None, false) => Partial {
-                tag,
-                bytes: self.out.spare.empty_for(payload.len()),
-                size: 0,
-                cost: dialog.cost_of_descriptors(tag, self.passing.named),
-                passed: self.passing.claimed.take(),
-            },
-            (Some(partial), true) if partial.tag == tag => partial,
-            (None, true) => return refuse("P-F3", "it continues a message that never began"),
-            (Some(_), _) => return refuse("P-F3", "it breaks into a message that is not whole"),
-        };
-        partial.size = partial.size.saturating_add(size);
-        if partial.size > max {
-            return refuse("P-F3", "the message is over `max_message`");
-        }
-        match placed {
-            Some(place) => partial.bytes = place.into_bytes(wanted),
-            None if wanted => partial.bytes.extend_from_slice(payload),
-            None => {}
-        }
-        if !wanted {
-            partial.passed = Passed::NONE;
-        }
-        partial.cost = partial.cost.saturating_add(cost_of(size, 1));
-        if !more {
-            dialog.last = partial.bytes.len();
-            self.passing.whole = partial.passed;
-            return Ok(Some((partial.bytes, partial.cost)));
-        }
-        dialog.partial = Some(partial);
-        Ok(None)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The next frame: which it is (P-W4), and what of its dialog's books changes with it. What waits is
 //! kept elsewhere.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::finish::fit_cancelled;
@@ -10,7 +9,7 @@ use super::recorder::Recorder;
 use super::{Connection, Event, Phase};
 use crate::dialog::payload::Piece;
 use crate::dialog::tables::Life;
-use crate::dialog::{Kind, Reading, Side, cost_of};
+use crate::dialog::{Reading, Side, cost_of};
 use crate::id::DialogId;
 use crate::limits::Limits;
 use crate::wire::body::Done;
@@ -169,10 +168,8 @@ impl Connection {
             } else {
                 self.out.spare.recycle(payload);
             }
-            // A context may be idle for long from here on; small values do not come by this queue.
-            let begun = matches!(tag, Tag::Start | Tag::Started);
-            if begun && dialog.kind == Kind::Context && dialog.queue.is_empty() {
-                dialog.queue = VecDeque::new();
+            if matches!(tag, Tag::Start | Tag::Started) {
+                dialog.has_begun();
             }
         }
         self.written(id, spent);

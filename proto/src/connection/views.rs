@@ -10,7 +10,7 @@ use super::clock::BEYOND_GRACE;
 use super::outbox::message;
 use super::{Connection, Event, Recv, Terminal, Values};
 use crate::dialog::step::{Act, Refused};
-use crate::dialog::tables::{Life, LifeStep};
+use crate::dialog::tables::Life;
 use crate::dialog::{Dialog, Incoming, Overrun, Side};
 use crate::error::{Misuse, SendError};
 use crate::id::DialogId;
@@ -376,31 +376,5 @@ impl Connection {
         }
         dialog.control.cancel = true;
         self.queue_control(id);
-    }
-
-    /// A `Start` of which nothing was written is taken back (P-W4), and with dialog 0 those that wait
-    /// for it: its child serves nothing before it (P-L2).
-    pub(super) fn withdraw(&mut self, id: DialogId, outcome: Outcome) {
-        self.withdraw_one(id, outcome.clone());
-        if id.is_actor() {
-            self.actor_opened = false;
-            for id in self.out.take_starts() {
-                self.withdraw_one(id, outcome.clone());
-            }
-        }
-        // It may have been the last that a `Goodbye` waited for (P-L3).
-        self.settle();
-    }
-
-    fn withdraw_one(&mut self, id: DialogId, outcome: Outcome) {
-        self.out.withdraw(id);
-        self.ours = self.ours.saturating_sub(1);
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        dialog.outcome = Some(outcome);
-        dialog.end(LifeStep::Lose);
-        self.events.push_back(Event::Finished(id));
-        if dialog.released {
-            self.dialogs.remove(id);
-        }
     }
 }

@@ -51,12 +51,10 @@ impl Payload {
         }
     }
 
-    /// The first byte that is left.
-    pub(crate) fn first(&self) -> Option<u8> {
-        let shared = self.between.iter().flat_map(|between| &between.parts);
-        let shared = shared.take_while(|(at, _)| *at <= self.taken);
-        let first = shared.filter_map(|(_, slice)| slice.first()).next();
-        first.or_else(|| self.own.get(self.taken)).copied()
+    /// Its own bytes, how many of them were taken, and how many are left of those that stand between.
+    pub(crate) fn look(&self) -> (&[u8], usize, usize) {
+        let between = self.between.as_ref().map_or(0, |between| between.left);
+        (&self.own, self.taken, between)
     }
 
     /// Whether it is one buffer of its own, of which nothing was taken.

@@ -13,6 +13,14 @@ use crate::wire::body::Done;
 const FEW: usize = 8;
 
 impl Dialog {
+    /// What begins it has left. A context may be idle for long from here on, and small values do not come by
+    /// the queue that this came by.
+    pub(crate) fn has_begun(&mut self) {
+        if self.kind == Kind::Context && self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
+
     /// Its place is to be another's: what it held is let go, but for room in queues that calls need.
     pub(crate) fn let_go(&mut self) {
         if self.queue.capacity() > FEW {

@@ -10,6 +10,8 @@ use hatchery_proto::{
     Limits, LinkKind, Outcome, Recv, Role, StartWish, Terminal,
 };
 
+use crate::hostile::read;
+
 /// More rounds than any honest exchange of these tests takes.
 const ROUNDS: usize = 10_000;
 
@@ -286,15 +288,6 @@ fn drain(mut recv: impl FnMut(&mut Vec<u8>) -> Recv) -> (Vec<Vec<u8>>, Recv) {
             end => return (values, end),
         }
     }
-}
-
-/// Has a core hear of these bytes as from a driver that reads them to where it has room for them.
-pub fn read(core: &mut Connection, now: Instant, bytes: &[u8]) {
-    let place = core.place();
-    let (there, behind) = bytes.split_at(place.len().min(bytes.len()));
-    place[..there.len()].copy_from_slice(there);
-    core.handle_placed(there.len());
-    core.handle_input(now, behind);
 }
 
 fn carry(from: &mut End, to: &mut End, now: Instant, split: Split, budget: usize) -> bool {

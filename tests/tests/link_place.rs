@@ -4,7 +4,8 @@
 use std::hash::{DefaultHasher, Hasher};
 
 use hatchery_proto::{Event, Kind, Limits, Names, Recv, Terminal};
-use hatchery_tests::pair::{Pair, Split, read};
+use hatchery_tests::hostile::read;
+use hatchery_tests::pair::{Pair, Split};
 
 fn bytes(size: usize) -> Vec<u8> {
     (0..size).map(|place| (place % 251) as u8).collect()

@@ -38,7 +38,7 @@ fn told<'a>(seed: u8, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>
     }
     let mut told = Vec::new();
     for piece in pieces {
-        crate::pair::read(&mut end, BEGIN, piece);
+        super::read(&mut end, BEGIN, piece);
         told.extend(std::iter::from_fn(|| end.poll_event()));
     }
     (told, end.is_closed(), super::all_of(&mut end))

@@ -164,3 +164,12 @@ fn small_limits() -> Limits {
         ..Limits::default()
     }
 }
+
+/// Has a core hear of these bytes as from a driver that reads them to where it has room for them.
+pub fn read(core: &mut Connection, now: Instant, bytes: &[u8]) {
+    let place = core.place();
+    let (there, behind) = bytes.split_at(place.len().min(bytes.len()));
+    place[..there.len()].copy_from_slice(there);
+    core.handle_placed(there.len());
+    core.handle_input(now, behind);
+}

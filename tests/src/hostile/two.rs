@@ -9,8 +9,7 @@ use hatchery_proto::{
     Refusal, Role, SendError, StartWish, Terminal,
 };
 
-use super::{BEGIN, Script, end_of, request, small_limits};
-use crate::pair::read;
+use super::{BEGIN, Script, end_of, read, request, small_limits};
 
 /// More rounds than any healed link needs.
 const ROUNDS: usize = 10_000;

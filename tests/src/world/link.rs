@@ -144,7 +144,7 @@ impl World {
                 }
                 let lost = self.options.planted == Some(Planted::LostBytes) && self.dice.one_in(50);
                 if !lost {
-                    crate::pair::read(&mut end.core, now, &bytes);
+                    crate::hostile::read(&mut end.core, now, &bytes);
                 }
                 let closed = end.core.is_closed();
                 self.take_events(place);

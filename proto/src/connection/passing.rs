@@ -170,6 +170,11 @@ impl Connection {
     /// A frame that says that descriptors go with it.
     #[cold]
     pub(super) fn frame_passing(&mut self, now: Instant, frame: &Frame<'_>) -> Judged {
+        // To an end that takes none the flag is not known, whenever it comes.
+        if !self.expects_descriptors() {
+            let name = frame.tag.map_or("frame", Tag::name);
+            return Err(Violation::new(name, "P-F4", "any", "its flags are malformed"));
+        }
         if self.phase == Phase::Open {
             self.passing.claimed = self.claim(frame)?;
             self.passing.named = frame.descriptors;
@@ -184,9 +189,6 @@ impl Connection {
         let name = frame.tag.map_or("frame", Tag::name);
         let named = usize::from(frame.descriptors);
         let refuse = |rule, what| Err(Violation::new(name, rule, "open", what));
-        if !self.expects_descriptors() {
-            return refuse("P-F4", "its flags are malformed".into());
-        }
         if named > usize::from(Limits::DESCRIPTORS) {
             let max = Limits::DESCRIPTORS;
             return refuse("P-F6", format!("it carries {named} descriptors and may carry {max}"));

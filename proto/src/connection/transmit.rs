@@ -126,8 +126,7 @@ impl Connection {
         let Some(message) = dialog.queue.front_mut() else { return };
         let room = chunk.saturating_sub(message.head.len());
         let rest = message.payload.left();
-        let now = room.min(rest);
-        let last = now == rest;
+        let (now, last) = (room.min(rest), room >= rest);
         let mut flags = if last { 0 } else { MORE };
         if message.begun {
             flags |= CONTINUED;

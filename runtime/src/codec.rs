@@ -136,7 +136,7 @@ pub(crate) fn put_apart<C: Codec, T: Serialize>(
     if TypeId::of::<C>() != TypeId::of::<Postcard>() {
         return C::encode(value, out);
     }
-    handed::apart(out, parts, |out| C::encode(value, out))
+    postcard::encode_apart(value, out, parts)
 }
 
 /// As [`take`], where these descriptors came with the bytes.

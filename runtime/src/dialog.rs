@@ -26,7 +26,7 @@ mod refused;
 mod told;
 
 pub(crate) use asked::Asked;
-pub(crate) use flow::{Next, Outbound, Received};
+pub(crate) use flow::{Outbound, Received};
 use told::Told;
 
 /// Which end of a dialog this is.

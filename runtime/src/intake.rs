@@ -11,7 +11,7 @@ use hatchery_proto::{Passed, Values};
 
 use crate::codec::handed::{self, HANDED};
 use crate::codec::{CodecError, Take, take_passing};
-use crate::dialog::{Dialog, Next, Received};
+use crate::dialog::{Dialog, Received};
 use crate::error::{Error, Result};
 
 /// The receiving end of a dialog.
@@ -66,17 +66,18 @@ impl Intake {
     /// The next value, where one is there.
     #[inline]
     fn next<T>(&mut self, take: Take<T>) -> Option<Result<T>> {
-        match self.dialog.next(&mut self.values)? {
-            (Next::Lent(value), passed) => {
-                self.count += 1;
-                Some(decoded(&self.dialog, self.count, value, &passed, take))
-            }
-            (Next::Large(value), passed) => {
-                let (value, left) = self.decoded(value, &passed, take);
-                self.values.put_back(left);
-                Some(value)
-            }
+        if !self.dialog.has_next(&mut self.values) {
+            return None;
         }
+        if let Some((value, passed)) = self.values.take_one() {
+            let (value, left) = self.decoded(value, &passed, take);
+            self.values.put_back(left);
+            return Some(value);
+        }
+        let value = self.values.next_value()?;
+        self.count += 1;
+        let value = take(value);
+        Some(value.map_err(|error| undecoded(&self.dialog, self.count, &error)))
     }
 
     /// One in a buffer of its own; and a buffer for what comes next, that one where the value does not keep

@@ -21,22 +21,24 @@ pub struct Values {
 }
 
 impl Values {
-    /// The next one.
+    /// The next one; descriptors that have come with it are let go of, see [`take_one`](Self::take_one).
     #[inline]
     pub fn next_value(&mut self) -> Option<&[u8]> {
         if core::mem::take(&mut self.is_one) {
+            self.passed = Passed::NONE;
             return Some(&self.one);
         }
         self.run.take()
     }
 
-    /// The next one in its own buffer, where it is one of `least` bytes or more.
-    pub fn take_large(&mut self, least: usize) -> Option<Vec<u8>> {
-        if !self.is_one || self.one.len() < least {
+    /// The next one in its own buffer, with the descriptors that have come with it (P-F6), where it is
+    /// one of those that are taken alone.
+    #[inline]
+    pub fn take_one(&mut self) -> Option<(Vec<u8>, Passed)> {
+        if !core::mem::take(&mut self.is_one) {
             return None;
         }
-        self.is_one = false;
-        Some(core::mem::take(&mut self.one))
+        Some((core::mem::take(&mut self.one), self.passed.take()))
     }
 
     /// Takes such a buffer back, for what comes next.
@@ -44,13 +46,6 @@ impl Values {
         if !self.is_one {
             self.one = buffer;
         }
-    }
-
-    /// Takes the descriptors that have come with the last one (P-F6): those of one that was taken
-    /// alone.
-    #[must_use]
-    pub fn take_passed(&mut self) -> Passed {
-        self.passed.take()
     }
 
     /// Whether there are no more.

@@ -5,7 +5,7 @@
 //! All of it is of one thread and one value at a time, and what is looked for is found by its place in
 //! memory, so that nothing is handed on but the very bytes that were meant.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use hatchery_proto::slice::Slice;
@@ -18,18 +18,7 @@ pub(crate) const HANDED: usize = 16 * 1024;
 /// Bytes that stand between those that were encoded, each before what those have at its place.
 pub(crate) type Parts = Vec<(usize, Slice)>;
 
-/// A value that is being encoded.
-#[derive(Clone, Copy)]
-struct Encoding {
-    /// Where the buffer is that it is encoded into; nought where there is none.
-    into: usize,
-    /// So many parts were handed on, by those around it too.
-    parts: usize,
-}
-
 thread_local! {
-    static ENCODING: Cell<Encoding> = const { Cell::new(Encoding { into: 0, parts: 0 }) };
-    static PARTS: RefCell<Parts> = const { RefCell::new(Vec::new()) };
     /// What the value that is being encoded would hand on.
     static OFFERED: RefCell<Option<Slice>> = const { RefCell::new(None) };
     /// What was let go of.
@@ -47,51 +36,18 @@ impl<F: FnMut()> Drop for After<F> {
     }
 }
 
-/// Has `encode` append to `out`, by a codec of this library, what it does not hand on: that is in `parts`
-/// then.
-pub(super) fn apart<R>(
-    out: &mut Vec<u8>,
-    parts: &mut Parts,
-    encode: impl FnOnce(&mut Vec<u8>) -> R,
-) -> R {
-    let around = ENCODING.get();
-    ENCODING.set(Encoding { into: std::ptr::from_mut(out).addr(), ..around });
-    let _after = After(|| {
-        if ENCODING.replace(around).parts > around.parts {
-            let _ = PARTS.try_with(|all| all.borrow_mut().truncate(around.parts));
-        }
-    });
-    let result = encode(out);
-    if ENCODING.get().parts > around.parts {
-        let own = PARTS.try_with(|all| all.borrow_mut().split_off(around.parts));
-        *parts = own.unwrap_or_default();
-    }
-    result
-}
-
-/// Whether these bytes, which are next behind what is in `out`, are handed on: they are not to be
-/// appended then.
+/// These bytes, where they are what the value that is being encoded would hand on.
 #[cold]
-pub(super) fn takes(out: &Vec<u8>, bytes: &[u8]) -> bool {
-    let encoding = ENCODING.get();
-    if encoding.into != std::ptr::from_ref(out).addr() {
-        return false;
-    }
+pub(super) fn offered(bytes: &[u8]) -> Option<Slice> {
     let offered = OFFERED.try_with(|offered| {
         offered.borrow().clone().filter(|slice| std::ptr::eq::<[u8]>(&**slice, bytes))
     });
-    let Some(slice) = offered.ok().flatten() else { return false };
-    let kept = PARTS.try_with(|parts| {
-        let mut parts = parts.borrow_mut();
-        parts.push((out.len(), slice));
-        ENCODING.set(Encoding { parts: parts.len(), ..encoding });
-    });
-    kept.is_ok()
+    offered.ok().flatten()
 }
 
 /// Offers bytes while `encode` has a codec append them.
 pub(crate) fn offering<R>(slice: &Slice, encode: impl FnOnce() -> R) -> R {
-    if slice.len() < HANDED || ENCODING.get().into == 0 {
+    if slice.len() < HANDED {
         return encode();
     }
     let before = OFFERED.try_with(|offered| offered.replace(Some(slice.clone())));
@@ -188,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_handed_on_but_what_was_offered_to_that_very_buffer() {
+    fn nothing_is_handed_on_but_by_whoever_asks_for_the_rest_alone() {
         struct Copies(Blob);
         impl Serialize for Copies {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -228,8 +184,7 @@ mod tests {
                 put_apart::<Postcard, _>(&value, &mut out, &mut parts)
             });
             assert!(!std::panic::catch_unwind(put).is_ok_and(|put| put.is_ok()));
-            assert_eq!(ENCODING.get().into, 0);
-            assert!(PARTS.with(|all| all.borrow().is_empty()));
+            assert!(OFFERED.with(|offered| offered.borrow().is_none()));
             // The same buffer again, by whoever wants all of it.
             out.clear();
             Postcard::encode(&blob, &mut out).unwrap();

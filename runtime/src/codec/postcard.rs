@@ -4,7 +4,7 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeSeed;
 
-use super::handed::{self, HANDED};
+use super::handed::{self, HANDED, Parts};
 use super::{Codec, CodecError};
 
 /// Values without names, in as few bytes as they need. Both programs have to be built from the same
@@ -51,8 +51,36 @@ impl Flavor for Append<'_> {
 
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        if bytes.len() < HANDED || !handed::takes(self.0, bytes) {
-            self.0.extend_from_slice(bytes);
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// The same, but that large bytes which are offered go to `parts`, with the place that they stand before.
+struct AppendApart<'a> {
+    out: &'a mut Vec<u8>,
+    parts: &'a mut Parts,
+}
+
+impl Flavor for AppendApart<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.out.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        let offered = if bytes.len() < HANDED { None } else { handed::offered(bytes) };
+        match offered {
+            None => self.out.extend_from_slice(bytes),
+            Some(slice) => self.parts.push((self.out.len(), slice)),
         }
         Ok(())
     }
@@ -60,4 +88,14 @@ impl Flavor for Append<'_> {
     fn finalize(self) -> postcard::Result<()> {
         Ok(())
     }
+}
+
+/// As [`Postcard`] encodes a value, but that its large bytes are handed on.
+#[inline]
+pub(super) fn encode_apart<T: Serialize>(
+    value: &T,
+    out: &mut Vec<u8>,
+    parts: &mut Parts,
+) -> Result<(), CodecError> {
+    postcard::serialize_with_flavor(value, AppendApart { out, parts }).map_err(CodecError::new)
 }

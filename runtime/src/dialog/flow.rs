@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use hatchery_proto::{Outcome, Passed, Recv, SendError, Values};
 
 use super::{Dialog, Side, role};
-use crate::codec::handed::{HANDED, Parts};
+use crate::codec::handed::Parts;
 use crate::driver::link::Leaves;
 use crate::error::{Error, Result};
 
@@ -32,13 +32,6 @@ impl Outbound<'_> {
     }
 }
 
-/// A value that was received.
-pub(crate) enum Next<'v> {
-    Lent(&'v [u8]),
-    /// In a buffer of its own, which whoever gets the value may keep.
-    Large(Vec<u8>),
-}
-
 /// What a receive came to.
 pub(crate) enum Received {
     /// One, with what came with it.
@@ -53,22 +46,19 @@ impl Dialog {
         self.undecoded.get().is_none() && self.offer(&mut value).is_ok()
     }
 
-    /// The next of these values, or of those that are there now if there are none left: for the many
-    /// that need not be waited for. Says nothing of why there is none.
-    pub(crate) fn next<'v>(&self, values: &'v mut Values) -> Option<(Next<'v>, Passed)> {
+    /// Has these values be those that are there now, if there are none left; says whether there are any:
+    /// for the many that need not be waited for. Says nothing of why there are none.
+    #[inline]
+    pub(crate) fn has_next(&self, values: &mut Values) -> bool {
         if self.undecoded.get().is_some() || self.released.load(Ordering::Acquire) {
-            return None;
+            return false;
         }
         if values.is_empty() {
             let _ = self
                 .link
                 .take_value(|connection| role!(self, connection, |view| view.recv_run(values)));
         }
-        let passed = values.take_passed();
-        if let Some(large) = values.take_large(HANDED) {
-            return Some((Next::Large(large), passed));
-        }
-        values.next_value().map(|value| (Next::Lent(value), passed))
+        !values.is_empty()
     }
 
     /// What is left of these is to be received by others, or otherwise.

@@ -140,3 +140,27 @@ fn p_f5_room_is_made_for_one_frame_and_never_for_what_is_only_announced() {
     assert!(pair.b.core.place().is_empty());
     pair.b.core.handle_placed(7);
 }
+
+#[test]
+fn p_f5_of_a_message_whose_dialog_is_gone_no_more_is_held_than_the_frame() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let before = pair.b.core.held();
+    pair.a.core.caller(id).unwrap().send(&bytes(150_000)).unwrap();
+    let said = pair.a.bytes(pair.now);
+    // One frame is whole, and of the second a part has come when the callee ends.
+    let frame = frames(&said).nth(1).unwrap();
+    let (first, rest) = said.split_at(frame + 20_000);
+    read(&mut pair.b.core, pair.now, first);
+    assert!(pair.b.core.held() > before + frame);
+    pair.finish(id, Terminal::Return(vec![]));
+    pair.back();
+    assert_eq!(pair.b.core.known_dialogs(), 0);
+    let held = pair.b.core.held();
+    assert!((19_900..=20_000).contains(&held), "{held} bytes are held");
+    read(&mut pair.b.core, pair.now, rest);
+    assert_eq!(pair.b.core.held(), 0);
+    // What comes behind it is understood, in the buffers that it had too.
+    pair.open(Kind::Context, &bytes(90_000));
+    assert_eq!((pair.a.broken(), pair.b.broken()), (None, None));
+}

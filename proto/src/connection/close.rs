@@ -164,6 +164,6 @@ impl Connection {
         if dialog.side == Side::Callee && !dialog.finished && dialog.arrived {
             self.events.push_back(Event::Finished(id));
         }
-        self.dialogs.remove(id);
+        self.remove(id);
     }
 }

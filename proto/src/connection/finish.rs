@@ -103,7 +103,7 @@ impl Connection {
         dialog.end(LifeStep::Lose);
         self.events.push_back(Event::Finished(id));
         if dialog.released {
-            self.dialogs.remove(id);
+            self.remove(id);
         }
     }
 
@@ -175,7 +175,7 @@ impl Connection {
     pub(super) fn flushed(&mut self, id: DialogId) {
         let Some(dialog) = self.dialogs.get(&id) else { return };
         let (refused, allowance) = (dialog.refused, dialog.allowance);
-        self.dialogs.remove(id);
+        self.remove(id);
         if refused {
             self.refusals = self.refusals.saturating_sub(1);
         } else {

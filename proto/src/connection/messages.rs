@@ -240,7 +240,7 @@ impl Connection {
         dialog.end(LifeStep::Finish);
         self.ours = self.ours.saturating_sub(1);
         if dialog.released {
-            self.dialogs.remove(id);
+            self.remove(id);
         }
     }
 

@@ -8,6 +8,7 @@ use core::hash::{Hash, Hasher};
 
 use super::{Connection, Names, Phase};
 use crate::error::Violation;
+use crate::id::DialogId;
 use crate::time::Instant;
 use crate::wire::deframer::Head;
 use crate::wire::{CONTINUED, Frame};
@@ -74,6 +75,13 @@ impl Place {
         self.filled >= self.end()
     }
 
+    /// Lets go of what had arrived of its message before this frame.
+    fn let_go(&mut self) {
+        self.bytes = self.bytes.split_off(self.begin.min(self.bytes.len()));
+        self.filled = self.filled.saturating_sub(self.begin);
+        self.begin = 0;
+    }
+
     pub(super) fn fingerprint(&self, names: &mut Names, state: &mut impl Hasher) {
         let Head { tag, dialog, flags, size } = self.head;
         (tag as u8, names.of(dialog), flags, size).hash(state);
@@ -127,6 +135,15 @@ impl Connection {
             _ => (self.out.spare.used_for(head.size.min(AHEAD)), 0),
         };
         self.placing = Some(Box::new(Place { head, bytes, begin, filled: begin }));
+    }
+
+    /// Takes a dialog out, and what has arrived of a message of its that is not whole: of that no more is
+    /// held than the frame which is still to come (P-F5).
+    pub(super) fn remove(&mut self, id: DialogId) {
+        self.dialogs.remove(id);
+        if let Some(place) = self.placing.as_mut().filter(|place| place.head.dialog == id) {
+            place.let_go();
+        }
     }
 
     /// Takes what has arrived of such a payload, and judges its frame once it is whole: `false` where

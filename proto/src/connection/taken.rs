@@ -111,7 +111,7 @@ impl Connection {
             return dialog.outcome.clone();
         }
         let outcome = dialog.outcome.take();
-        self.dialogs.remove(id);
+        self.remove(id);
         outcome
     }
 

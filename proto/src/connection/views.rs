@@ -227,7 +227,7 @@ impl<'a> Caller<'a> {
         let Some(dialog) = self.connection.dialogs.get_mut(&self.id) else { return };
         dialog.released = true;
         if dialog.life == Life::Done {
-            self.connection.dialogs.remove(self.id);
+            self.connection.remove(self.id);
             return;
         }
         if let Some((_, cost)) = dialog.first.take() {

@@ -107,7 +107,7 @@ class Dialog:
     def consumed(self, cost):
         self.owed += cost
         dead = self.outcome or self.finished or not self.ours and self.request
-        if self.owed >= WINDOW // 4 and not dead:
+        if self.owed >= WINDOW // 2 and not dead:
             self.link.control(CREDIT, self.number, put(self.owed, "u32") + b"\0")
             self.allowance, self.owed = self.allowance + self.owed, 0
     # The opener's end.

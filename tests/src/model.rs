@@ -69,11 +69,11 @@ impl Way {
         self.consumed(at_once);
     }
 
-    /// Credit goes back in batches of a quarter of the window (P-W1), or of the room (P-W7).
+    /// Credit goes back in batches of half the window (P-W1), or of a quarter of the room (P-W7).
     fn consumed(&mut self, cost: i64) {
         self.owed += cost;
         let Overrun::WaitWithin(within) = self.overrun else {
-            if self.owed >= self.window / 4 {
+            if self.owed >= self.window / 2 {
                 self.balance += std::mem::take(&mut self.owed);
             }
             return;

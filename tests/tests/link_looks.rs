@@ -157,16 +157,16 @@ fn p_f3_the_largest_message_is_sent_in_a_stream_too() {
 }
 
 #[test]
-fn p_w1_credit_is_given_back_in_batches_of_a_quarter_of_the_window() {
-    // A window of 1024 bytes: a value of 112 costs 128, so two of them are a quarter.
+fn p_w1_credit_is_given_back_in_batches_of_half_the_window() {
+    // A window of 1024 bytes: a value of 112 costs 128, so four of them are half.
     let mut pair = Pair::up_with(&small_limits());
     let id = pair.context();
-    for _ in 0..4 {
+    for _ in 0..8 {
         pair.a.core.caller(id).unwrap().send(&[0; 112]).unwrap();
     }
     pair.settle();
     let mut value = Vec::new();
-    for batch in [false, true, false, true] {
+    for batch in [false, false, false, true, false, false, false, true] {
         let _ = pair.b.core.callee(id).unwrap().recv(&mut value);
         assert_eq!(value.len(), 112);
         assert_eq!(pair.b.core.wants_transmit(), batch);

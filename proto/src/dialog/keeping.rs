@@ -92,11 +92,11 @@ impl Dialog {
         }
     }
 
-    /// Whether that is worth a `Credit`: a quarter of what may be under way. With nothing kept it is,
-    /// once the sender may send nothing.
+    /// Whether that is worth a `Credit`: half of the window, so that few are said and the sender is never
+    /// without; of less room (P-W7) a quarter, and with nothing kept what there is once it may send nothing.
     pub(crate) fn is_worth_a_credit(&self) -> bool {
         let grant = self.grant();
-        let Some((_, whole)) = self.room() else { return grant >= u64::from(self.window / 4) };
+        let Some((_, whole)) = self.room() else { return grant >= u64::from(self.window / 2) };
         grant > 0 && grant >= whole.unsigned_abs() / 4
     }
 

@@ -94,17 +94,17 @@ pub trait Codec: Send + Sync + 'static {
 
 /// Why a value has no bytes, or bytes are no such value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodecError(String);
+pub struct CodecError(Box<str>);
 
 impl CodecError {
     /// That, in words.
     pub fn new(what: impl fmt::Display) -> Self {
-        Self(what.to_string())
+        Self(what.to_string().into())
     }
 
     /// The value has ended and its bytes have not.
     pub(crate) fn left_over(count: usize) -> Self {
-        Self(format!("{count} bytes are left over after it"))
+        Self::new(format_args!("{count} bytes are left over after it"))
     }
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn take<C: Codec, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Cod
 #[cold]
 fn in_words(error: CodecError) -> CodecError {
     match limits::Budget::why() {
-        Some(why) if !error.0.contains(&why) => CodecError(why),
+        Some(why) if !error.0.contains(&why) => CodecError::new(why),
         _ => error,
     }
 }

@@ -118,18 +118,24 @@ impl Dialog {
     }
 
     /// Waits until `ready` finds what it looks for; looks again at every event of the dialog.
-    async fn wait<T>(&self, ready: impl FnMut() -> Option<T>) -> T {
-        wait::until(&self.signal, ready).await
+    fn wait<T>(&self, ready: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
+        wait::until(&self.signal, ready)
     }
 
     /// The same, counted as an operation that will tell its caller of the dialog's end.
-    pub(crate) async fn wait_told<T>(&self, ready: impl FnMut() -> Option<Result<T>>) -> Result<T> {
-        let _waits = self.told.waits();
-        let result = self.wait(ready).await;
-        if result.is_err() {
-            self.told.tell();
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+    pub(crate) fn wait_told<T>(
+        &self,
+        ready: impl FnMut() -> Option<Result<T>>,
+    ) -> impl Future<Output = Result<T>> {
+        async move {
+            let _waits = self.told.waits();
+            let result = self.wait(ready).await;
+            if result.is_err() {
+                self.told.tell();
+            }
+            result
         }
-        result
     }
 
     /// This side will send no more. Idempotent.

@@ -172,7 +172,7 @@ impl LocalPortal {
         let args = call.encode()?;
         let link = self.link()?;
         let wish = portal::wish_of::<E>(kind);
-        let opened = portal::open_on(&link, &self.actor, self.id(), wish, &args).await;
+        let opened = portal::open_on(&link, &self.actor, self.id(), &wish, &args).await;
         opened.map_err(|misuse| match misuse {
             Misuse::Closing | Misuse::LinkGone => Error::gone(self.actor.id()),
             other => Error::misuse(format!(

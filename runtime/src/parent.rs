@@ -101,7 +101,7 @@ impl ParentPortal {
         drop(call);
         let wish = portal::wish_of::<E>(Kind::Call);
         let asked =
-            portal::ask_on(&self.link, &self.actor, wish, Name::Call(E::NAME.into()), args).await;
+            portal::ask_on(&self.link, &self.actor, &wish, Name::Call(E::NAME.into()), args).await;
         let mut asked = asked.map_err(|misuse| self.refused(&misuse, E::NAME))?;
         portal::answer::<E>(&mut asked, || self.id.clone()).await
     }
@@ -178,7 +178,7 @@ impl ParentPortal {
     async fn open<E: Endpoint>(&self, call: Call<E>, kind: Kind) -> Result<Arc<Dialog>> {
         let args = call.encode()?;
         let wish = portal::wish_of::<E>(kind);
-        let opened = portal::open_on(&self.link, &self.actor, self.id.clone(), wish, &args).await;
+        let opened = portal::open_on(&self.link, &self.actor, self.id.clone(), &wish, &args).await;
         opened.map_err(|misuse| self.refused(&misuse, E::NAME))
     }
 

@@ -26,7 +26,7 @@ use crate::peer::Held;
 use crate::source::{self, Source};
 use crate::supervisor::Child;
 pub(crate) use starting::{answer, ask_on, open_on, wish_of};
-use starting::{start_on, wish};
+use starting::{start_now, start_on, wish};
 
 /// A handle to an actor: a child, from the nursery that started it, or any other that was found.
 ///
@@ -106,12 +106,18 @@ impl Portal {
     ///
     /// # Cancel safety
     /// Dropping the future cancels the far task, which ends in the background.
-    pub async fn run<E: CallEndpoint>(&self, call: Call<E>) -> Result<ValueOf<E>, ErrorOf<E>> {
-        let bytes = call.encode()?;
-        drop(call);
-        let mut asked =
-            self.ask(wish_of::<E>(Kind::Call), Name::Call(E::NAME.into()), bytes).await?;
-        answer::<E>(&mut asked, || self.id()).await
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+    pub fn run<E: CallEndpoint>(
+        &self,
+        call: Call<E>,
+    ) -> impl Future<Output = Result<ValueOf<E>, ErrorOf<E>>> + use<'_, E> {
+        async move {
+            let bytes = call.encode()?;
+            drop(call);
+            let wish = wish_of::<E>(Kind::Call);
+            let mut asked = self.ask(&wish, || Name::Call(E::NAME.into()), bytes).await?;
+            answer::<E>(&mut asked, || self.id()).await
+        }
     }
 
     /// Opens a context: starts the callee's task and waits until it has started.
@@ -384,7 +390,7 @@ impl Portal {
         let args = encode::<C, _>(&args, "the arguments of", name)?;
         let wish = wish(name, StartWish::UNKNOWN_SCHEMA, Kind::Call);
         let wish = StartWish { codec: C::NUMBER, ..wish };
-        let mut asked = self.ask(wish, Name::Call(name.to_owned().into()), args).await?;
+        let mut asked = self.ask(&wish, || Name::Call(name.to_owned().into()), args).await?;
         match asked.outcome().await {
             Outcome::Returned(bytes) => {
                 decode::<C, _>(&bytes, asked.passed(), "the result of", name)
@@ -394,22 +400,47 @@ impl Portal {
     }
 
     async fn open<E: Endpoint>(&self, call: Call<E>, kind: Kind) -> Result<Arc<Dialog>> {
-        self.open_as(wish_of::<E>(kind), &call.encode()?).await
+        self.open_as(&wish_of::<E>(kind), &call.encode()?).await
     }
 
     /// Makes a call.
-    async fn ask(&self, wish: StartWish<'_>, name: Name, args: Encoded) -> Result<Asked> {
+    async fn ask(
+        &self,
+        wish: &StartWish<'_>,
+        name: impl FnOnce() -> Name,
+        args: Encoded,
+    ) -> Result<Asked> {
         let (link, id) = self.start(wish, &args).await?;
-        Ok(Asked::new(link, id, name))
+        Ok(Asked::new(link, id, name()))
     }
 
-    async fn open_as(&self, wish: StartWish<'_>, args: &Encoded) -> Result<Arc<Dialog>> {
+    async fn open_as(&self, wish: &StartWish<'_>, args: &Encoded) -> Result<Arc<Dialog>> {
         let (link, id) = self.start(wish, args).await?;
         Ok(Dialog::new(link, id, Side::Opener, wish.endpoint.into(), self.id()))
     }
 
-    /// Has a task started, on another link where the peer has let go of the one at hand.
-    async fn start(&self, wish: StartWish<'_>, args: &Encoded) -> Result<(Arc<Link>, DialogId)> {
+    /// Has a task started. Waiting for that is in a box: what is awaited is moved, and few wait.
+    async fn start(&self, wish: &StartWish<'_>, args: &Encoded) -> Result<(Arc<Link>, DialogId)> {
+        match self.starts(wish, args) {
+            Some(started) => Ok(started),
+            None => Box::pin(self.starts_later(wish, args)).await,
+        }
+    }
+
+    /// Has a task started if that needs no waiting. Says nothing of why it did not.
+    fn starts(&self, wish: &StartWish<'_>, args: &Encoded) -> Option<(Arc<Link>, DialogId)> {
+        let link = self.link().ok()?;
+        let id = start_now(&link, self.actor(), wish, args).ok()?;
+        self.opened(&link, id);
+        Some((link, id))
+    }
+
+    /// The same, however long it takes; on another link where the peer has let go of the one at hand.
+    async fn starts_later(
+        &self,
+        wish: &StartWish<'_>,
+        args: &Encoded,
+    ) -> Result<(Arc<Link>, DialogId)> {
         loop {
             let link = self.link()?;
             match start_on(&link, self.actor(), wish, args).await {

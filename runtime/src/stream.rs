@@ -65,8 +65,8 @@ impl<Tx, Rx> MsgStream<Tx, Rx> {
     ///
     /// # Errors
     /// As there.
-    pub async fn send(&self, value: Tx) -> Result<()> {
-        self.sender.send(value).await
+    pub fn send(&self, value: Tx) -> impl Future<Output = Result<()>> + use<'_, Tx, Rx> {
+        self.sender.send(value)
     }
 
     /// See [`SendHalf::try_send`].
@@ -89,8 +89,8 @@ impl<Tx, Rx> MsgStream<Tx, Rx> {
     ///
     /// # Errors
     /// As there.
-    pub async fn recv(&mut self) -> Result<Option<Rx>> {
-        self.receiver.recv().await
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Rx>>> + use<'_, Tx, Rx> {
+        self.receiver.recv()
     }
 
     /// See [`SendHalf::close`].
@@ -217,16 +217,21 @@ impl<Tx> SendHalf<Tx> {
     ///
     /// # Cancel safety
     /// Dropped before it is done, it has sent nothing; a value is never sent in part.
-    pub async fn send(&self, value: Tx) -> Result<()> {
-        match self.sends(&value)? {
-            None => Ok(()),
-            Some(mut bytes) => self.dialog.send(bytes.outbound()).await,
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` moves its value once more")]
+    pub fn send(&self, value: Tx) -> impl Future<Output = Result<()>> + use<'_, Tx> {
+        async move {
+            let mut left = None;
+            self.sends(&value, &mut left)?;
+            let Some(mut left) = left else { return Ok(()) };
+            // In a box: what is awaited is moved, and few values wait.
+            Box::pin(async move { self.dialog.send(left.outbound()).await }).await
         }
     }
 
-    /// Sends one value if that needs no waiting, and else gives its bytes; says nothing of why it did
-    /// not.
-    fn sends(&self, value: &Tx) -> Result<Option<Encoded>> {
+    /// Sends one value if that needs no waiting, and else leaves its bytes; says nothing of why it did
+    /// not. They are seldom there, and no place is made for them on the way to whoever looks.
+    #[inline]
+    fn sends(&self, value: &Tx, left: &mut Option<Encoded>) -> Result<()> {
         let sent = codec::in_place(|buffer| {
             let mut parts = Parts::new();
             let passed = codec::put_apart_passing(self.put, value, buffer, &mut parts)?;
@@ -237,12 +242,18 @@ impl<Tx> SendHalf<Tx> {
                 true => self.dialog.sends(Outbound::Own(buffer, &passed)),
                 false => self.dialog.sends(Outbound::Apart(buffer, &mut parts)),
             };
-            Ok(if sent { None } else { Some(Encoded::of(buffer, passed, parts)) })
+            if !sent {
+                *left = Some(Encoded::of(buffer, passed, parts));
+            }
+            Ok(())
         });
         match sent {
             Some(sent) => sent.map_err(|error| self.not_encoded(&error)),
             // By what encodes another value, and this one as a part of that.
-            None => self.encode(value).map(Some),
+            None => {
+                *left = Some(self.encode(value)?);
+                Ok(())
+            }
         }
     }
 
@@ -403,8 +414,8 @@ impl<Rx> RecvHalf<Rx> {
     ///
     /// # Cancel safety
     /// Dropped before it is done, it has taken nothing: the next receive gets the value.
-    pub async fn recv(&mut self) -> Result<Option<Rx>> {
-        self.intake.recv(self.take).await
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Rx>>> + use<'_, Rx> {
+        self.intake.recv(self.take)
     }
 }
 

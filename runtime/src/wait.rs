@@ -8,17 +8,23 @@ use event_listener::{Event as Signal, listener};
 
 /// Waits until `ready` finds what it looks for: it looks at once, and again whenever `signal` says that
 /// something has changed. Who changes it changes it first, and then notifies.
-pub(crate) async fn until<T>(signal: &Signal, mut ready: impl FnMut() -> Option<T>) -> T {
-    loop {
-        // Without a listener, which is more than a look costs.
-        if let Some(value) = ready() {
-            return value;
+#[expect(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+pub(crate) fn until<T>(
+    signal: &Signal,
+    mut ready: impl FnMut() -> Option<T>,
+) -> impl Future<Output = T> {
+    async move {
+        loop {
+            // Without a listener, which is more than a look costs.
+            if let Some(value) = ready() {
+                return value;
+            }
+            listener!(signal => changed);
+            if let Some(value) = ready() {
+                return value;
+            }
+            changed.await;
         }
-        listener!(signal => changed);
-        if let Some(value) = ready() {
-            return value;
-        }
-        changed.await;
     }
 }
 

@@ -20,6 +20,7 @@ thread_local! {
 
 /// Has `f` use an empty buffer of this thread, and leave it there for the next. Nothing where it is in
 /// use.
+#[inline]
 pub(crate) fn in_place<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
     let used = LEFT.try_with(|left| {
         let mut buffer = left.try_borrow_mut().ok()?;

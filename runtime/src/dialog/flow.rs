@@ -43,7 +43,7 @@ impl Dialog {
     /// Sends one value if there is room for it now. Says nothing of why it did not, which whoever asks
     /// again by [`send`](Self::send) is told: for the many that there is room for.
     pub(crate) fn sends(&self, mut value: Outbound<'_>) -> bool {
-        self.undecoded.get().is_none() && self.offer(&mut value).is_ok()
+        self.undecoded.get().is_none() && self.offer(Leaves::Soon, &mut value).is_ok()
     }
 
     /// Has these values be those that are there now, if there are none left; says whether there are any:
@@ -71,17 +71,21 @@ impl Dialog {
     /// Sends one value; waits for credit.
     pub(crate) async fn send(&self, mut value: Outbound<'_>) -> Result<()> {
         self.check_decoded()?;
-        self.wait_told(|| match self.offer(&mut value) {
+        let mut leaves = Leaves::Soon;
+        self.wait_told(|| match self.offer(leaves, &mut value) {
             Ok(()) => Some(Ok(())),
-            Err(Some(SendError::Full)) => None,
+            Err(Some(SendError::Full)) => {
+                leaves = Leaves::Together;
+                None
+            }
             Err(refused) => Some(Err(self.not_sent(refused.as_ref()))),
         })
         .await
     }
 
     /// Hands a value to the core; nothing is why it is not taken where the dialog is gone.
-    fn offer(&self, value: &mut Outbound<'_>) -> Result<(), Option<SendError>> {
-        self.link.say(Leaves::Soon, value.len(), |connection| {
+    fn offer(&self, leaves: Leaves, value: &mut Outbound<'_>) -> Result<(), Option<SendError>> {
+        self.link.say(leaves, value.len(), |connection| {
             let sent = role!(self, connection, |view| match value {
                 Outbound::Own(bytes, passed) if !passed.is_none() => {
                     view.send_passing(bytes, passed)
@@ -101,7 +105,7 @@ impl Dialog {
     /// Sends one value if there is room for it now; says whether there was.
     pub(crate) fn try_send(&self, mut value: Outbound<'_>) -> Result<bool> {
         self.check_decoded()?;
-        let failed = match self.offer(&mut value) {
+        let failed = match self.offer(Leaves::Soon, &mut value) {
             Ok(()) => return Ok(true),
             Err(Some(SendError::Full)) => return Ok(false),
             Err(refused) => self.not_sent(refused.as_ref()),
@@ -116,8 +120,8 @@ impl Dialog {
     }
 
     /// Receives one value into `out`. Dropping the future loses nothing.
-    pub(crate) async fn recv(&self, out: &mut Vec<u8>) -> Result<Received> {
-        self.wait_told(|| self.received(out)).await
+    pub(crate) fn recv(&self, out: &mut Vec<u8>) -> impl Future<Output = Result<Received>> {
+        self.wait_told(|| self.received(out))
     }
 
     /// The same if there is an answer now.

@@ -229,7 +229,7 @@ where
     let args = call.encode().map_err(|error| error.to_string())?;
     let wish = portal::wish_of::<E>(Kind::Call);
     let answer = async {
-        let asked = portal::ask_on(link, actor, wish, Name::Call(E::NAME.into()), args).await;
+        let asked = portal::ask_on(link, actor, &wish, Name::Call(E::NAME.into()), args).await;
         let mut asked = asked.map_err(|misuse| misuse.to_string())?;
         let answer = portal::answer::<E>(&mut asked, || peer.clone()).await;
         answer.map_err(|error| error.to_string())

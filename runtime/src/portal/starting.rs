@@ -17,7 +17,7 @@ use crate::trace::Trace;
 pub(crate) async fn ask_on(
     link: &Arc<Link>,
     actor: &Actor,
-    wish: StartWish<'_>,
+    wish: &StartWish<'_>,
     name: Name,
     args: Encoded,
 ) -> Result<Asked, Misuse> {
@@ -45,7 +45,7 @@ pub(crate) async fn open_on(
     link: &Arc<Link>,
     actor: &Actor,
     peer: ActorId,
-    wish: StartWish<'_>,
+    wish: &StartWish<'_>,
     args: &Encoded,
 ) -> Result<Arc<Dialog>, Misuse> {
     let id = start_on(link, actor, wish, args).await?;
@@ -57,25 +57,32 @@ pub(crate) async fn open_on(
 pub(super) async fn start_on(
     link: &Arc<Link>,
     actor: &Actor,
-    wish: StartWish<'_>,
+    wish: &StartWish<'_>,
     args: &Encoded,
 ) -> Result<DialogId, Misuse> {
-    let started = link.slots().until(|| {
-        let deadline = actor.time_left();
-        let trace = Trace::carried();
-        // Whoever opens a stream goes on with something else; the others wait for an answer.
-        let leaves = if wish.kind == Kind::Stream { Leaves::Now } else { Leaves::Soon };
-        let started = link.say(leaves, args.len(), |connection| {
-            let trace = trace.as_ref().map(Trace::as_bytes);
-            let wish = StartWish { deadline, trace, ..wish };
-            connection.start_passing(clock::now(), wish, args, args.passed().clone())
-        });
-        match started {
-            Err(Misuse::TooManyDialogs { .. }) => None,
-            decided => Some(decided),
-        }
+    let started = link.slots().until(|| match start_now(link, actor, wish, args) {
+        Err(Misuse::TooManyDialogs { .. }) => None,
+        decided => Some(decided),
     });
     started.await
+}
+
+/// The same where it need not wait.
+pub(super) fn start_now(
+    link: &Arc<Link>,
+    actor: &Actor,
+    wish: &StartWish<'_>,
+    args: &Encoded,
+) -> Result<DialogId, Misuse> {
+    let deadline = actor.time_left();
+    let trace = Trace::carried();
+    // Whoever opens a stream goes on with something else; the others wait for an answer.
+    let leaves = if wish.kind == Kind::Stream { Leaves::Now } else { Leaves::Soon };
+    link.say(leaves, args.len(), |connection| {
+        let trace = trace.as_ref().map(Trace::as_bytes);
+        let wish = StartWish { deadline, trace, ..*wish };
+        connection.start_passing(clock::now(), wish, args, args.passed().clone())
+    })
 }
 
 /// The wish to open an endpoint of this program.

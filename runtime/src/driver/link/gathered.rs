@@ -26,6 +26,9 @@ pub(crate) enum Leaves {
     /// At once where nothing of its kind was said in this turn; else with all that is said in it. For
     /// what a task says that is over, or is about to wait for the answer.
     Soon,
+    /// With all that is said in the turn. For what had to wait until the peer had room, and may as well
+    /// wait for what comes with it.
+    Together,
     /// Once the events at hand are handled, before any task goes on.
     Promptly,
     /// With what is said next, or at the end of the turn. For what nobody waits for.
@@ -132,7 +135,14 @@ impl Link {
             let number = turn.number;
             // Another thread may use the link in a turn of its own meanwhile, and take the mark away:
             // then it is written once too often, or listed twice.
-            let first = leaves == Leaves::Soon && marks(&self.turns.said, number);
+            let first = match leaves {
+                Leaves::Soon => marks(&self.turns.said, number),
+                Leaves::Together => {
+                    marks(&self.turns.said, number);
+                    false
+                }
+                _ => false,
+            };
             if number == 0 || first {
                 return None;
             }
@@ -145,7 +155,7 @@ impl Link {
         match leaves {
             // Once is enough. What was put into the core before the writer takes the mark away it finds
             // there, since it does so first; and what is put there later finds no mark.
-            Leaves::Soon if marks(&self.turns.woken, number) => {
+            Leaves::Soon | Leaves::Together if marks(&self.turns.woken, number) => {
                 self.blocked.notify(1);
             }
             Leaves::Promptly => self.prompt.store(true, Ordering::Relaxed),

@@ -22,17 +22,20 @@ impl Seldom {
     }
 
     /// Waits until `ready` finds what it looks for: it looks at once, and again at every signal.
-    pub(crate) async fn until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
-        if let Some(value) = ready() {
-            return value;
-        }
-        let _waiting = Waiting::begin(&self.waiting);
-        loop {
-            listener!(self.signal => changed);
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+    pub(crate) fn until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
+        async move {
             if let Some(value) = ready() {
                 return value;
             }
-            changed.await;
+            let _waiting = Waiting::begin(&self.waiting);
+            loop {
+                listener!(self.signal => changed);
+                if let Some(value) = ready() {
+                    return value;
+                }
+                changed.await;
+            }
         }
     }
 }

@@ -76,8 +76,10 @@ impl Intake {
         }
         let value = self.values.next_value()?;
         self.count += 1;
-        let value = take(value);
-        Some(value.map_err(|error| undecoded(&self.dialog, self.count, &error)))
+        match take(value) {
+            Ok(value) => Some(Ok(value)),
+            Err(error) => Some(Err(undecoded(&self.dialog, self.count, &error))),
+        }
     }
 
     /// One in a buffer of its own; and a buffer for what comes next, that one where the value does not keep

@@ -213,9 +213,9 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         key: "calls-64",
-        times: 20_000,
+        times: 50_000,
         contenders: &[
-            by(BLOCK, |s| rate(s.longer(40), |s| coalesced::calls(s, 64))),
+            by(BLOCK, |s| rate(s.longer(16), |s| coalesced::calls(s, 64))),
             by(OURS, |s| rate(s, |s| tree::talk::calls(s, 64))),
         ],
         bars: &[bar("B6", "calls, 64 in flight, a task each", BLOCK, (6.0, 3.5))],
@@ -223,9 +223,9 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         key: "calls-1000",
-        times: 20_000,
+        times: 50_000,
         contenders: &[
-            by(BLOCK, |s| rate(s.longer(200), |s| coalesced::calls(s, 1_000))),
+            by(BLOCK, |s| rate(s.longer(80), |s| coalesced::calls(s, 1_000))),
             by(OURS, |s| rate(s, |s| tree::talk::calls(s, 1_000))),
         ],
         bars: &[bar("B7", "calls, 1,000 in flight", BLOCK, (25.0, 13.0))],
@@ -233,9 +233,9 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         key: "stream-16",
-        times: 500_000,
+        times: 1_000_000,
         contenders: &[
-            by(BLOCK, |s| rate(s.longer(20), |s| coalesced::items::<16>(s, "count-16"))),
+            by(BLOCK, |s| rate(s.longer(10), |s| coalesced::items::<16>(s, "count-16"))),
             by("hatchery, bytes", |s| rate(s, tree::streams::bytes_16)),
             by("hatchery, typed", |s| rate(s, tree::streams::typed_16)),
         ],
@@ -253,9 +253,9 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         key: "stream-64",
-        times: 500_000,
+        times: 1_500_000,
         contenders: &[
-            by(BLOCK, |s| rate(s.longer(20), |s| coalesced::items::<64>(s, "count-64"))),
+            by(BLOCK, |s| rate(s.longer(6), |s| coalesced::items::<64>(s, "count-64"))),
             by(OURS, |s| rate(s, tree::streams::bytes_64)),
         ],
         bars: &[bar("B9", "stream of 64 B", BLOCK, (4.0, 1.5))],
@@ -263,9 +263,9 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         key: "stream-1024",
-        times: 300_000,
+        times: 400_000,
         contenders: &[
-            by(BLOCK, |s| rate(s.longer(4), |s| coalesced::items::<1024>(s, "count-1024"))),
+            by(BLOCK, |s| rate(s.longer(3), |s| coalesced::items::<1024>(s, "count-1024"))),
             by(OURS, |s| rate(s, tree::streams::bytes_1024)),
         ],
         bars: &[bar("B9", "stream of 1 KiB", BLOCK, (1.8, 1.25))],
@@ -461,7 +461,8 @@ const MESSAGE: usize = 4 * 1024 * 1024 - 16;
 const HUGE: u32 = 64;
 
 impl Scale {
-    /// So many times as much, for a contender so fast that it would be over before it can be timed.
+    /// So many times as much, for a contender so much faster: each is timed for about as long as the
+    /// others, since whatever has just begun is slow for a while.
     const fn longer(self, times: u32) -> Self {
         Self { times: self.times * times, ..self }
     }

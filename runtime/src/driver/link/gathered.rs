@@ -117,6 +117,7 @@ impl Link {
         value
     }
 
+    #[inline]
     fn keeps_said(self: &Arc<Self>, leaves: Leaves, size: usize) -> bool {
         let cost = size.saturating_add(Limits::FRAME_COST as usize);
         let kept = self.turns.bytes.load(Ordering::Relaxed).saturating_add(cost);
@@ -126,6 +127,7 @@ impl Link {
     }
 
     /// Whether what was just said here is kept. Where it is, it leaves in the end.
+    #[inline]
     fn keeps(self: &Arc<Self>, leaves: Leaves) -> bool {
         if leaves == Leaves::Now {
             return false;

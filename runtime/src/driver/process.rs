@@ -24,6 +24,7 @@ use super::way::Way;
 use super::{cgroup, procfs, spawner};
 use hold::Hold;
 
+mod birth;
 mod group;
 mod hold;
 mod lines;
@@ -191,16 +192,18 @@ fn run(
         // a stranger's by then, and so that one can wait for that.
         .kill_on_drop(false)
         .reap_on_drop(false);
-    // What is opened after the fork must not fail for want of a descriptor.
-    let spare = reserve(link.reads()).map_err(|error| ("reserve descriptors", error))?;
-    drop(spare);
-    let child = command.spawn().map_err(|error| {
-        sweep();
-        ("start a process", error)
+    let mut process = birth::born(|| {
+        // What is opened after the fork must not fail for want of a descriptor.
+        let spare = reserve(link.reads()).map_err(|error| ("reserve descriptors", error))?;
+        drop(spare);
+        let child = command.spawn().map_err(|error| {
+            sweep();
+            ("start a process", error)
+        })?;
+        Process::of(child).map_err(|error| ("watch the process", error))
     })?;
     // The command holds the child's end of the link, which would hide the end of the link.
     drop(command);
-    let mut process = Process::of(child).map_err(|error| ("watch the process", error))?;
     process.leads_group = link.is_apart();
     cgroup::take_in(process.pid).map_err(|error| ("contain the process", error))?;
     Ok(Spawned { process, link, stderr: boot, errors })

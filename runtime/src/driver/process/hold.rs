@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_process::Child;
 use hatchery_proto::report::ExitStatus;
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions};
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
 
 use super::Known;
 use crate::driver::readiness::Ready;
@@ -24,12 +24,22 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Whether it has ended. Fails where somebody else has waited for it.
-    pub(super) fn is_over(&self) -> io::Result<bool> {
+    /// How it has ended, where it has. Fails where somebody else has waited for it.
+    fn look(&self) -> io::Result<Option<WaitIdStatus>> {
         let id = WaitId::PidFd(self.descriptor.as_fd());
         let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let over = rustix::io::retry_on_intr(|| rustix::process::waitid(id.clone(), how))?;
-        Ok(over.is_some())
+        Ok(rustix::io::retry_on_intr(|| rustix::process::waitid(id.clone(), how))?)
+    }
+
+    /// Whether it has ended. Fails where somebody else has waited for it.
+    pub(super) fn is_over(&self) -> io::Result<bool> {
+        Ok(self.look()?.is_some())
+    }
+
+    /// Whether one of these signals has ended it.
+    pub(super) fn was_ended_by(&self, signals: &[Signal]) -> bool {
+        let number = self.look().ok().flatten().and_then(|status| status.terminating_signal());
+        signals.iter().any(|signal| Some(signal.as_raw()) == number)
     }
 
     /// Ends once the process has; at once where that cannot be watched.

@@ -206,9 +206,9 @@ impl<Tx> SendHalf<Tx> {
     /// Large bytes need not be copied for it: see [`Blob`](crate::Blob).
     ///
     /// Done when the value is handed over whole, not when the peer has read it. The first value of a
-    /// turn, which is once round all tasks that are ready, leaves at once; those behind it leave
-    /// together, at the end of the turn or once they are 64 KiB. A task that then blocks its thread
-    /// holds them up, unless it has had them [flushed](Self::flush).
+    /// turn, which is once round all tasks that are ready, leaves at once; those behind it, and one that
+    /// had to wait, leave together, at the end of the turn or once they are 64 KiB. A task that then
+    /// blocks its thread holds them up, unless it has had them [flushed](Self::flush).
     ///
     /// # Errors
     /// The dialog's outcome where it has ended otherwise than by a return, `ReceiverGone` where the

@@ -121,7 +121,7 @@ fn what_is_about_to_be_said_of_the_same_books_is_told_apart() {
     // Credit is given back for what was read before a cancel came, not for what is read after it.
     let [before, behind] = [true, false].map(|before| {
         after(|pair, id| {
-            pair.a.core.caller(id).unwrap().send(&[7; 300]).unwrap();
+            pair.a.core.caller(id).unwrap().send(&[7; 600]).unwrap();
             pair.settle();
             let read = |pair: &mut Pair| drop(pair.received_at_b(id));
             if before {

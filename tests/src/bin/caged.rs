@@ -6,12 +6,11 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use async_io::Timer;
 use hatchery::{Containment, Error, ErrorKind, Options, Result, open_nursery, open_root_actor};
 use hatchery_tests::procfs::Process;
 use hatchery_tests::programs::Signal;
+use hatchery_tests::sign::until;
 
 /// The group that a process is in.
 fn group(pid: u32) -> String {
@@ -71,9 +70,7 @@ async fn body() -> Result<(u32, String)> {
         let stays = worker.run(leaves()).await?;
         assert_eq!(group(stays), all);
         worker.cancel().await?;
-        while look(stays).is_some_and(|(state, _)| state != 'T') {
-            Timer::after(Duration::from_millis(2)).await;
-        }
+        until("it is stopped", || look(stays).is_none_or(|(state, _)| state == 'T')).await;
         let (state, parent) = look(stays).expect("it outlives its actor");
         assert!(state == 'T' && parent != worker.id().pid);
         Ok((stays, all))

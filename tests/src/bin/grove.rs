@@ -9,17 +9,15 @@
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::future::pending;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use async_io::Timer;
 use hatchery::{
     Context, Error, LocalPortal, Receives, Result, Sends, Starts, cancel_scope, on_exit,
     open_nursery, shield,
 };
 use hatchery_tests::events::at_each_look;
 use hatchery_tests::procfs::descriptors;
+use hatchery_tests::sign::raised;
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
@@ -61,9 +59,7 @@ async fn takes_its_time(file: String) -> Result<()> {
     let ended = cancel_scope(async |_| pending::<Result<()>>().await).await;
     shield(async {
         println!("ending");
-        while !Path::new(&file).exists() {
-            Timer::after(Duration::from_millis(1)).await;
-        }
+        raised(&file).await;
     })
     .await;
     ended.map(drop)

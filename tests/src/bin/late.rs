@@ -2,19 +2,16 @@
 //! file HERE, and goes on once there is the file SIGN. Only as an actor; by itself it does nothing.
 
 use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
 
+use hatchery_tests::sign::raised_blocking;
 use hatchery_tests::strike;
 
 fn main() {
-    let mut paths = std::env::args_os().skip(1).map(PathBuf::from);
+    let mut paths = std::env::args().skip(1);
     if let (Some(here), Some(sign)) = (paths.next(), paths.next()) {
         strike::at_settings(move || {
             fs::write(&here, "").expect("a file");
-            while !sign.exists() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            assert!(raised_blocking(&sign), "nobody has it go on");
         });
     }
     hatchery::init();

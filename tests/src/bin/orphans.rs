@@ -5,11 +5,10 @@
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use async_io::Timer;
 use hatchery::{Containment, Error, Options, Result, open_nursery, open_root_actor};
 use hatchery_tests::events::at_each_look;
+use hatchery_tests::sign::until;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Has a shell start a process that outlives it; says which.
@@ -31,32 +30,26 @@ fn look(pid: u32) -> Option<(char, u32)> {
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
-async fn until(what: impl Fn() -> bool) {
-    while !what() {
-        Timer::after(Duration::from_millis(5)).await;
-    }
-}
-
 async fn body() -> Result<()> {
     let own = std::process::id();
     // Ended, but not waited for: nobody may take its status.
     let mut child = Command::new("true").spawn().map_err(Error::new)?;
-    until(|| look(child.id()).is_some_and(|(state, _)| state == 'Z')).await;
+    until("the child has ended", || look(child.id()).is_some_and(|(state, _)| state == 'Z')).await;
     open_nursery(async |nursery| {
         let worker = nursery.start_actor("worker").await?;
         let stays = worker.run(leaves("sleep 1000".into())).await?;
-        until(|| look(stays).is_some_and(|(_, parent)| parent == own)).await;
+        until("it is this actor's", || look(stays).is_some_and(|(_, parent)| parent == own)).await;
         // One that ends without its actor is reaped while its actor lives, the other is left alone.
         let passes = worker.run(leaves("sleep 1001".into())).await?;
         let before = LOOKS.load(Ordering::SeqCst);
         // One look may have been under way; the next has seen it alive.
-        until(|| LOOKS.load(Ordering::SeqCst) >= before + 2).await;
+        until("it was looked at", || LOOKS.load(Ordering::SeqCst) >= before + 2).await;
         let ends = i32::try_from(passes).ok().and_then(Pid::from_raw).expect("a pid");
         kill_process(ends, Signal::KILL).expect("a process that lives");
-        until(|| look(passes).is_none()).await;
+        until("what ends by itself is gone", || look(passes).is_none()).await;
         assert!(look(stays).is_some_and(|(state, _)| state != 'Z'), "its actor lives");
         worker.cancel().await?;
-        until(|| look(stays).is_none()).await;
+        until("what stays is gone", || look(stays).is_none()).await;
         Ok::<_, Error>(())
     })
     .await?;

@@ -4,11 +4,13 @@
 #![allow(clippy::print_stdout, reason = "what it prints is its result")]
 
 use std::future::pending;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_lite::FutureExt as _;
 use hatchery::{Context, Options, Receives, Result, Sends, Starts, open_nursery};
+use hatchery_tests::sign::until;
 
 #[hatchery::context]
 async fn blocks(cx: Context<Starts<()>, Sends<()>, Receives<()>>) -> Result<()> {
@@ -41,9 +43,7 @@ mod root {
         let gate = std::env::args().nth(2);
         let dropped = async {
             let Some(gate) = gate else { return pending().await };
-            while std::path::Path::new(&gate).exists() {
-                async_io::Timer::after(Duration::from_millis(2)).await;
-            }
+            until("the gate is open", || !Path::new(&gate).exists()).await;
             Ok(())
         };
         let block = open_nursery(async |nursery| {

@@ -137,14 +137,9 @@ impl Link {
             let number = turn.number;
             // Another thread may use the link in a turn of its own meanwhile, and take the mark away:
             // then it is written once too often, or listed twice.
-            let first = match leaves {
-                Leaves::Soon => marks(&self.turns.said, number),
-                Leaves::Together => {
-                    marks(&self.turns.said, number);
-                    false
-                }
-                _ => false,
-            };
+            let is_awaited = matches!(leaves, Leaves::Soon | Leaves::Together);
+            // What comes behind one that was kept is not the first.
+            let first = is_awaited && marks(&self.turns.said, number) && leaves == Leaves::Soon;
             if number == 0 || first {
                 return None;
             }

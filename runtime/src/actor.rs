@@ -19,7 +19,7 @@ use hatchery_proto::{ActorId, Cancelled, Limits};
 use crate::debug::lock::Terminal;
 use crate::discovery::{Discovery, Places};
 use crate::driver::clock;
-use crate::driver::link::{Link, Numbered, lock};
+use crate::driver::link::{Link, Numbered, Runs, lock};
 use crate::driver::readiness;
 use crate::driver::transport::proofs::Proofs;
 use crate::ending::Ending;
@@ -166,6 +166,7 @@ impl Drop for Reign {
         // in it unless the root's future was dropped, and then this drops it all.
         let executor = lock(&self.0.executor).take();
         drop(executor);
+        self.0.runners.direct_over();
         drop(lock(&self.0.parent).take());
         self.0.discovery.forget();
         self.0.peers.forget();
@@ -455,6 +456,17 @@ impl Actor {
         for members in nurseries.into_values() {
             members.force();
         }
+    }
+}
+
+/// The loops of its links.
+impl Runs for Actor {
+    fn run(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        self.spawn(task)
+    }
+
+    fn run_direct(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        self.runners.spawn_direct(task)
     }
 }
 

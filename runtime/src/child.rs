@@ -270,7 +270,7 @@ impl Newborn {
                 }
             }),
         );
-        let (link, loops) = Link::open(connection, way, &actor.executor(), serving)
+        let (link, loops) = Link::open(connection, way, actor.as_ref(), serving)
             .map_err(|error| Error::os("opening the link to the parent", error))?;
         // What has happened on it before.
         link.tell(|_| ());

@@ -149,7 +149,7 @@ impl Actor {
             Hears { heard: heard.clone(), actor: self.clone(), number, origin, proof, expected };
         let watch = Box::new(move |link: &Arc<Link>, event: &Event| hears.hear(link, event));
         let serving = Serving::new(self.clone(), Caller::Other, watch);
-        let opened = Link::open(connection, arrival.carrier, &self.executor(), serving);
+        let opened = Link::open(connection, arrival.carrier, self.as_ref(), serving);
         let (link, mut loops) = opened.map_err(|error| {
             self.peers().gone(number, Gone::Unlinked);
             NoLink::Os(error)

@@ -374,6 +374,7 @@ pub(crate) async fn drive<F: Future>(actor: &Arc<Actor>, mut future: Pin<&mut F>
                     return Poll::Ready(value);
                 }
             }
+            running.serve();
             running.look();
             if turn.rests() {
                 return Poll::Pending;

@@ -1,6 +1,8 @@
 //! The turns of the futures that run an actor: who looks for its tasks, and who is polled again when
 //! it is woken. Knows neither the actor nor what its tasks are.
 
+mod direct;
+
 use std::fmt;
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -11,12 +13,14 @@ use std::task::{Context, Wake, Waker};
 use async_executor::Executor;
 
 use crate::driver::link::lock;
+use direct::Direct;
 
 /// All futures that run an actor, on any thread.
 #[derive(Debug, Default)]
 pub(crate) struct Runners {
     count: AtomicUsize,
     turns: Mutex<Vec<Weak<Turn>>>,
+    direct: Mutex<Direct>,
 }
 
 impl Runners {
@@ -53,6 +57,7 @@ impl Running {
         runners.count.fetch_add(1, Ordering::SeqCst);
         // Its future may have been polled elsewhere before, and knows another waker then.
         turn.asked.store(true, Ordering::SeqCst);
+        runners.direct_begin(turn, executor);
         // They may have been told while they were alone, and block.
         others.iter().filter(|other| other.is_told()).for_each(|other| other.pass_on());
         let tick = Waker::from(Arc::new(Tick { turn: turn.clone(), runners: runners.clone() }));
@@ -63,6 +68,13 @@ impl Running {
     pub(crate) fn may_block(&self) {
         if self.turn.is_told() && !self.runners.is_one() {
             self.turn.pass_on();
+        }
+    }
+
+    /// Polls the direct tasks that are ready.
+    pub(crate) fn serve(&self) {
+        if self.turn.called.swap(false, Ordering::SeqCst) {
+            self.runners.direct_run();
         }
     }
 
@@ -84,6 +96,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.runners.count.fetch_sub(1, Ordering::SeqCst);
+        self.runners.direct_end(&self.turn);
         let ours = Arc::downgrade(&self.turn);
         lock(&self.runners.turns).retain(|turn| !turn.ptr_eq(&ours));
         // A wake-up that was meant for it goes to whoever else runs the executor.
@@ -104,6 +117,8 @@ pub(crate) struct Turn {
     asked: AtomicBool,
     /// The executor has told it of a task, and it has not looked since.
     told: AtomicBool,
+    /// There are direct tasks that are ready, and it has not looked since.
+    called: AtomicBool,
     /// What looks for tasks. Locked only while it does.
     ticker: Mutex<Option<Ticker>>,
 }
@@ -141,6 +156,12 @@ impl Turn {
     pub(crate) fn rests(&self) -> bool {
         let (polled, rests) = (Self::POLLED, Self::RESTS);
         self.state.compare_exchange(polled, rests, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Has it poll the direct tasks.
+    fn call(&self) {
+        self.called.store(true, Ordering::SeqCst);
+        self.woken();
     }
 
     fn is_told(&self) -> bool {

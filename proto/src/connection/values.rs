@@ -31,6 +31,7 @@ impl Connection {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn send_from(&mut self, id: DialogId, value: &mut Vec<u8>) -> Result<(), SendError> {
         if value.len() < GATHERED {
             return self.send(id, value);

@@ -68,6 +68,7 @@ macro_rules! both_roles {
         ///
         /// # Errors
         /// As [`send`](Self::send); the value is left where it is then.
+        #[inline]
         pub fn send_from(&mut self, value: &mut Vec<u8>) -> Result<(), SendError> {
             self.connection.send_from(self.id, value)
         }

@@ -69,8 +69,8 @@ const PINS: &[Pin] = &[
     small("wire-bodies", "bodies of Start and Credit, encoded and decoded", 907.0),
     allocations("core-loop-allocations", OURS, "value of 16 B, the core alone", 0.0),
     allocations("core-call-allocations", OURS, "call of 32 B, the core alone", 2.0),
-    allocations("allocations-call", "hatchery, 32 B", "call of 32 B, both ends", 2.1),
-    allocations("allocations-call", OURS, "call of 4 KiB, both ends", 2.1),
+    allocations("allocations-call", "hatchery, 32 B", "call of 32 B, both ends", 2.0),
+    allocations("allocations-call", OURS, "call of 4 KiB, both ends", 2.0),
     allocations("allocations-item", "hatchery, 32 B", "stream item of 32 B, both ends", 0.02),
     allocations("allocations-item", OURS, "stream item of 4 KiB, both ends", 0.17),
 ];

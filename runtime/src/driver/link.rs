@@ -5,6 +5,7 @@
 //! with. No lock is held across an await, and the handler is called with none held.
 
 use std::fmt;
+use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,7 @@ use super::transport::carrier::{Carrier, Line};
 use super::{clock, readiness};
 use dialogs::{Dialogs, News, Waiting};
 use gathered::Marks;
-use reading::Taken;
+use reading::{BEHIND, Taken};
 use roll::ServedTask;
 use seldom::Seldom;
 use writing::Outgoing;
@@ -59,6 +60,25 @@ pub(crate) trait Handler: Send + Sync {
     /// in time.
     fn serves(&self, _patience: Patience) -> Option<Vec<ServedTask>> {
         Some(Vec::new())
+    }
+}
+
+/// What runs the loops of links.
+pub(crate) trait Runs {
+    /// Starts a task like any other.
+    fn run(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()>;
+
+    /// Starts one that is polled for nearly every message that comes, by the shortest way there is.
+    fn run_direct(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()>;
+}
+
+impl Runs for Executor<'static> {
+    fn run(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        self.spawn(task)
+    }
+
+    fn run_direct(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        self.spawn(task)
     }
 }
 
@@ -125,7 +145,7 @@ impl Loops {
 }
 
 impl Link {
-    /// Starts driving `connection` over `carrier` on `executor`.
+    /// Starts driving `connection` over `carrier`, with its loops as tasks of `on`.
     ///
     /// # Errors
     ///
@@ -133,16 +153,16 @@ impl Link {
     pub(crate) fn open(
         connection: Connection,
         carrier: impl Into<Carrier>,
-        executor: &Executor<'static>,
+        on: &impl Runs,
         handler: Box<dyn Handler>,
     ) -> std::io::Result<(Arc<Self>, Loops)> {
         let carrier = carrier.into();
         let connection = passing::over(connection, &carrier);
         let line = Arc::new(Line::new(carrier)?);
         let link = Self::over(connection, Some(line.clone()), None, handler);
-        let reader = executor.spawn(link.clone().read(line.clone()));
-        let writer = executor.spawn(link.clone().write(line));
-        let clock = executor.spawn(link.clone().keep_time());
+        let reader = on.run_direct(link.clone().read(line.clone()));
+        let writer = on.run(link.clone().write(line));
+        let clock = on.run(link.clone().keep_time());
         let loops = Loops { link: link.clone(), reader, writer, clock };
         link.flush();
         Ok((link, loops))
@@ -292,25 +312,31 @@ impl Link {
 
     async fn read(self: Arc<Self>, line: Arc<Line>) {
         let (mut buffer, mut drained, mut row) = (vec![0; FIRST_READ], false, 0);
+        let mut large = false;
         let mut reads = passing::Reads::of(&self);
         loop {
             if drained {
                 line.readable().await;
             }
-            match reads.take_from(&self, &line, &mut buffer).await {
+            // Behind a large payload another is likely: of that only the beginning is to be read here.
+            let room = if large { buffer.len().min(BEHIND) } else { buffer.len() };
+            let place = buffer.get_mut(..room).unwrap_or_default();
+            match reads.take_from(&self, &line, place).await {
                 Ok(Taken { placed: 0, count: 0, .. }) => {}
                 Ok(Taken { placed, count, full, more }) => {
                     // Less than there was room for: the next read would find nothing.
                     drained = !full && !more;
                     row = if full { row + placed + count } else { 0 };
+                    let fills = full && placed == 0 && room == buffer.len();
+                    large = placed > 0;
                     let bytes = buffer.get(..count).unwrap_or_default();
                     self.hear(bytes);
                     if !self.look(Connection::is_closed) {
-                        if full && placed == 0 {
+                        if fills {
                             // More is coming than fits: the reader of a busy link is worth its memory,
                             buffer.resize((2 * count).min(MOST_READ), 0);
                         }
-                        if full && (placed == 0 || row >= MOST_READ) {
+                        if fills || row >= MOST_READ {
                             // and not all of the time.
                             row = 0;
                             future::yield_now().await;

@@ -359,7 +359,7 @@ fn begin(child: &Arc<Child>, spawned: Spawned) -> Result<Body> {
         ended.actor.terminal_lost_below(ended.number);
         ended.fact(|state, now| state.ladder.handle_eof(now));
     }));
-    let (link, loops) = Link::open(connection, spawned.link, &child.actor.executor(), serving)
+    let (link, loops) = Link::open(connection, spawned.link, child.actor.as_ref(), serving)
         .map_err(|error| Error::os(format!("opening the link to actor `{name}`"), error))?;
     child.actor.terminal.child_linked(child.number, child, &link);
     child.fact(|state, _| state.link = Some(link.clone()));

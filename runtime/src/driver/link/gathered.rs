@@ -9,8 +9,7 @@
 //!   other: it is done behind those that were ready by then, by whichever thread runs the actor, even
 //!   where the one that has kept it is being blocked.
 
-use std::cell::RefCell;
-use std::mem;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -48,14 +47,11 @@ pub(super) struct Marks {
     bytes: AtomicUsize,
 }
 
-struct Turn {
-    /// Nought outside of any.
-    number: u64,
-    kept: Vec<Arc<Link>>,
-}
-
 thread_local! {
-    static TURN: RefCell<Turn> = const { RefCell::new(Turn { number: 0, kept: Vec::new() }) };
+    /// The number of this thread's turn, nought outside of any. Looked at for each value.
+    static TURN: Cell<u64> = const { Cell::new(0) };
+    /// The links that the turn's end has write.
+    static KEPT: RefCell<Vec<Arc<Link>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A turn of an actor on this thread. Dropping it has the links write what was kept.
@@ -66,22 +62,18 @@ impl Gathering {
     pub(crate) fn begin() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-        let _ = TURN.try_with(|turn| turn.borrow_mut().number = number);
+        TURN.set(number);
         Self(())
     }
 }
 
 impl Drop for Gathering {
     fn drop(&mut self) {
-        let end = |turn: &RefCell<Turn>| {
-            let mut turn = turn.borrow_mut();
-            turn.number = 0;
-            mem::take(&mut turn.kept)
-        };
-        let Ok(mut kept) = TURN.try_with(end) else { return };
-        kept.drain(..).for_each(|link| link.flush());
+        TURN.set(0);
+        let Ok(mut links) = KEPT.try_with(RefCell::take) else { return };
+        links.drain(..).for_each(|link| link.flush());
         // So that a turn allocates nothing.
-        let _ = TURN.try_with(|turn| turn.borrow_mut().kept = kept);
+        let _ = KEPT.try_with(|kept| kept.replace(links));
     }
 }
 
@@ -117,7 +109,7 @@ impl Link {
         value
     }
 
-    #[inline]
+    #[inline(always)]
     fn keeps_said(self: &Arc<Self>, leaves: Leaves, size: usize) -> bool {
         let cost = size.saturating_add(Limits::FRAME_COST as usize);
         let kept = self.turns.bytes.load(Ordering::Relaxed).saturating_add(cost);
@@ -127,28 +119,33 @@ impl Link {
     }
 
     /// Whether what was just said here is kept. Where it is, it leaves in the end.
-    #[inline]
+    #[inline(always)]
     fn keeps(self: &Arc<Self>, leaves: Leaves) -> bool {
-        if leaves == Leaves::Now {
+        let number = TURN.get();
+        if leaves == Leaves::Now || number == 0 {
             return false;
         }
-        let keeps = TURN.try_with(|turn| {
-            let mut turn = turn.borrow_mut();
-            let number = turn.number;
-            // Another thread may use the link in a turn of its own meanwhile, and take the mark away:
-            // then it is written once too often, or listed twice.
-            let is_awaited = matches!(leaves, Leaves::Soon | Leaves::Together);
-            // What comes behind one that was kept is not the first.
-            let first = is_awaited && marks(&self.turns.said, number) && leaves == Leaves::Soon;
-            if number == 0 || first {
-                return None;
-            }
-            if marks(&self.turns.listed, number) {
-                turn.kept.push(self.clone());
-            }
-            Some(number)
-        });
-        let Some(number) = keeps.ok().flatten() else { return false };
+        // Once the writer is woken for this turn, there is nothing left to do in it.
+        let is_awaited = matches!(leaves, Leaves::Soon | Leaves::Together);
+        is_awaited && self.turns.woken.load(Ordering::Relaxed) == number
+            || self.keeps_first(leaves, number)
+    }
+
+    /// The same of what may be the first of its kind in this turn.
+    #[cold]
+    fn keeps_first(self: &Arc<Self>, leaves: Leaves, number: u64) -> bool {
+        // Another thread may use the link in a turn of its own meanwhile, and take the mark away:
+        // then it is written once too often, or listed twice.
+        let is_awaited = matches!(leaves, Leaves::Soon | Leaves::Together);
+        // What comes behind one that was kept is not the first.
+        if is_awaited && marks(&self.turns.said, number) && leaves == Leaves::Soon {
+            return false;
+        }
+        if marks(&self.turns.listed, number)
+            && KEPT.try_with(|kept| kept.borrow_mut().push(self.clone())).is_err()
+        {
+            return false;
+        }
         match leaves {
             // Once is enough. What was put into the core before the writer takes the mark away it finds
             // there, since it does so first; and what is put there later finds no mark.

@@ -38,10 +38,10 @@ mod tests {
     use super::super::spawner;
     use super::*;
 
-    /// A process that has ended itself by this signal.
+    /// A process that has ended itself by this signal, also where whoever runs the tests has it ignored.
     fn ended(by: &str) -> Process {
-        let child = Command::new("sh")
-            .args(["-c", &format!("kill -{by} $$; exit 3")])
+        let child = Command::new("env")
+            .args(["--default-signal", "sh", "-c", &format!("kill -{by} $$; exit 3")])
             .kill_on_drop(false)
             .reap_on_drop(false)
             .spawn()

@@ -153,9 +153,16 @@ impl End {
     }
 }
 
-/// Every now and then one that is worth several writes.
+/// Sizes that are read to their place, those behind them that are not, and one of several frames.
+const LARGE: [usize; 7] = [20_000, 65_536, 17_408, 1_014, 70_000, 4, 33_333];
+
+/// Every now and then one that is worth several writes, and once some behind each other.
 fn value(number: u32) -> Vec<u8> {
-    let size = if number % 1000 == 999 { 20_000 } else { 4 + number as usize % 13 };
+    let size = match number as usize % 1000 {
+        999 => 20_000,
+        row @ 500..530 => LARGE[row % LARGE.len()],
+        _ => 4 + number as usize % 13,
+    };
     let mut value = vec![number as u8; size];
     value[..4].copy_from_slice(&number.to_le_bytes());
     value

@@ -20,7 +20,7 @@ use super::transport::carrier::{Carrier, Line};
 use super::{clock, readiness};
 use dialogs::{Dialogs, News, Waiting};
 use gathered::Marks;
-use reading::{BEHIND, Taken};
+use reading::Taken;
 use roll::ServedTask;
 use seldom::Seldom;
 use writing::Outgoing;
@@ -312,31 +312,25 @@ impl Link {
 
     async fn read(self: Arc<Self>, line: Arc<Line>) {
         let (mut buffer, mut drained, mut row) = (vec![0; FIRST_READ], false, 0);
-        let mut large = false;
         let mut reads = passing::Reads::of(&self);
         loop {
             if drained {
                 line.readable().await;
             }
-            // Behind a large payload another is likely: of that only the beginning is to be read here.
-            let room = if large { buffer.len().min(BEHIND) } else { buffer.len() };
-            let place = buffer.get_mut(..room).unwrap_or_default();
-            match reads.take_from(&self, &line, place).await {
+            match reads.take_from(&self, &line, &mut buffer).await {
                 Ok(Taken { placed: 0, count: 0, .. }) => {}
                 Ok(Taken { placed, count, full, more }) => {
                     // Less than there was room for: the next read would find nothing.
                     drained = !full && !more;
                     row = if full { row + placed + count } else { 0 };
-                    let fills = full && placed == 0 && room == buffer.len();
-                    large = placed > 0;
                     let bytes = buffer.get(..count).unwrap_or_default();
                     self.hear(bytes);
                     if !self.look(Connection::is_closed) {
-                        if fills {
+                        if full && placed == 0 {
                             // More is coming than fits: the reader of a busy link is worth its memory,
                             buffer.resize((2 * count).min(MOST_READ), 0);
                         }
-                        if fills || row >= MOST_READ {
+                        if full && (placed == 0 || row >= MOST_READ) {
                             // and not all of the time.
                             row = 0;
                             future::yield_now().await;

@@ -8,7 +8,7 @@ use super::{Line, Link, lock};
 
 /// So much is read behind a large payload: what is behind it may be another, which is not to be read
 /// to the wrong place.
-pub(super) const BEHIND: usize = 1024;
+const BEHIND: usize = 1024;
 
 /// What a read has brought.
 #[derive(Clone, Copy, Debug, Default)]

@@ -166,7 +166,7 @@ impl Drop for Reign {
         // in it unless the root's future was dropped, and then this drops it all.
         let executor = lock(&self.0.executor).take();
         drop(executor);
-        self.0.runners.direct_over();
+        self.0.runners.end();
         drop(lock(&self.0.parent).take());
         self.0.discovery.forget();
         self.0.peers.forget();

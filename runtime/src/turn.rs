@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
 use async_executor::Executor;
@@ -18,8 +18,8 @@ use direct::Direct;
 /// All futures that run an actor, on any thread.
 #[derive(Debug, Default)]
 pub(crate) struct Runners {
+    /// How many the turns in `direct` are, to be looked at without its lock.
     count: AtomicUsize,
-    turns: Mutex<Vec<Weak<Turn>>>,
     direct: Mutex<Direct>,
 }
 
@@ -49,17 +49,11 @@ impl Running {
         turn: &Arc<Turn>,
         executor: &Arc<Executor<'static>>,
     ) -> Self {
-        let others: Vec<_> = {
-            let mut turns = lock(&runners.turns);
-            turns.push(Arc::downgrade(turn));
-            turns.iter().filter_map(Weak::upgrade).collect()
-        };
-        runners.count.fetch_add(1, Ordering::SeqCst);
         // Its future may have been polled elsewhere before, and knows another waker then.
         turn.asked.store(true, Ordering::SeqCst);
-        runners.direct_begin(turn, executor);
+        let all = runners.enter(turn, executor);
         // They may have been told while they were alone, and block.
-        others.iter().filter(|other| other.is_told()).for_each(|other| other.pass_on());
+        all.iter().filter(|other| other.is_told()).for_each(|other| other.pass_on());
         let tick = Waker::from(Arc::new(Tick { turn: turn.clone(), runners: runners.clone() }));
         Self { runners: runners.clone(), turn: turn.clone(), executor: executor.clone(), tick }
     }
@@ -74,7 +68,7 @@ impl Running {
     /// Polls the direct tasks that are ready.
     pub(crate) fn serve(&self) {
         if self.turn.called.swap(false, Ordering::SeqCst) {
-            self.runners.direct_run();
+            self.runners.run_ready();
         }
     }
 
@@ -95,10 +89,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.runners.count.fetch_sub(1, Ordering::SeqCst);
-        self.runners.direct_end(&self.turn);
-        let ours = Arc::downgrade(&self.turn);
-        lock(&self.runners.turns).retain(|turn| !turn.ptr_eq(&ours));
+        self.runners.leave(&self.turn);
         // A wake-up that was meant for it goes to whoever else runs the executor.
         let ticker = lock(&self.turn.ticker).take();
         drop(ticker);

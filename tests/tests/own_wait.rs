@@ -14,12 +14,11 @@ use std::time::Duration;
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
 use hatchery::{Error, Nursery, Result, open_nursery, timeout};
+use hatchery_tests::sign::soon;
 use hatchery_tests::worker::with_worker;
 
 /// What a bound of the library is here.
 const SHORT: Duration = Duration::from_millis(20);
-/// Ten times what anything here takes on a busy machine.
-const LONG: Duration = Duration::from_secs(20);
 
 #[hatchery::endpoint]
 async fn double(n: u64) -> u64 {
@@ -108,12 +107,8 @@ async fn links_and_deadlines_of_a_thread_that_blocks_are_seen_by_another_that_ru
                 worked
             });
             // Keeps this thread, which has opened the link and the block around it.
-            let worked =
-                future::block_on(future::or(async { is_done.recv().await.is_ok() }, async {
-                    Timer::after(LONG).await;
-                    false
-                }));
-            assert!(worked, "nobody has heard the worker");
+            let worked = future::block_on(soon(is_done.recv()));
+            assert!(worked.is_ok(), "nobody has heard the worker");
             assert_eq!(other.join().expect("it does not panic")?, 1024);
         }
         // As before.

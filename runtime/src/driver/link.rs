@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_executor::{Executor, Task};
+use async_executor::Task;
 use event_listener::{Event as Signal, listener};
 use futures_lite::{FutureExt, future};
 use hatchery_proto::{Connection, Event, Instant, LinkId};
@@ -70,16 +70,6 @@ pub(crate) trait Runs {
 
     /// Starts one that is polled for nearly every message that comes, by the shortest way there is.
     fn run_direct(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()>;
-}
-
-impl Runs for Executor<'static> {
-    fn run(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
-        self.spawn(task)
-    }
-
-    fn run_direct(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
-        self.spawn(task)
-    }
 }
 
 /// The number of the link that is opened next.

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -59,12 +60,12 @@ impl Runners {
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Task<()> {
         let runners = self.clone();
-        let (ready, task) = async_task::spawn(future, move |ready| runners.direct_ready(ready));
+        let (ready, task) = async_task::spawn(future, move |ready| runners.direct_is_ready(ready));
         ready.schedule();
         task
     }
 
-    fn direct_ready(&self, task: Runnable) {
+    fn direct_is_ready(&self, task: Runnable) {
         let then = lock(&self.direct).take(task);
         match then {
             Then::Call(turn) => turn.call(),
@@ -75,51 +76,60 @@ impl Runners {
     }
 
     /// Polls those that are ready now; one that is ready again at once is polled in the next turn.
-    pub(super) fn direct_run(&self) {
-        let mut count = lock(&self.direct).ready.len();
-        while count > 0 {
-            let Some(task) = lock(&self.direct).ready.pop_front() else { return };
+    pub(super) fn run_ready(&self) {
+        let next = || lock(&self.direct).ready.pop_front();
+        let (mut ready, mut left) = {
+            let mut direct = lock(&self.direct);
+            (direct.ready.pop_front(), direct.ready.len())
+        };
+        while let Some(task) = ready {
             task.run();
-            count -= 1;
+            ready = if left > 0 { next() } else { None };
+            left = left.saturating_sub(1);
         }
     }
 
-    /// One more runs the actor. What the one before has not come to does not wait for it, which may be
-    /// blocking its thread.
-    pub(super) fn direct_begin(&self, turn: &Arc<Turn>, executor: &Arc<Executor<'static>>) {
-        let ready = {
+    /// One more runs the actor; gives all that do. What the one before has not come to does not wait for
+    /// it, which may be blocking its thread.
+    pub(super) fn enter(
+        &self,
+        turn: &Arc<Turn>,
+        executor: &Arc<Executor<'static>>,
+    ) -> Vec<Arc<Turn>> {
+        let (ready, all) = {
             let mut direct = lock(&self.direct);
             direct.turns.push(turn.clone());
+            self.count.store(direct.turns.len(), Ordering::SeqCst);
             if direct.turns.len() == 1 {
                 // It is being polled, and comes to them in this turn.
                 turn.called.store(!direct.ready.is_empty(), Ordering::SeqCst);
-                return;
+                return Vec::new();
             }
             direct.executor = Some(executor.clone());
-            std::mem::take(&mut direct.ready)
+            (mem::take(&mut direct.ready), direct.turns.clone())
         };
         ready.into_iter().for_each(|task| spawn(executor, task));
+        all
     }
 
     /// One less does. What is ready waits for whoever begins next where it was the last one.
-    pub(super) fn direct_end(&self, turn: &Arc<Turn>) {
+    pub(super) fn leave(&self, turn: &Arc<Turn>) {
         let executor = {
             let mut direct = lock(&self.direct);
             direct.turns.retain(|other| !Arc::ptr_eq(other, turn));
+            self.count.store(direct.turns.len(), Ordering::SeqCst);
             if direct.turns.len() > 1 { None } else { direct.executor.take() }
         };
-        // It may be the last, and drops its tasks then.
+        // It may be the last that holds it, and drops its tasks then.
         drop(executor);
     }
 
-    /// The actor has ended: whatever is ready still is dropped.
-    pub(crate) fn direct_over(&self) {
-        let (ready, executor) = {
-            let mut direct = lock(&self.direct);
-            direct.over = true;
-            (std::mem::take(&mut direct.ready), direct.executor.take())
-        };
-        drop((ready, executor));
+    /// The actor has ended: whatever is ready still is dropped, and whoever was to run it let go of.
+    pub(crate) fn end(&self) {
+        let mut direct = lock(&self.direct);
+        let last = mem::replace(&mut *direct, Direct { over: true, ..Direct::default() });
+        drop(direct);
+        drop(last);
     }
 }
 
@@ -261,7 +271,7 @@ mod tests {
     fn the_actors_end_drops_those_that_are_ready_and_those_to_come() {
         let (stage, seen) = (Stage::default(), Arc::new(Seen::default()));
         let ready = stage.runners.spawn_direct(seen.task());
-        stage.runners.direct_over();
+        stage.runners.end();
         assert_eq!(Arc::strong_count(&seen), 1);
         let late = stage.runners.spawn_direct(seen.task());
         assert_eq!(Arc::strong_count(&seen), 1);
@@ -277,7 +287,7 @@ mod tests {
         let one = stage.runs();
         one.serve();
         drop(one);
-        stage.runners.direct_over();
+        stage.runners.end();
         lock(&seen.waker).take();
         // As the executor does with what holds it.
         drop(task);

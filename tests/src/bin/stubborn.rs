@@ -17,7 +17,7 @@ async fn blocks(cx: Context<Starts<()>, Sends<()>, Receives<()>>) -> Result<()> 
     let started = cx.started(()).await?;
     drop(started);
     loop {
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::park();
     }
 }
 

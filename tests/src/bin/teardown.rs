@@ -82,7 +82,7 @@ async fn member(
         let _started = cx.started(Vec::new()).await?;
         if leaf == Leaf::Deaf {
             loop {
-                std::thread::sleep(Duration::from_millis(10));
+                std::thread::park();
             }
         }
         return future::pending().await;

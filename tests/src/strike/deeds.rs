@@ -58,7 +58,7 @@ pub fn strike_self(hit: Hit) {
         Action::Abort => std::process::abort(),
         Action::Close => close_link(),
         Action::Spin => loop {
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::park();
         },
         Action::Starve => starve(),
     }

@@ -34,6 +34,13 @@ pub(crate) enum Leaves {
     Later,
 }
 
+impl Leaves {
+    /// Whether somebody waits for it, so that it leaves also where the thread that says it is blocked.
+    const fn is_awaited(self) -> bool {
+        matches!(self, Self::Soon | Self::Together)
+    }
+}
+
 /// In which turn a link was last used. Turns have numbers from 1 on, no two the same.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
@@ -126,19 +133,17 @@ impl Link {
             return false;
         }
         // Once the writer is woken for this turn, there is nothing left to do in it.
-        let is_awaited = matches!(leaves, Leaves::Soon | Leaves::Together);
-        is_awaited && self.turns.woken.load(Ordering::Relaxed) == number
-            || self.keeps_first(leaves, number)
+        let is_woken = leaves.is_awaited() && self.turns.woken.load(Ordering::Relaxed) == number;
+        is_woken || self.keeps_first(leaves, number)
     }
 
     /// The same of what may be the first of its kind in this turn.
-    #[cold]
+    #[inline(never)]
     fn keeps_first(self: &Arc<Self>, leaves: Leaves, number: u64) -> bool {
         // Another thread may use the link in a turn of its own meanwhile, and take the mark away:
         // then it is written once too often, or listed twice.
-        let is_awaited = matches!(leaves, Leaves::Soon | Leaves::Together);
         // What comes behind one that was kept is not the first.
-        if is_awaited && marks(&self.turns.said, number) && leaves == Leaves::Soon {
+        if leaves.is_awaited() && marks(&self.turns.said, number) && leaves == Leaves::Soon {
             return false;
         }
         if marks(&self.turns.listed, number)
@@ -146,14 +151,13 @@ impl Link {
         {
             return false;
         }
-        match leaves {
-            // Once is enough. What was put into the core before the writer takes the mark away it finds
-            // there, since it does so first; and what is put there later finds no mark.
-            Leaves::Soon | Leaves::Together if marks(&self.turns.woken, number) => {
-                self.blocked.notify(1);
-            }
-            Leaves::Promptly => self.prompt.store(true, Ordering::Relaxed),
-            _ => {}
+        // Once is enough. What was put into the core before the writer takes the mark away it finds
+        // there, since it does so first; and what is put there later finds no mark.
+        if leaves.is_awaited() && marks(&self.turns.woken, number) {
+            self.blocked.notify(1);
+        }
+        if leaves == Leaves::Promptly {
+            self.prompt.store(true, Ordering::Relaxed);
         }
         true
     }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_executor::Executor;
+use async_executor::{Executor, Task};
 use event_listener::{Event as Signal, listener};
 use futures_lite::{FutureExt, future};
 use hatchery_proto::dialog::Kind;
@@ -16,7 +16,7 @@ use hatchery_proto::{
 };
 
 use super::memory::{Trying, pair};
-use crate::driver::link::{Handler, Link, Loops, lock};
+use crate::driver::link::{Handler, Link, Loops, Runs, lock};
 use crate::driver::readiness;
 use crate::driver::transport::carrier::Carrier;
 #[cfg(feature = "tls")]
@@ -46,6 +46,16 @@ impl Handler for Ear {
     fn handle_eof(&self, _link: &Arc<Link>) {
         *lock(&self.0.eof) = true;
         self.0.news.notify(usize::MAX);
+    }
+}
+
+impl Runs for Executor<'static> {
+    fn run(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        self.spawn(task)
+    }
+
+    fn run_direct(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        self.spawn(task)
     }
 }
 

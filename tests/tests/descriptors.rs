@@ -250,6 +250,35 @@ async fn p_f6_every_value_of_a_context_carries_them() -> Result<()> {
     .await
 }
 
+#[hatchery::test]
+async fn p_f6_one_among_many_values_goes_by_itself() -> Result<()> {
+    let name = name("many");
+    with_worker(async |worker| {
+        let (mut cx, first) = worker.open_context(echo(memfd(&name, "first"))).await?;
+        assert_eq!(text_of(first), "first");
+        let mut echoed = cx.open_stream()?;
+        let numbers = [None, None, Some("1"), Some("2"), None, Some("3")];
+        let values = numbers.map(|number| number.map(|number| memfd(&name, number)));
+        let (mut left, mut sent) = (&values[..], Vec::new());
+        while !left.is_empty() {
+            sent.push(echoed.send_many(left).await?);
+            left = &left[sent.last().copied().unwrap_or(left.len())..];
+        }
+        assert_eq!(sent, [2, 1, 1, 1, 1]);
+        drop(values);
+        for number in numbers {
+            let back = echoed.recv().await?.expect("an echo");
+            assert_eq!(back.map(text_of).as_deref(), number);
+        }
+        echoed.close().await?;
+        assert_eq!(text_of(cx.result().await?.expect("the last")), "3");
+        drop((cx, echoed));
+        none_left(worker, &name).await;
+        Ok(())
+    })
+    .await
+}
+
 /// Yields so many, each with its number.
 #[hatchery::endpoint]
 fn produces(name: String, count: u64) -> impl Stream<Item = Descriptor> {

@@ -2,7 +2,9 @@
 //! by their order, not by whose turn it is, not by what is kept of them.
 
 use hatchery_proto::slice::Slice;
-use hatchery_proto::{Capacity, Connection, DialogId, Gather, Kind, Overrun, Recv};
+use hatchery_proto::{
+    Capacity, Connection, DialogId, Gather, Kind, Limits, Overrun, Recv, SendError,
+};
 use hatchery_tests::pair::{Pair, Split, wish};
 
 /// A value that says which it is, of this size.
@@ -74,6 +76,62 @@ fn p_d1_values_of_all_sizes_stay_in_order_however_they_are_carried_and_taken() {
             assert_eq!(take(&mut pair, id, &mut out), Recv::Empty);
         }
     }
+}
+
+#[test]
+fn p_w1_values_that_are_sent_together_are_what_each_is_alone() {
+    let mut random = fastrand::Rng::with_seed(12);
+    let mut pairs = [Pair::up(), Pair::up()];
+    let [id, same] = pairs.each_mut().map(Pair::context);
+    assert_eq!(id, same);
+    let (mut number, mut full) = (0, 0);
+    for _ in 0..400 {
+        let values: Vec<_> = (number..number + random.u32(0..70))
+            .map(|number| value(number, SIZES[random.usize(0..SIZES.len())]))
+            .collect();
+        let [one, other] = &mut pairs;
+        let mut caller = one.a.core.caller(id).unwrap();
+        let alone = values.iter().take_while(|value| caller.send(value).is_ok()).count();
+        let mut caller = other.a.core.caller(id).unwrap();
+        let together = caller.send_run(values.iter().map(Vec::as_slice));
+        let none = alone == 0 && !values.is_empty();
+        assert_eq!(together, if none { Err(SendError::Full) } else { Ok(alone) });
+        full += usize::from(alone < values.len());
+        number += alone as u32;
+        // More may be sent before, or what was sent is read, all of it or not.
+        let reads = random.usize(0..3) * 40;
+        let [said, same] = pairs.each_mut().map(|pair| {
+            let said = pair.a.bytes(pair.now);
+            pair.b.core.handle_input(pair.now, &said);
+            let had: Vec<_> = std::iter::repeat_with(|| {
+                let mut had = Vec::new();
+                (take(pair, id, &mut had), had)
+            })
+            .take(reads)
+            .collect();
+            pair.settle();
+            (said, had, pair.a.core.caller(id).unwrap().can_send(), pair.a.events.clone())
+        });
+        assert!(said == same, "value {number}");
+    }
+    assert!((20..380).contains(&full), "{full}");
+}
+
+#[test]
+fn p_w1_of_values_that_are_sent_together_the_first_says_why_none_is_sent() {
+    let mut pair = Pair::up();
+    let id = pair.context();
+    let max = Limits::default().max_message as usize;
+    let (small, large) = (value(1, 16), vec![7; max + 1]);
+    let mut caller = pair.a.core.caller(id).unwrap();
+    assert_eq!(caller.send_run([]), Ok(0));
+    let too_large = Err(SendError::TooLarge { size: max + 1, max });
+    assert_eq!(caller.send_run([&large[..], &small]), too_large);
+    assert_eq!(caller.send_run([&small[..], &small, &large, &small]), Ok(2));
+    caller.stop().unwrap();
+    assert_eq!(caller.send_run([&small[..]]), Err(SendError::Stopped));
+    pair.settle();
+    assert_eq!(pair.received_at_b(id), (vec![small.clone(), small], Recv::End));
 }
 
 #[test]

@@ -18,17 +18,25 @@ use crate::wire::hello::Announced;
 impl Connection {
     pub(super) fn send(&mut self, id: DialogId, value: &[u8]) -> Result<(), SendError> {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(SendError::Ended) };
-        spend(dialog, &self.announced, value.len())?;
-        if self.out.mute {
-            return Ok(());
+        self.out.send(id, dialog, &self.announced, value)
+    }
+
+    pub(super) fn send_run<'v>(
+        &mut self,
+        id: DialogId,
+        values: impl IntoIterator<Item = &'v [u8]>,
+    ) -> Result<usize, SendError> {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return Err(SendError::Ended) };
+        let mut sent = 0;
+        for value in values {
+            match self.out.send(id, dialog, &self.announced, value) {
+                Ok(()) => sent += 1,
+                // Whoever has one left over asks for it again.
+                Err(refused) if sent == 0 => return Err(refused),
+                Err(_) => break,
+            }
         }
-        if Outbox::takes_small(dialog, value.len(), self.announced.chunk()) {
-            self.out.queue_small(id, dialog, value);
-        } else {
-            let payload = self.out.spare.filled(value);
-            self.out.queue(id, dialog, message(Tag::Yield, payload));
-        }
-        Ok(())
+        Ok(sent)
     }
 
     #[inline]
@@ -115,6 +123,29 @@ impl Connection {
             dialog.control.done |= tell;
             self.queue_control(id);
         }
+    }
+}
+
+impl Outbox {
+    #[inline]
+    fn send(
+        &mut self,
+        id: DialogId,
+        dialog: &mut Dialog,
+        announced: &Announced,
+        value: &[u8],
+    ) -> Result<(), SendError> {
+        spend(dialog, announced, value.len())?;
+        if self.mute {
+            return Ok(());
+        }
+        if Self::takes_small(dialog, value.len(), announced.chunk()) {
+            self.queue_small(id, dialog, value);
+        } else {
+            let payload = self.spare.filled(value);
+            self.queue(id, dialog, message(Tag::Yield, payload));
+        }
+        Ok(())
     }
 }
 

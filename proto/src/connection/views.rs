@@ -63,6 +63,17 @@ macro_rules! both_roles {
             self.connection.send(self.id, value)
         }
 
+        /// The same with several, in order, as long as there is credit: says how many were sent.
+        ///
+        /// # Errors
+        /// As [`send`](Self::send), of the first.
+        pub fn send_run<'v>(
+            &mut self,
+            values: impl IntoIterator<Item = &'v [u8]>,
+        ) -> Result<usize, SendError> {
+            self.connection.send_run(self.id, values)
+        }
+
         /// The same with a buffer that may be taken as it is, where it is large. Another, empty, is
         /// left in its place once it was sent.
         ///

@@ -97,6 +97,8 @@ const fn absolute(
 }
 
 pub(crate) const OURS: &str = "hatchery";
+/// The same by `send_many`.
+const AT_HAND: &str = "hatchery, many";
 const BLOCK: &str = "block";
 const SMOL: &str = "smol";
 const SPIN: &str = "block, spinning";
@@ -238,6 +240,8 @@ pub(crate) const ROWS: &[Row] = &[
             by(BLOCK, |s| rate(s.longer(10), |s| coalesced::items::<16>(s, "count-16"))),
             by("hatchery, bytes", |s| rate(s, tree::streams::bytes_16)),
             by("hatchery, typed", |s| rate(s, tree::streams::typed_16)),
+            by("hatchery, bytes, many", |s| rate(s, tree::streams::bytes_16_many)),
+            by("hatchery, typed, many", |s| rate(s, tree::streams::typed_16_many)),
         ],
         bars: &[
             Bar {
@@ -248,6 +252,14 @@ pub(crate) const ROWS: &[Row] = &[
                 ours: "hatchery, typed",
                 ..bar("B8", "stream of 16 B, typed", BLOCK, (12.0, 4.5))
             },
+            Bar {
+                ours: "hatchery, bytes, many",
+                ..bar("B8", "the same, bytes, by `send_many`", BLOCK, (8.0, 2.0))
+            },
+            Bar {
+                ours: "hatchery, typed, many",
+                ..bar("B8", "the same, typed, by `send_many`", BLOCK, (12.0, 4.5))
+            },
         ],
         ..RATE
     },
@@ -257,8 +269,12 @@ pub(crate) const ROWS: &[Row] = &[
         contenders: &[
             by(BLOCK, |s| rate(s.longer(6), |s| coalesced::items::<64>(s, "count-64"))),
             by(OURS, |s| rate(s, tree::streams::bytes_64)),
+            by(AT_HAND, |s| rate(s, tree::streams::bytes_64_many)),
         ],
-        bars: &[bar("B9", "stream of 64 B", BLOCK, (4.0, 1.5))],
+        bars: &[
+            bar("B9", "stream of 64 B", BLOCK, (4.0, 1.5)),
+            Bar { ours: AT_HAND, ..bar("B9", "the same, by `send_many`", BLOCK, (4.0, 1.5)) },
+        ],
         ..RATE
     },
     Row {

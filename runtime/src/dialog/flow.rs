@@ -1,9 +1,10 @@
 //! The values of a dialog, one at a time: handed to the core and taken from it, by whoever has one or
 //! waits for one. What may be sent when the core says.
 
+use std::mem;
 use std::sync::atomic::Ordering;
 
-use hatchery_proto::{Outcome, Passed, Recv, SendError, Values};
+use hatchery_proto::{Limits, Outcome, Passed, Recv, SendError, Values};
 
 use super::{Dialog, Side, role};
 use crate::codec::handed::Parts;
@@ -44,6 +45,24 @@ impl Dialog {
     /// again by [`send`](Self::send) is told: for the many that there is room for.
     pub(crate) fn sends(&self, mut value: Outbound<'_>) -> bool {
         self.undecoded.get().is_none() && self.offer(Leaves::Soon, &mut value).is_ok()
+    }
+
+    /// Sends as many of these values as there is room for now, which end in `bytes` where `ends` has it;
+    /// says how many.
+    pub(crate) fn sends_run(&self, bytes: &[u8], ends: &[usize]) -> usize {
+        if self.undecoded.get().is_some() {
+            return 0;
+        }
+        let cost = ends.len().saturating_mul(Limits::FRAME_COST as usize);
+        let size = bytes.len().saturating_add(cost);
+        let sent = self.link.say(Leaves::Soon, size, |connection| {
+            let mut begin = 0;
+            let values = ends
+                .iter()
+                .map(|&end| bytes.get(mem::replace(&mut begin, end)..end).unwrap_or_default());
+            role!(self, connection, |view| view.send_run(values)).ok_or(())?.map_err(|_| ())
+        });
+        sent.unwrap_or(0)
     }
 
     /// Has these values be those that are there now, if there are none left; says whether there are any:

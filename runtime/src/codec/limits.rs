@@ -8,9 +8,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
 };
 
 /// How deep what is decoded may nest: every sequence, map, struct, enum, option and newtype counts.
@@ -274,6 +276,12 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limited<'_, A> {
     {
         self.budget.part::<Self::Error>()?;
         self.inner.next_element_seed(Limited::new(seed, self.budget)).map_err(Kept)
+    }
+
+    /// What this does by itself, but in place: one call a part is half of what a small array costs.
+    #[inline(always)]
+    fn next_element<T: Deserialize<'de>>(&mut self) -> Result<Option<T>, Self::Error> {
+        self.next_element_seed(PhantomData)
     }
 
     #[inline(always)]

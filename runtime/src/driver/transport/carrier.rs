@@ -5,7 +5,7 @@
 //! no allocation.
 
 use std::future::Future;
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -16,7 +16,7 @@ use event_listener::{Event as Signal, listener};
 use futures_lite::{FutureExt, future};
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::duplex::{Duplex, RESTS, Shared};
 use crate::driver::link::lock;
@@ -120,8 +120,8 @@ impl Line {
     /// not returned was not read.
     pub(crate) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(socket) => socket.read_with(|mut socket| socket.read(buffer)).await,
-            Self::Tcp(socket) => socket.read_with(|mut socket| socket.read(buffer)).await,
+            Self::Unix(socket) => socket.read_with(|socket| recv(socket, buffer)).await,
+            Self::Tcp(socket) => socket.read_with(|socket| recv(socket, buffer)).await,
             Self::Pipes(pipes) => {
                 let read = |fd: &OwnedFd| Ok(rustix::io::read(fd, &mut *buffer)?);
                 pipes.unless_closed(pipes.read.read_with(read)).await
@@ -163,13 +163,11 @@ impl Line {
     /// `WouldBlock` where nothing was taken: there may be room behind [`writable`](Self::writable).
     pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         readiness::stir();
-        match (self, slices) {
-            (Self::Unix(socket), [one]) => socket.get_ref().write(one),
-            (Self::Unix(socket), all) => send(socket.get_ref(), all),
-            (Self::Tcp(socket), [one]) => socket.get_ref().write(one),
-            (Self::Tcp(socket), all) => send(socket.get_ref(), all),
-            (Self::Pipes(pipes), all) => pipes.write(all),
-            (Self::Stream(shared), all) => shared.write(all),
+        match self {
+            Self::Unix(socket) => send(socket.get_ref(), slices),
+            Self::Tcp(socket) => send(socket.get_ref(), slices),
+            Self::Pipes(pipes) => pipes.write(slices),
+            Self::Stream(shared) => shared.write(slices),
         }
     }
 
@@ -225,7 +223,7 @@ impl Line {
             // What is not read when it is closed has TCP take back what is still on its way there.
             Self::Tcp(socket) => {
                 let mut rest = [0; 4096];
-                let mut more = || matches!(socket.get_ref().read(&mut rest), Ok(1..));
+                let mut more = || matches!(recv(socket.get_ref(), &mut rest), Ok(1..));
                 // A peer that goes on for ever is not listened to for ever.
                 (0..RESTS).any(|_| !more());
             }
@@ -234,16 +232,30 @@ impl Line {
     }
 }
 
+// By `rustix`, whose calls go to the kernel: those of `std` are points for cancelling a thread by the way,
+// which are entered and left each time.
+
 /// Reads from a socket.
-fn scattered(mut socket: impl io::Read, to: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+#[inline]
+fn recv(socket: impl AsFd, to: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::net::recv(socket, to, RecvFlags::empty())?.1)
+}
+
+/// The same into several buffers.
+#[inline]
+fn scattered(socket: impl AsFd, to: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     match to {
-        [one] => socket.read(one),
-        all => socket.read_vectored(all),
+        [one] => recv(socket, one),
+        all => Ok(rustix::io::readv(socket, all)?),
     }
 }
 
-/// Writes to a socket.
+/// Writes to a socket; one that nobody reads any more raises no signal.
+#[inline]
 fn send(socket: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    if let [one] = slices {
+        return Ok(rustix::net::send(socket, one, SendFlags::NOSIGNAL)?);
+    }
     let mut none = SendAncillaryBuffer::default();
     Ok(rustix::net::sendmsg(socket, slices, &mut none, SendFlags::NOSIGNAL)?)
 }

@@ -150,7 +150,7 @@ pub(crate) fn run(plan: &Plan) -> io::Result<ExitCode> {
     println!("{}", shown::summary(&lines, plan));
     shown::save(&lines, plan, &plan.json("limits.json"))?;
     if let Some(path) = &plan.page {
-        page::write(path, "limits", table, &shown::summary(&lines, plan))?;
+        page::write(path, shown::PLACE, table, &shown::summary(&lines, plan))?;
     }
     if let Some(path) = &plan.svg {
         drawing::save(&lines, path)?;

@@ -94,7 +94,7 @@ pub(crate) fn shown(value: f64) -> String {
 
 /// The table.
 pub(crate) fn table(lines: &[Line]) -> Table {
-    let head = ["bar", "work", "ours", "limit", "by", "times", "T1", "T2", "T1 is"];
+    let head = ["bar", "work", "ours", "limit", "by", "times", "T1", "T2", "T1 is", "T2 is"];
     let mut table = empty(&head, &[2, 3, 5, 6, 7]);
     for line in lines {
         table.add_row([
@@ -107,6 +107,7 @@ pub(crate) fn table(lines: &[Line]) -> Table {
             line.bound(line.bar.t1, line.t1),
             line.bound(line.bar.t2, line.t2),
             verdict(line.met(line.t1)).to_owned(),
+            verdict(line.met(line.t2)).to_owned(),
         ]);
     }
     table
@@ -127,9 +128,12 @@ pub(crate) fn empty(head: &[&str], numbers: &[usize]) -> Table {
 
 /// What it comes to.
 pub(crate) fn summary(lines: &[Line], plan: &Plan) -> String {
-    let met = lines.iter().filter(|line| line.met(line.t1) == Some(true)).count();
-    let all = lines.len();
-    format!("T1 is met by {met} of {all} rows; medians, rounds interleaved; {}", how(plan))
+    let met = |tier: fn(&Line) -> Option<f64>| {
+        lines.iter().filter(|line| line.met(tier(line)) == Some(true)).count()
+    };
+    let (t1, t2, all) = (met(|line| line.t1), met(|line| line.t2), lines.len());
+    let how = how(plan);
+    format!("T1 is met by {t1} of {all} rows, T2 by {t2}; medians, rounds interleaved; {how}")
 }
 
 pub(crate) fn verdict(met: Option<bool>) -> &'static str {
@@ -142,6 +146,8 @@ pub(crate) fn verdict(met: Option<bool>) -> &'static str {
 
 /// Whether hatchery's own threads wait in a way of their own: what the aims count on.
 const PARKER: bool = cfg!(all(feature = "parker", target_os = "linux"));
+/// Where the table stands on a page.
+pub(crate) const PLACE: &str = if PARKER { "limits with parker" } else { "limits" };
 
 /// On what it was measured.
 pub(crate) fn how(plan: &Plan) -> String {

@@ -88,8 +88,8 @@ impl Budget {
     }
 
     #[inline(always)]
-    fn part<E: Error>(&self) -> Result<(), E> {
-        let Some(left) = self.parts.get().checked_sub(1) else {
+    fn takes<E: Error>(&self, parts: usize) -> Result<(), E> {
+        let Some(left) = self.parts.get().checked_sub(parts) else {
             return Err(E::custom("it has more parts than its bytes can tell of"));
         };
         self.parts.set(left);
@@ -114,12 +114,15 @@ impl Budget {
 pub(crate) struct Limited<'b, T> {
     inner: T,
     budget: &'b Budget,
+    /// So many parts of a sequence are taken off the budget already, together: those of a tuple or an
+    /// array, of which the type says how many there are.
+    paid: usize,
 }
 
 impl<'b, T> Limited<'b, T> {
     #[inline(always)]
     pub(crate) const fn new(inner: T, budget: &'b Budget) -> Self {
-        Self { inner, budget }
+        Self { inner, budget, paid: 0 }
     }
 }
 
@@ -175,13 +178,36 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<'_, D> {
         deserialize_unit_struct(name: &'static str);
         deserialize_newtype_struct(name: &'static str);
         deserialize_seq();
-        deserialize_tuple(len: usize);
-        deserialize_tuple_struct(name: &'static str, len: usize);
         deserialize_map();
         deserialize_struct(name: &'static str, fields: &'static [&'static str]);
         deserialize_enum(name: &'static str, variants: &'static [&'static str]);
         deserialize_identifier();
         deserialize_ignored_any();
+    }
+
+    #[inline(always)]
+    fn deserialize_tuple<V>(self, len: usize, visitor: V) -> Result<V::Value, Self::Error>
+    where
+        V: Visitor<'de>,
+    {
+        self.budget.takes::<Self::Error>(len)?;
+        let visitor = Limited { inner: visitor, budget: self.budget, paid: len };
+        self.inner.deserialize_tuple(len, visitor).map_err(Kept)
+    }
+
+    #[inline(always)]
+    fn deserialize_tuple_struct<V>(
+        self,
+        name: &'static str,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error>
+    where
+        V: Visitor<'de>,
+    {
+        self.budget.takes::<Self::Error>(len)?;
+        let visitor = Limited { inner: visitor, budget: self.budget, paid: len };
+        self.inner.deserialize_tuple_struct(name, len, visitor).map_err(Kept)
     }
 
     #[inline(always)]
@@ -252,7 +278,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Limited<'_, V> {
 
     #[inline(always)]
     fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<V::Value, A::Error> {
-        self.budget.deeper(|| self.inner.visit_seq(Limited::new(parts, self.budget)))
+        let (budget, paid) = (self.budget, self.paid);
+        budget.deeper(|| self.inner.visit_seq(Limited { inner: parts, budget, paid }))
     }
 
     #[inline(always)]
@@ -274,7 +301,10 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limited<'_, A> {
     where
         S: DeserializeSeed<'de>,
     {
-        self.budget.part::<Self::Error>()?;
+        match self.paid.checked_sub(1) {
+            Some(left) => self.paid = left,
+            None => self.budget.takes::<Self::Error>(1)?,
+        }
         self.inner.next_element_seed(Limited::new(seed, self.budget)).map_err(Kept)
     }
 
@@ -298,7 +328,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Limited<'_, A> {
     where
         S: DeserializeSeed<'de>,
     {
-        self.budget.part::<Self::Error>()?;
+        self.budget.takes::<Self::Error>(1)?;
         self.inner.next_key_seed(Limited::new(seed, self.budget)).map_err(Kept)
     }
 
@@ -371,6 +401,7 @@ mod tests {
     use std::collections::HashMap;
 
     use serde::Deserialize;
+    use serde::de::value::{self, SeqDeserializer};
     use serde::de::{IgnoredAny, SeqAccess, Visitor};
 
     use super::*;
@@ -424,5 +455,43 @@ mod tests {
         assert_eq!(take::<Postcard, Vec<()>>(&[100]).unwrap().len(), 100);
         let error = take::<Postcard, Vec<()>>(&[0xff, 0xff, 0xff, 0xff, 0x0f]).unwrap_err();
         assert_eq!(error.to_string(), "it has more parts than its bytes can tell of");
+    }
+
+    #[test]
+    fn parts_of_a_tuple_are_counted_together() {
+        assert_eq!(take::<Postcard, Vec<[(); 32]>>(&[100]).unwrap().len(), 100);
+        let error = take::<Postcard, Vec<[(); 32]>>(&[0xff, 0xff, 0x03]).unwrap_err();
+        assert_eq!(error.to_string(), "it has more parts than its bytes can tell of");
+    }
+
+    #[test]
+    fn parts_beyond_those_of_a_tuples_type_are_counted() {
+        struct Counts;
+
+        impl<'de> Visitor<'de> for Counts {
+            type Value = usize;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<usize, A::Error> {
+                let mut count = 0;
+                while parts.next_element::<()>()?.is_some() {
+                    count += 1;
+                }
+                Ok(count)
+            }
+        }
+        let counted = |more: usize| {
+            let budget = Budget::of(&[]);
+            // It says that it has two, and has as many as it likes.
+            let parts = SeqDeserializer::<_, value::Error>::new(std::iter::repeat_n((), 2 + more));
+            Limited::new(parts, &budget).deserialize_tuple(2, Counts)
+        };
+        // The end is asked for as well.
+        let free = FREE_PARTS - 3;
+        assert_eq!(counted(free).unwrap(), free + 2);
+        counted(free + 1).unwrap_err();
     }
 }

@@ -113,7 +113,7 @@ const WARM: &str = "hatchery, from one that waits";
 pub(crate) const ROWS: &[Row] = &[
     Row {
         key: "round-trip",
-        times: 8_000,
+        times: 20_000,
         contenders: &[
             by(BLOCK, |s| Ok(micros(blocking::round_trip(s)?))),
             by(SMOL, |s| Ok(micros(smallest::round_trip(s)?))),

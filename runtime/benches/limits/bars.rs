@@ -98,7 +98,7 @@ const fn absolute(
 
 pub(crate) const OURS: &str = "hatchery";
 /// The same by `send_many`.
-const AT_HAND: &str = "hatchery, many";
+const SEND_MANY: &str = "hatchery, many";
 const BLOCK: &str = "block";
 const SMOL: &str = "smol";
 const SPIN: &str = "block, spinning";
@@ -269,11 +269,11 @@ pub(crate) const ROWS: &[Row] = &[
         contenders: &[
             by(BLOCK, |s| rate(s.longer(6), |s| coalesced::items::<64>(s, "count-64"))),
             by(OURS, |s| rate(s, tree::streams::bytes_64)),
-            by(AT_HAND, |s| rate(s, tree::streams::bytes_64_many)),
+            by(SEND_MANY, |s| rate(s, tree::streams::bytes_64_many)),
         ],
         bars: &[
             bar("B9", "stream of 64 B", BLOCK, (4.0, 1.5)),
-            Bar { ours: AT_HAND, ..bar("B9", "the same, by `send_many`", BLOCK, (4.0, 1.5)) },
+            Bar { ours: SEND_MANY, ..bar("B9", "the same, by `send_many`", BLOCK, (4.0, 1.5)) },
         ],
         ..RATE
     },

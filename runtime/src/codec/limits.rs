@@ -1,7 +1,6 @@
 //! What may be decoded: how deep a value nests, how many parts it has, and how much room is made for
-//! parts that are only announced. Wraps the deserializer of any codec; reads no bytes itself.
-//!
-//! Also keeps why a value was not taken: not every codec has room for words.
+//! parts that are only announced. Wraps the deserializer of any codec; reads no bytes itself. Also keeps
+//! why a value was not taken: not every codec has room for words.
 //!
 //! A value that nests without end overflows the stack, which no program survives, and one of a
 //! million parts without bytes keeps it busy: the peer that sends either is not to decide that.
@@ -124,6 +123,12 @@ impl<'b, T> Limited<'b, T> {
     pub(crate) const fn new(inner: T, budget: &'b Budget) -> Self {
         Self { inner, budget, paid: 0 }
     }
+
+    /// The same of a sequence of which so many parts are taken off the budget now.
+    #[inline(always)]
+    fn paid<E: Error>(inner: T, budget: &'b Budget, parts: usize) -> Result<Self, E> {
+        budget.takes::<E>(parts).map(|()| Self { inner, budget, paid: parts })
+    }
 }
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Limited<'_, S> {
@@ -190,8 +195,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<'_, D> {
     where
         V: Visitor<'de>,
     {
-        self.budget.takes::<Self::Error>(len)?;
-        let visitor = Limited { inner: visitor, budget: self.budget, paid: len };
+        let visitor = Limited::paid::<Self::Error>(visitor, self.budget, len)?;
         self.inner.deserialize_tuple(len, visitor).map_err(Kept)
     }
 
@@ -205,8 +209,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limited<'_, D> {
     where
         V: Visitor<'de>,
     {
-        self.budget.takes::<Self::Error>(len)?;
-        let visitor = Limited { inner: visitor, budget: self.budget, paid: len };
+        let visitor = Limited::paid::<Self::Error>(visitor, self.budget, len)?;
         self.inner.deserialize_tuple_struct(name, len, visitor).map_err(Kept)
     }
 
@@ -308,7 +311,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limited<'_, A> {
         self.inner.next_element_seed(Limited::new(seed, self.budget)).map_err(Kept)
     }
 
-    /// What this does by itself, but in place: one call a part is half of what a small array costs.
+    /// What this does by itself, but in place: else each byte of a small array is a call.
     #[inline(always)]
     fn next_element<T: Deserialize<'de>>(&mut self) -> Result<Option<T>, Self::Error> {
         self.next_element_seed(PhantomData)

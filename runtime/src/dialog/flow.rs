@@ -1,5 +1,5 @@
-//! The values of a dialog, one at a time: handed to the core and taken from it, by whoever has one or
-//! waits for one. What may be sent when the core says.
+//! The values of a dialog, one at a time or several: handed to the core and taken from it, by whoever has
+//! some or waits for one. What may be sent when the core says.
 
 use std::mem;
 use std::sync::atomic::Ordering;
@@ -53,7 +53,8 @@ impl Dialog {
         if self.undecoded.get().is_some() {
             return 0;
         }
-        let cost = ends.len().saturating_mul(Limits::FRAME_COST as usize);
+        // One frame is counted by whoever says something.
+        let cost = ends.len().saturating_sub(1).saturating_mul(Limits::FRAME_COST as usize);
         let size = bytes.len().saturating_add(cost);
         let sent = self.link.say(Leaves::Soon, size, |connection| {
             let mut begin = 0;

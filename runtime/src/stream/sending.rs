@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_sink::Sink;
+use hatchery_proto::Passed;
 
 use crate::codec::handed::Parts;
 use crate::codec::{self, CodecError, Encoded, PutApart, encode_apart};
@@ -115,27 +116,42 @@ impl<Tx> SendHalf<Tx> {
     /// not. They are seldom there, and no place is made for them on the way to whoever looks.
     #[inline]
     fn sends(&self, value: &Tx, left: &mut Option<Encoded>) -> Result<()> {
+        self.hands_over(value, left, |buffer, passed, parts| {
+            if !passed.is_none() {
+                codec::join(buffer, parts);
+            }
+            usize::from(match parts.is_empty() {
+                true => self.dialog.sends(Outbound::Own(buffer, passed)),
+                false => self.dialog.sends(Outbound::Apart(buffer, parts)),
+            })
+        })
+        .map(drop)
+    }
+
+    /// Encodes a value, and has `hand` say how many were sent, with others behind it or not; where none
+    /// was, leaves the bytes of that one.
+    #[inline]
+    fn hands_over(
+        &self,
+        value: &Tx,
+        left: &mut Option<Encoded>,
+        hand: impl FnOnce(&mut Vec<u8>, &Passed, &mut Parts) -> usize,
+    ) -> Result<usize> {
         let sent = codec::in_place(|buffer| {
             let mut parts = Parts::new();
             let passed = codec::put_apart_passing(self.put, value, buffer, &mut parts)?;
-            if !passed.is_none() {
-                codec::join(buffer, &mut parts);
-            }
-            let sent = match parts.is_empty() {
-                true => self.dialog.sends(Outbound::Own(buffer, &passed)),
-                false => self.dialog.sends(Outbound::Apart(buffer, &mut parts)),
-            };
-            if !sent {
+            let sent = hand(buffer, &passed, &mut parts);
+            if sent == 0 {
                 *left = Some(Encoded::of(buffer, passed, parts));
             }
-            Ok(())
+            Ok(sent)
         });
         match sent {
             Some(sent) => sent.map_err(|error| self.not_encoded(&error)),
             // By what encodes another value, and this one as a part of that.
             None => {
                 *left = Some(self.encode(value)?);
-                Ok(())
+                Ok(0)
             }
         }
     }
@@ -185,27 +201,18 @@ impl<Tx> SendHalf<Tx> {
     /// first.
     fn sends_many(&self, values: &[Tx], left: &mut Option<Encoded>) -> Result<usize> {
         let Some((first, others)) = values.split_first() else { return Ok(0) };
-        let sent = codec::in_place(|buffer| {
-            let mut parts = Parts::new();
-            let passed = codec::put_apart_passing(self.put, first, buffer, &mut parts)?;
+        self.hands_over(first, left, |buffer, passed, parts| {
             let size = buffer.len();
             // What is large, or is more than bytes, goes by itself.
-            let is_small = passed.is_none() && parts.is_empty() && size < RUN;
-            let sent = if is_small { self.sends_run(buffer, others) } else { 0 };
+            if !passed.is_none() || !parts.is_empty() || size >= RUN {
+                return 0;
+            }
+            let sent = self.sends_run(buffer, others);
             if sent == 0 {
                 buffer.truncate(size);
-                *left = Some(Encoded::of(buffer, passed, parts));
             }
-            Ok(sent)
-        });
-        match sent {
-            Some(sent) => sent.map_err(|error| self.not_encoded(&error)),
-            // By what encodes another value, and these as a part of that.
-            None => {
-                *left = Some(self.encode(first)?);
-                Ok(0)
-            }
-        }
+            sent
+        })
     }
 
     /// Sends the value that is in the buffer, and behind it others up to one that is large, is more than

@@ -6,7 +6,7 @@
 //! still holds, and
 //!
 //! - `base` is 1 MiB beside `max_frame`: one frame that is not whole, for which room is made at most
-//!   128 KiB ahead of what has arrived, and spare buffers;
+//!   128 KiB ahead of what has arrived, and what is kept for the next messages and dialogs;
 //! - `each` is 2 KiB, and for the payloads of what the opener sends `window + max_message` and one
 //!   frame, of what the callee sends `window + 2 x max_message` and one frame, all of it as the
 //!   *receiving* end announced it. A buffer that grew may be twice its content, and a value

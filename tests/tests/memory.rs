@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use hatchery_proto::wire::{Tag, body, put_frame};
-use hatchery_proto::{DialogId, Kind, Limits, Recv};
+use hatchery_proto::{DialogId, Event, Kind, Limits, Outcome, Recv, Terminal};
 use hatchery_tests::pair::Pair;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
@@ -217,6 +217,62 @@ fn p_f5_buffers_that_are_kept_are_few_and_small_and_go_with_the_link() {
         end.core.handle_write_closed();
     }
     assert!(held() < 50_000, "after the end {} are held", held());
+}
+
+/// Makes so many calls at once, and gives back what was taken out of the links for them.
+fn call(pair: &mut Pair, calls: usize, ids: &mut Vec<DialogId>) {
+    let (mut there, mut back) = (Vec::new(), Vec::new());
+    ids.extend((0..calls).map(|_| pair.start(Kind::Call, &[7; 32])));
+    let _ = pair.a.core.poll_transmit(pair.now, &mut there, usize::MAX);
+    pair.b.core.handle_input(pair.now, &there);
+    while let Some(event) = pair.b.core.poll_event() {
+        let Event::Incoming(id) = event else { continue };
+        let mut callee = pair.b.core.callee(id).unwrap();
+        let incoming = callee.take_start().unwrap();
+        callee.accept();
+        callee.finish(Terminal::Return(incoming.args));
+        pair.b.core.recycle(incoming.endpoint.into_bytes());
+    }
+    let _ = pair.b.core.poll_transmit(pair.now, &mut back, usize::MAX);
+    pair.a.core.handle_input(pair.now, &back);
+    while pair.a.core.poll_event().is_some() {}
+    for id in ids.drain(..) {
+        let Some(Outcome::Returned(value)) = pair.a.core.take_outcome(id) else {
+            panic!("{id:?} has not returned");
+        };
+        pair.a.core.recycle(value);
+    }
+}
+
+#[test]
+fn some_hundred_calls_at_once_allocate_nothing() {
+    let _alone = ALONE.lock();
+    let (mut pair, mut ids) = (Pair::up(), Vec::new());
+    for calls in [1, 64, 500] {
+        (0..10).for_each(|_| call(&mut pair, calls, &mut ids));
+        let before = CALLS.load(Relaxed);
+        (0..100).for_each(|_| call(&mut pair, calls, &mut ids));
+        let made = CALLS.load(Relaxed) - before;
+        // The bytes that are carried here, and whatever threads of other tests take on their way to
+        // the lock.
+        assert!(made < 100 * 40, "{made} allocations for 100 times {calls} calls");
+    }
+}
+
+#[test]
+fn p_f5_what_is_kept_of_calls_that_are_over_is_bounded_and_goes_with_the_link() {
+    let _alone = ALONE.lock();
+    let (mut pair, mut ids) = (Pair::up(), Vec::new());
+    (0..3).for_each(|_| call(&mut pair, 4096, &mut ids));
+    let before = HELD.load(Relaxed);
+    for end in [&mut pair.a, &mut pair.b] {
+        end.core.handle_eof(pair.now);
+        end.core.handle_write_closed();
+    }
+    let kept = before.saturating_sub(HELD.load(Relaxed));
+    println!("of 4096 calls at once {kept} bytes were kept");
+    // 1 MiB at either end, beside the lists that they were in.
+    assert!((1 << 20..9 << 18).contains(&kept), "{kept}");
 }
 
 #[test]

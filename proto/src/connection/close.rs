@@ -125,6 +125,7 @@ impl Connection {
         }
         self.phase = Phase::Closed;
         self.out.clear();
+        self.dialogs.keep_none(&mut self.out.spare);
         self.passing.forget();
         self.waits.clear();
         self.handshake = None;

@@ -5,12 +5,9 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::spare::Spare;
 use crate::dialog::{Dialog, Kind, Side};
 use crate::id::DialogId;
-
-/// So many that have ended are kept for the next ones, so that calls which follow each other
-/// allocate none.
-const SPARE: usize = 32;
 
 /// In the order of their numbers. Both ends count upwards, so that the next is nearly always the
 /// last, and what ends soon stands near it.
@@ -20,8 +17,9 @@ pub(super) struct Dialogs {
     all: VecDeque<(DialogId, Box<Dialog>)>,
     /// Where the last one was that was found.
     recent: usize,
+    /// Those that have ended, for the next ones: calls that follow each other allocate none.
     #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
-    spare: Vec<Box<Dialog>>,
+    ended: Vec<Box<Dialog>>,
 }
 
 impl Dialogs {
@@ -36,10 +34,14 @@ impl Dialogs {
     #[inline(never)]
     fn look(&self, id: DialogId, near: Option<DialogId>) -> Result<usize, usize> {
         // Those of one side are two apart, and what follows each other is seldom of both.
-        let ahead = near.map_or(0, |near| id.number().wrapping_sub(near.number()) / 2);
-        let guess = self.recent.saturating_add(usize::try_from(ahead).unwrap_or(0));
-        match self.all.get(guess) {
-            Some((known, _)) if *known == id => Ok(guess),
+        let near = near.map_or(0, DialogId::number);
+        let away = usize::try_from(id.number().abs_diff(near) / 2).unwrap_or(usize::MAX);
+        let guess = match id.number() < near {
+            true => self.recent.checked_sub(away),
+            false => self.recent.checked_add(away),
+        };
+        match guess.and_then(|guess| Some((guess, self.all.get(guess)?))) {
+            Some((guess, (known, _))) if *known == id => Ok(guess),
             _ => self.all.binary_search_by_key(&id, |(known, _)| *known),
         }
     }
@@ -68,15 +70,17 @@ impl Dialogs {
         side: Side,
         kind: Kind,
         window: u32,
+        spare: &mut Spare,
     ) -> Option<&mut Dialog> {
         let place = match self.all.back() {
             Some((last, _)) if *last >= id => self.find(id).err()?,
             _ => self.all.len(),
         };
-        let dialog = match self.spare.pop() {
-            Some(mut spare) => {
-                spare.renew(side, kind, window);
-                spare
+        let dialog = match self.ended.pop() {
+            Some(mut dialog) => {
+                spare.let_go(Dialog::PLACE);
+                dialog.renew(side, kind, window);
+                dialog
             }
             None => Box::new(Dialog::new(side, kind, window)),
         };
@@ -90,7 +94,7 @@ impl Dialogs {
     }
 
     /// Takes one out; what it was is looked at before.
-    pub(super) fn remove(&mut self, id: DialogId) {
+    pub(super) fn remove(&mut self, id: DialogId, spare: &mut Spare) {
         let gone = match self.find(id) {
             // Those that were opened first end first, mostly.
             Ok(0) => self.all.pop_front(),
@@ -98,10 +102,16 @@ impl Dialogs {
             Err(_) => None,
         };
         let Some((_, mut dialog)) = gone else { return };
-        if self.spare.len() < SPARE {
-            dialog.let_go();
-            self.spare.push(dialog);
+        dialog.let_go();
+        if spare.keeps(Dialog::PLACE) {
+            self.ended.push(dialog);
         }
+    }
+
+    /// None will come any more: what was kept for them is given back.
+    pub(super) fn keep_none(&mut self, spare: &mut Spare) {
+        let ended = core::mem::take(&mut self.ended);
+        spare.let_go(ended.len().saturating_mul(Dialog::PLACE));
     }
 
     pub(super) fn len(&self) -> usize {

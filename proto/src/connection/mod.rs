@@ -322,7 +322,8 @@ impl Connection {
         let mut start = message(Tag::Start, self.out.spare.filled(args));
         start.head = head;
         let window = self.config.limits.window;
-        if let Some(dialog) = self.dialogs.insert(id, Side::Opener, kind, window) {
+        let spare = &mut self.out.spare;
+        if let Some(dialog) = self.dialogs.insert(id, Side::Opener, kind, window, spare) {
             dialog.queue.push_back(start);
         }
         self.out.start(id);

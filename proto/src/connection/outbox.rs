@@ -96,6 +96,7 @@ impl Outbox {
         self.starts.clear();
         self.data.clear();
         self.spare.clear();
+        self.arrived.keep_none(&mut self.spare);
         self.passing.clear();
         self.ping = false;
         self.pong = false;

@@ -140,7 +140,7 @@ impl Connection {
     /// Takes a dialog out, and what has arrived of a message of its that is not whole: of that no more is
     /// held than the frame which is still to come (P-F5).
     pub(super) fn remove(&mut self, id: DialogId) {
-        self.dialogs.remove(id);
+        self.dialogs.remove(id, &mut self.out.spare);
         if let Some(place) = self.placing.as_mut().filter(|place| place.head.dialog == id) {
             place.let_go();
         }

@@ -232,9 +232,10 @@ impl Connection {
             self.take_name(start.endpoint);
         }
         let name = self.out.spare.filled(start.endpoint.as_bytes());
-        let arrived = self.out.arrived.filled(incoming(&start, name));
+        let spare = &mut self.out.spare;
+        let arrived = self.out.arrived.filled(incoming(&start, name), spare);
         let window = self.config.limits.window;
-        if let Some(dialog) = self.dialogs.insert(id, Side::Callee, start.kind, window) {
+        if let Some(dialog) = self.dialogs.insert(id, Side::Callee, start.kind, window, spare) {
             dialog.balance = i64::from(start.credit);
             dialog.ceiling = dialog.balance;
             dialog.refused = beyond;

@@ -1,14 +1,17 @@
-//! Buffers that have done their work and wait for the next message, by size. What is in them is never
-//! looked at.
+//! Buffers that have done their work and wait for the next message, by size, and how much else is kept
+//! for what comes next. What is in them is never looked at.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::mem;
 
 use crate::dialog::{Arrived, Incoming, Kind};
 
 /// So much is kept, so that a busy stream allocates nothing, however many values arrive at once.
 const MOST: usize = 1024 * 1024;
+/// Of that, so much may be other than buffers, so that some hundred calls at once allocate nothing.
+const OTHERS: usize = MOST / 4 * 3;
 /// What a buffer takes beside its bytes.
 const BESIDE: usize = 64;
 /// The smallest has 16 bytes, and each class twice as many as the one before.
@@ -22,6 +25,7 @@ const CLASSES: usize = 14;
 pub(super) struct Spare {
     classes: [Vec<Vec<u8>>; CLASSES],
     size: usize,
+    others: usize,
 }
 
 impl Spare {
@@ -66,14 +70,14 @@ impl Spare {
         let Some(class) = self.classes.get_mut(place).filter(|_| fits) else { return };
         class.push(buffer);
         self.size = self.size.saturating_add(room + BESIDE);
-        if self.size > MOST {
+        if self.size > MOST.saturating_sub(self.others) {
             self.make_room(place);
         }
     }
 
     /// What is wanted now is kept, not what was wanted once.
     fn make_room(&mut self, wanted: usize) {
-        while self.size > MOST {
+        while self.size > MOST.saturating_sub(self.others) {
             let others = self.classes.iter_mut().enumerate().rev();
             let other =
                 others.filter(|(place, _)| *place != wanted).find_map(|(_, class)| class.pop());
@@ -82,14 +86,32 @@ impl Spare {
         }
     }
 
-    /// Gives all of them back to the allocator.
+    /// Whether so much that is no buffer is to be kept as well.
+    pub(super) fn keeps(&mut self, size: usize) -> bool {
+        let others = self.others.saturating_add(size);
+        if others > OTHERS {
+            return false;
+        }
+        self.others = others;
+        if self.size > MOST.saturating_sub(others) {
+            self.make_room(CLASSES);
+        }
+        true
+    }
+
+    /// It is used again.
+    pub(super) fn let_go(&mut self, size: usize) {
+        self.others = self.others.saturating_sub(size);
+    }
+
+    /// Gives all buffers back to the allocator.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { others: self.others, ..Self::default() };
     }
 }
 
-/// So many boxes are kept.
-const BOXES: usize = 32;
+/// What such a box takes.
+const BOX: usize = size_of::<Arrived>();
 
 /// The same for what a `Start` has brought: boxes that were emptied.
 #[derive(Clone, Debug, Default)]
@@ -97,17 +119,23 @@ const BOXES: usize = 32;
 pub(super) struct Boxes(Vec<Box<Arrived>>);
 
 impl Boxes {
-    pub(super) fn filled(&mut self, incoming: Incoming) -> Box<Arrived> {
+    pub(super) fn filled(&mut self, incoming: Incoming, spare: &mut Spare) -> Box<Arrived> {
         match self.0.pop() {
-            Some(mut spare) => {
-                *spare = Arrived { incoming, cost: 0 };
-                spare
+            Some(mut emptied) => {
+                spare.let_go(BOX);
+                *emptied = Arrived { incoming, cost: 0 };
+                emptied
             }
             None => Box::new(Arrived { incoming, cost: 0 }),
         }
     }
 
-    pub(super) fn emptied(&mut self, mut arrived: Box<Arrived>) -> Incoming {
+    /// Gives all of them back to the allocator.
+    pub(super) fn keep_none(&mut self, spare: &mut Spare) {
+        spare.let_go(mem::take(&mut self.0).len().saturating_mul(BOX));
+    }
+
+    pub(super) fn emptied(&mut self, mut arrived: Box<Arrived>, spare: &mut Spare) -> Incoming {
         let none = Incoming {
             endpoint: String::new(),
             kind: Kind::Call,
@@ -117,8 +145,8 @@ impl Boxes {
             deadline: None,
             trace: None,
         };
-        let incoming = core::mem::replace(&mut arrived.incoming, none);
-        if self.0.len() < BOXES {
+        let incoming = mem::replace(&mut arrived.incoming, none);
+        if spare.keeps(BOX) {
             self.0.push(arrived);
         }
         incoming

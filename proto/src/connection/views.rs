@@ -273,7 +273,8 @@ impl<'a> Callee<'a> {
         dialog.inbox.passed = dialog.passed.take();
         dialog.control.credit |= dialog.consumed(arrived.cost);
         self.connection.queue_control(self.id);
-        Some(self.connection.out.arrived.emptied(arrived))
+        let out = &mut self.connection.out;
+        Some(out.arrived.emptied(arrived, &mut out.spare))
     }
 
     /// The task is scheduled: says so with the credit the opener has (P-D2).

@@ -32,6 +32,9 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
+    /// What one of its places takes.
+    pub(crate) const PLACE: usize = size_of::<Kept>();
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }

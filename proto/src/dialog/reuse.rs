@@ -4,13 +4,14 @@
 use alloc::collections::VecDeque;
 
 use super::inbox::Inbox;
+use super::run::KEPT;
 use super::tables::{Cancel, Half, Life};
-use super::{Control, Dialog, Kind, Reading, Side};
+use super::{Control, Dialog, Kind, Outgoing, Reading, Side};
 use crate::passed::Passed;
 use crate::wire::body::Done;
 
 /// Queues of so many take little.
-const FEW: usize = 8;
+const FEW: usize = 4;
 
 impl Dialog {
     /// What begins it has left. A context may be idle for long from here on, and small values do not come by
@@ -20,6 +21,10 @@ impl Dialog {
             self.queue = VecDeque::new();
         }
     }
+
+    /// What its place takes at most, once what it held is let go.
+    pub(crate) const PLACE: usize =
+        size_of::<Self>() + FEW * (size_of::<Outgoing>() + Inbox::PLACE) + KEPT;
 
     /// Its place is to be another's: what it held is let go, but for room in queues that calls need.
     pub(crate) fn let_go(&mut self) {
@@ -69,7 +74,7 @@ mod tests {
     use core::time::Duration;
 
     use super::super::payload::Payload;
-    use super::super::{Arrived, Incoming, Outgoing, Overrun, Partial};
+    use super::super::{Arrived, Incoming, Overrun, Partial};
     use super::*;
     use crate::id::ActorId;
     use crate::report::{CancelRequest, Cancelled, Cause, LostCause, Outcome};
@@ -176,7 +181,7 @@ mod tests {
             let new = Dialog::new(side, kind, 4096);
             assert_eq!(format!("{dialog:?}"), format!("{new:?}"));
             assert!(dialog.queue.capacity() <= FEW && dialog.inbox.room() <= FEW);
-            assert!(dialog.values.bytes.capacity() <= super::super::run::KEPT);
+            assert!(dialog.values.bytes.capacity() <= KEPT);
             dialog = used();
         }
     }

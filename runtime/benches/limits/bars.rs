@@ -455,6 +455,7 @@ pub(crate) const INNER: &[Row] = &[
     inner("core-loop", &[by(OURS, frame::pass)]),
     inner("core-run", &[by(OURS, frame::stream)]),
     inner("core-call", &[by(OURS, frame::call)]),
+    inner("core-calls", &[by(OURS, frame::calls)]),
     inner("core-start", &[by(OURS, frame::start)]),
     inner("core-credit", &[by(OURS, frame::credit)]),
     inner("core-late", &[by(OURS, frame::late)]),

@@ -146,6 +146,35 @@ pub(crate) fn stream(scale: Scale) -> io::Result<f64> {
     Ok(f64::from(runs * RUN))
 }
 
+/// Makes so many calls, [`RUN`] at a time, as where many tasks call.
+pub(crate) fn calls(scale: Scale) -> io::Result<f64> {
+    let (mut pair, mut ids) = (Pair::new(), Vec::new());
+    let runs = scale.times.div_ceil(RUN);
+    times(Scale { times: runs, ..scale }, || {
+        for _ in 0..RUN {
+            ids.push(pair.opener.start(NOW, wish(Kind::Call), &[7; 32]).ok()?);
+        }
+        pair.carry();
+        while let Some(event) = pair.callee.poll_event() {
+            let Event::Incoming(id) = event else { continue };
+            let mut callee = pair.callee.callee(id)?;
+            let incoming = callee.take_start()?;
+            callee.accept();
+            callee.finish(Terminal::Return(incoming.args));
+        }
+        pair.carry();
+        let returned = |id| {
+            let caller = pair.opener.caller(id)?;
+            let value =
+                matches!(caller.outcome(), Some(Outcome::Returned(value)) if value.len() == 32);
+            caller.release(NOW, released());
+            value.then_some(())
+        };
+        ids.drain(..).try_for_each(returned)
+    })?;
+    Ok(f64::from(runs * RUN))
+}
+
 /// Has so many values pass; what it is worth is how many instructions that took.
 pub(crate) fn pass(scale: Scale) -> io::Result<f64> {
     let (mut pair, id) = opened()?;

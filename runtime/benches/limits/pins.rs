@@ -60,8 +60,9 @@ const LOOSE: f64 = 0.10;
 const PINS: &[Pin] = &[
     core("core-loop", "value of 16 B: sent, carried, delivered", 1633.0),
     core("core-run", "value of 16 B, 64 carried at a time", 395.0),
-    core("core-call", "call of 32 B each way, both ends", 7560.0),
-    core("core-start", "call that is refused, both ends", 6749.0),
+    core("core-call", "call of 32 B each way, both ends", 7682.0),
+    core("core-calls", "the same, 64 at once", 7375.0),
+    core("core-start", "call that is refused, both ends", 6840.0),
     core("core-credit", "value sent, its credit received", 1191.0),
     small("core-late", "hostile: a value for what is over", 451.0),
     core("core-broken", "hostile: greeted, then broken, a new link each", 11269.0),

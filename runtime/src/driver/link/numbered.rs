@@ -44,10 +44,12 @@ impl<N, T> Default for Numbered<N, T> {
 
 impl<N: Number, T> Numbered<N, T> {
     fn find(&self, id: N) -> Result<usize, usize> {
-        let guess = self.places.front().map_or(0, |(first, _)| id.behind(*first));
-        let guess = usize::try_from(guess).unwrap_or(usize::MAX);
-        match self.places.get(guess) {
-            Some((known, _)) if *known == id => Ok(guess),
+        // From the end: in front stands what was there first, and may stay.
+        let away = self.places.back().map_or(0, |(last, _)| last.behind(id));
+        let away = usize::try_from(away).unwrap_or(usize::MAX);
+        let guess = self.places.len().checked_sub(1).and_then(|last| last.checked_sub(away));
+        match guess.and_then(|guess| Some((guess, self.places.get(guess)?))) {
+            Some((guess, (known, _))) if *known == id => Ok(guess),
             _ => self.places.binary_search_by_key(&id, |(known, _)| *known),
         }
     }

@@ -81,7 +81,7 @@ pub(super) fn start_now(
     link.say(leaves, args.len(), |connection| {
         let trace = trace.as_ref().map(Trace::as_bytes);
         let wish = StartWish { deadline, trace, ..*wish };
-        connection.start_passing(clock::now(), wish, args, args.passed().clone())
+        connection.start_passing(clock::lately(), wish, args, args.passed().clone())
     })
 }
 

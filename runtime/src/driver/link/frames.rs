@@ -52,9 +52,8 @@ impl Link {
     pub(super) fn gather(&self, frames: &mut Gather, room: usize) -> bool {
         if !are_wanted() {
             let mut connection = lock(&self.connection);
-            // The clock is asked only where it matters.
             if connection.wants_transmit() {
-                let _ = connection.poll_gather(clock::now(), frames, room);
+                let _ = connection.poll_gather(clock::lately(), frames, room);
             }
             return connection.has_made_room();
         }
@@ -62,7 +61,7 @@ impl Link {
         while frames.len() < end {
             // One frame at a time, and told of when the core can be asked again.
             let (count, notes) = noted(&mut lock(&self.connection), |connection| {
-                connection.poll_gather(clock::now(), frames, 1)
+                connection.poll_gather(clock::lately(), frames, 1)
             });
             self.show(&notes);
             if count == 0 {

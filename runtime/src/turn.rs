@@ -16,7 +16,11 @@ use crate::driver::link::lock;
 use direct::Direct;
 
 /// All futures that run an actor, on any thread.
+///
+/// On a cache line that begins with it: beside whatever the allocator put next to it, streams of small
+/// values were a tenth slower.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Runners {
     /// How many the turns in `direct` are, to be looked at without its lock.
     count: AtomicUsize,
